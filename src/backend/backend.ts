@@ -1,0 +1,134 @@
+/**
+ * What a backend is: a connector to a piece of hardware on which a network can be placed.
+ * `reference` is plain TypeScript and defines every operation; the others must equal it bit
+ * for bit. A backend knows networks, latents and directions; it knows no trainer and no file.
+ *
+ * Methods that start work return promises, because a GPU answers later; results are plain
+ * arrays that belong to the caller.
+ */
+
+import type { DirectionSet } from '../random/directions.js';
+import type { Key } from '../random/philox.js';
+import type { Network } from '../ternary/network.js';
+
+export type BackendName = 'reference' | 'wasm';
+
+export interface Backend {
+  readonly name: BackendName;
+  /** For people: `wasm, relaxed SIMD, 2 threads`. */
+  readonly summary: string;
+  /**
+   * Makes room for a network and one batch. Weights and latents start at zero.
+   * @throws {ConfigError} when the room asked for is out of range
+   */
+  place(network: Network, room: Room): Promise<PlacedNetwork>;
+  /** Frees the device; placed networks are dead after it. */
+  close(): Promise<void>;
+}
+
+/** What a placed network must have room for. */
+export interface Room {
+  /** The largest batch that will be loaded, 1…65536. */
+  readonly batch: number;
+  /** The most probes that `alignNodes` will be called with; left out or 0: it will not be called. */
+  readonly probes?: number;
+  /** Whether `alignWeights` will be called. */
+  readonly weights?: boolean;
+}
+
+/** Results of the unperturbed forward pass, one entry an example of the batch. */
+export interface Evaluation {
+  /** [B] cross-entropy in 2⁻¹⁶ bits. */
+  readonly losses: Int32Array;
+  /** [B] the class with the largest logit. */
+  readonly predictions: Uint8Array;
+}
+
+/** How `alignNodes` disturbs the pre-activations. */
+export interface NodeProbes {
+  readonly key: Key;
+  readonly step: number;
+  /** R, antithetic pairs per hidden layer, 1…64. */
+  readonly probes: number;
+  /** Size of a probe as a share of the layer's mean absolute pre-activation, in 1/256; 1…256. */
+  readonly sigma: number;
+  /** A difference of losses is divided by 2^rewardShift before it is clipped; 0…16. */
+  readonly rewardShift: number;
+}
+
+export interface PlacedNetwork {
+  readonly network: Network;
+  readonly batchMax: number;
+
+  /**
+   * Copies a batch to the device.
+   * @param inputs - [B, N] u7
+   * @param labels - [B], each below the number of classes; B in 1…batchMax
+   */
+  loadBatch(inputs: Uint8Array, labels: Uint8Array): void;
+  /** Losses and predictions of the loaded batch. */
+  evaluate(): Promise<Evaluation>;
+  /** [B, C] logits of the loaded batch. */
+  logits(): Promise<Int32Array>;
+
+  /** Sets latents to the initial draw of a key and the weights to what they stand for. */
+  initLatents(key: Key, cut: number): Promise<void>;
+  /** Sets the weights, in the model's order; latents are left alone. */
+  writeWeights(trits: Int8Array): Promise<void>;
+  /** The weights in the model's order. */
+  readWeights(): Promise<Int8Array>;
+
+  /**
+   * One update of a seed log: latent = clamp(latent − coefficient·sign, −R, R) along every
+   * direction of the set, and the weights follow.
+   * @param coefficients - [K] trits
+   */
+  applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void>;
+  /**
+   * The weights of a seed pool: trit(initial latent + coefficient·sign). Latents are left at
+   * their initial draw, so the result does not depend on earlier calls.
+   * @param sets - one a tensor, each touching all its weights
+   * @param coefficients - [Σ K], the sets' coefficients one after another, |c| < 2^15
+   */
+  applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void>;
+
+  /**
+   * `weights` estimator: for each direction ν of a range, Σ over the batch of
+   * loss(θ + ν) − loss(θ − ν). Perturbed weights are not clamped.
+   * @param set - over one tensor or the whole model
+   * @param first - the range is first…first + count − 1, wrapping at K
+   * @returns [count] exact integers, and the unperturbed evaluation
+   */
+  alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>>;
+  /**
+   * `nodes` estimator: random antithetic probes on the pre-activations of the active units of
+   * each hidden layer, then the alignment of every direction from Σ δ̂·x. The last layer's
+   * errors are exact. See docs/arithmetic.md for the definition.
+   * @param sets - one a tensor, or null for a tensor that is not trained
+   * @returns [Σ K] of the sets given, and the unperturbed evaluation
+   */
+  alignNodes(probes: NodeProbes, sets: readonly (DirectionSet | null)[]): Promise<Alignment<Int32Array>>;
+
+  /** Bytes the network takes on the device, all buffers together. */
+  readonly deviceBytes: number;
+  /** Frees the room and its threads; no other method may be called after it. */
+  release(): Promise<void>;
+}
+
+export interface Alignment<Values> {
+  readonly alignments: Values;
+  readonly evaluation: Evaluation;
+}
+
+/** The most probes of `alignNodes`. */
+export const PROBES_MAX = 64;
+
+/** The largest |δ̂| for which Σ δ̂·x over a batch fits i32, at most what i16 holds. */
+export function errorLimit(batch: number): number {
+  return Math.min(32_767, Math.floor((2 ** 31 - 1) / (127 * batch)));
+}
+
+/** Bits by which Σ δ̂·x is rounded before a direction of that many nonzeros sums it up. */
+export function alignmentShift(nonzeros: number): number {
+  return nonzeros === 1 ? 0 : 33 - Math.clz32(nonzeros - 1); // ⌈log₂ nonzeros⌉ + 1
+}

@@ -1,0 +1,46 @@
+/** The checks that every backend makes before work starts, in one wording. */
+
+import { ConfigError, expected } from '../errors.js';
+import { ACTIVATION_MAX, type Network } from '../ternary/network.js';
+
+export class BatchGuard {
+  readonly #width: number;
+  readonly #classes: number;
+
+  constructor(
+    readonly network: Network,
+    readonly batchMax: number,
+  ) {
+    if (!Number.isInteger(batchMax) || batchMax < 1 || batchMax > 65_536) {
+      throw expected('batch', 'an integer in 1…65536', batchMax);
+    }
+    this.#width = network.widths[0] as number;
+    this.#classes = network.widths.at(-1) as number;
+  }
+
+  /** @throws {ConfigError} when shapes or values are not what `loadBatch` takes */
+  check(inputs: Uint8Array, labels: Uint8Array): void {
+    if (labels.length < 1 || labels.length > this.batchMax) {
+      throw expected('batch', `1…${this.batchMax} examples`, labels.length);
+    }
+    if (inputs.length !== labels.length * this.#width) {
+      throw expected('inputs', `${labels.length} × ${this.#width} values`, inputs.length);
+    }
+    if (inputs.some((value) => value > ACTIVATION_MAX)) throw expected('inputs', 'values in 0…127', 'a larger one');
+    const label = labels.find((value) => value >= this.#classes);
+    if (label !== undefined) throw expected('labels', `values in 0…${this.#classes - 1}`, label);
+  }
+
+  requireBatch(count: number): void {
+    if (count === 0) throw new ConfigError('no batch is loaded: call loadBatch first');
+  }
+
+  /** @throws {ConfigError} when the weights are not as many trits as the model has */
+  checkTrits(trits: Int8Array): void {
+    if (trits.length !== this.network.parameters) {
+      throw expected('weights', `${this.network.parameters} trits`, trits.length);
+    }
+    const wrong = trits.find((value) => value < -1 || value > 1);
+    if (wrong !== undefined) throw expected('weights', 'trits', wrong);
+  }
+}

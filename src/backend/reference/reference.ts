@@ -1,0 +1,297 @@
+/**
+ * The oracle: every operation of the backend interface in plain TypeScript, one example at a
+ * time, written to be read. Slow; for tests, for small work, and as the definition of what
+ * the other backends must compute.
+ */
+
+import { type DirectionSet, directionOfWeight, nonzerosMax, Signs, weightsOfDirection } from '../../random/directions.js';
+import { initLatents, latentRange, tritOf } from '../../random/latents.js';
+import { type Key, philox, Purpose, streamOf } from '../../random/philox.js';
+import { crossEntropy } from '../../ternary/loss.js';
+import type { Network, Tensor } from '../../ternary/network.js';
+import { normalizeRelu, scaleOf } from '../../ternary/normalize.js';
+import { roundShift } from '../../ternary/rounding.js';
+import {
+  type Alignment,
+  alignmentShift,
+  type Backend,
+  type Evaluation,
+  errorLimit,
+  type NodeProbes,
+  type PlacedNetwork,
+  type Room,
+} from '../backend.js';
+import { BatchGuard } from '../batch-guard.js';
+
+export class ReferenceBackend implements Backend {
+  readonly name = 'reference';
+  readonly summary = 'reference, plain TypeScript, 1 thread';
+
+  async place(network: Network, room: Room): Promise<PlacedNetwork> {
+    return new ReferenceNetwork(network, room.batch);
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** One example on its way through the network. */
+interface Pass {
+  /** Per layer, its input activations. */
+  inputs: Uint8Array[];
+  /** Per layer, its pre-activations. */
+  sums: Int32Array[];
+  loss: number;
+  prediction: number;
+}
+
+class ReferenceNetwork implements PlacedNetwork {
+  readonly #weights: Int8Array;
+  readonly #latents: Int8Array;
+  readonly #guard: BatchGuard;
+  #cut = 0;
+  #inputs = new Uint8Array(0);
+  #labels = new Uint8Array(0);
+
+  constructor(
+    readonly network: Network,
+    readonly batchMax: number,
+  ) {
+    this.#guard = new BatchGuard(network, batchMax);
+    this.#weights = new Int8Array(network.parameters);
+    this.#latents = new Int8Array(network.parameters);
+  }
+
+  get deviceBytes(): number {
+    return 2 * this.network.parameters + this.#inputs.length + this.#labels.length;
+  }
+
+  loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
+    this.#guard.check(inputs, labels);
+    this.#inputs = inputs.slice();
+    this.#labels = labels.slice();
+  }
+
+  async release(): Promise<void> {}
+
+  async evaluate(): Promise<Evaluation> {
+    return this.#evaluationOf(this.#forwardBatch());
+  }
+
+  async logits(): Promise<Int32Array> {
+    const passes = this.#forwardBatch();
+    const classes = this.network.widths.at(-1) as number;
+    const logits = new Int32Array(passes.length * classes);
+    passes.forEach((pass, example) => {
+      logits.set(pass.sums.at(-1) as Int32Array, example * classes);
+    });
+    return logits;
+  }
+
+  async initLatents(key: Key, cut: number): Promise<void> {
+    this.#cut = cut;
+    this.network.tensors.forEach((tensor, index) => {
+      initLatents(key, index, cut, this.#part(this.#latents, tensor));
+    });
+    this.#latents.forEach((latent, i) => {
+      this.#weights[i] = tritOf(latent, cut);
+    });
+  }
+
+  async writeWeights(trits: Int8Array): Promise<void> {
+    this.#guard.checkTrits(trits);
+    this.#weights.set(trits);
+  }
+
+  async readWeights(): Promise<Int8Array> {
+    return this.#weights.slice();
+  }
+
+  async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
+    const range = latentRange(this.#cut);
+    const signs = new Signs(set);
+    for (let k = 0; k < set.directions; k++) {
+      for (const index of weightsOfDirection(set, k)) {
+        const i = set.offset + index;
+        const moved = (this.#latents[i] as number) - (coefficients[k] as number) * signs.at(index);
+        const latent = Math.max(-range, Math.min(range, moved));
+        this.#latents[i] = latent;
+        this.#weights[i] = tritOf(latent, this.#cut);
+      }
+    }
+  }
+
+  async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
+    let first = 0;
+    for (const set of sets) {
+      const signs = new Signs(set);
+      for (let index = 0; index < set.size; index++) {
+        const coefficient = coefficients[first + directionOfWeight(set, index)] as number;
+        const latent = (this.#latents[set.offset + index] as number) + coefficient * signs.at(index);
+        this.#weights[set.offset + index] = tritOf(latent, this.#cut);
+      }
+      first += set.directions;
+    }
+  }
+
+  async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
+    const alignments = new Float64Array(count);
+    const weights = Int8Array.from(this.#weights);
+    const signs = new Signs(set);
+    for (let k = 0; k < count; k++) {
+      const direction = weightsOfDirection(set, (first + k) % set.directions);
+      for (const side of [1, -1]) {
+        for (const index of direction) weights[set.offset + index] = this.#weightAt(set, index) + side * signs.at(index);
+        for (let example = 0; example < this.#labels.length; example++) {
+          alignments[k] = (alignments[k] as number) + side * this.#forward(example, weights).loss;
+        }
+      }
+      for (const index of direction) weights[set.offset + index] = this.#weightAt(set, index);
+    }
+    return { alignments, evaluation: this.#evaluationOf(this.#forwardBatch()) };
+  }
+
+  async alignNodes(probes: NodeProbes, sets: readonly (DirectionSet | null)[]): Promise<Alignment<Int32Array>> {
+    const passes = this.#forwardBatch();
+    const alignments: number[] = [];
+    sets.forEach((set, layer) => {
+      if (!set) return;
+      const tensor = this.network.tensors[layer] as Tensor;
+      const errors = passes.map((pass, example) => this.#errors(pass, example, layer, probes));
+      const shift = alignmentShift(nonzerosMax(set));
+      const sums = new Int32Array(set.directions);
+      const signs = new Signs(set);
+      for (let index = 0; index < set.size; index++) {
+        const k = directionOfWeight(set, index);
+        if (k < 0) continue;
+        const row = Math.floor(index / tensor.columns);
+        const column = index % tensor.columns;
+        let sum = 0; // |sum| ≤ errorLimit·127·B < 2^31
+        passes.forEach((pass, example) => {
+          const input = pass.inputs[layer] as Uint8Array;
+          sum += ((errors[example] as Int16Array)[row] as number) * (input[column] as number);
+        });
+        sums[k] = (sums[k] as number) + signs.at(index) * roundShift(sum, shift);
+      }
+      alignments.push(...sums);
+    });
+    return { alignments: Int32Array.from(alignments), evaluation: this.#evaluationOf(passes) };
+  }
+
+  /** δ̂ of one example at one layer's pre-activations: exact at the last layer, else from probes. */
+  #errors(pass: Pass, example: number, layer: number, { key, step, probes, sigma, rewardShift }: NodeProbes): Int16Array {
+    const { tensors, centred, gain, logitScale } = this.network;
+    const z = pass.sums[layer] as Int32Array;
+    const errors = new Int16Array(z.length);
+    if (layer === tensors.length - 1) {
+      crossEntropy(z, this.#labels[example] as number, logitScale, errors);
+      return errors;
+    }
+    const active = pass.inputs[layer + 1] as Uint8Array;
+    const size = Math.max(1, roundShift(scaleOf(z, centred).meanAbs * sigma, 8));
+    const limit = Math.floor(errorLimit(this.#labels.length) / probes);
+    for (let probe = 0; probe < probes; probe++) {
+      const signs = probeSigns(active, probe, key, step, layer, example);
+      const losses = [1, -1].map((side) => {
+        const disturbed = z.map((value, unit) => value + side * size * (signs[unit] as number));
+        const q = new Uint8Array(z.length);
+        normalizeRelu(disturbed, gain, scaleOf(disturbed, centred), q);
+        return this.#forwardFrom(layer + 1, q, example, this.#weights).loss;
+      }) as [number, number];
+      const reward = Math.max(-limit, Math.min(limit, roundShift(losses[0] - losses[1], rewardShift)));
+      for (let unit = 0; unit < z.length; unit++) {
+        errors[unit] = (errors[unit] as number) + reward * (signs[unit] as number);
+      }
+    }
+    return errors;
+  }
+
+  #forwardBatch(): Pass[] {
+    this.#guard.requireBatch(this.#labels.length);
+    return Array.from(this.#labels, (_, example) => this.#forward(example, this.#weights));
+  }
+
+  #forward(example: number, weights: Int8Array): Pass {
+    const width = this.network.widths[0] as number;
+    const input = this.#inputs.subarray(example * width, (example + 1) * width);
+    return this.#forwardFrom(0, input, example, weights);
+  }
+
+  /** The layers from `layer` on, with the given activations as its input. */
+  #forwardFrom(layer: number, input: Uint8Array, example: number, weights: Int8Array): Pass {
+    const { tensors, centred, gain, logitScale } = this.network;
+    const inputs: Uint8Array[] = [];
+    const sums: Int32Array[] = [];
+    let x = input;
+    for (const tensor of tensors.slice(layer)) {
+      const z = linear(this.#part(weights, tensor), x, tensor);
+      inputs.push(x);
+      sums.push(z);
+      x = new Uint8Array(tensor.rows);
+      normalizeRelu(z, gain, scaleOf(z, centred), x);
+    }
+    const label = this.#labels[example] as number;
+    return { inputs, sums, ...crossEntropy(sums.at(-1) as Int32Array, label, logitScale, null) };
+  }
+
+  #evaluationOf(passes: readonly Pass[]): Evaluation {
+    return {
+      losses: Int32Array.from(passes, (pass) => pass.loss),
+      predictions: Uint8Array.from(passes, (pass) => pass.prediction),
+    };
+  }
+
+  #weightAt(set: DirectionSet, index: number): number {
+    return this.#weights[set.offset + index] as number;
+  }
+
+  #part(values: Int8Array, { offset, rows, columns }: Tensor): Int8Array {
+    return values.subarray(offset, offset + rows * columns);
+  }
+}
+
+/** z = W·x: W is [M, N] small integers, x is [N] u7, z is [M]. |z| ≤ 127·Σ|w| < 2^31 by `networkOf`. */
+function linear(weights: Int8Array, x: Uint8Array, { rows, columns }: Tensor): Int32Array {
+  const z = new Int32Array(rows);
+  for (let row = 0; row < rows; row++) {
+    let sum = 0;
+    for (let column = 0; column < columns; column++) {
+      sum += (weights[row * columns + column] as number) * (x[column] as number);
+    }
+    z[row] = sum;
+  }
+  return z;
+}
+
+/**
+ * Signs of one probe: random on the active units, zero elsewhere. Probes come in groups of 16
+ * that share their random base; within a group, probe r flips the base of the active unit of
+ * rank k where the Walsh function r is −1 at k mod 16, so the probes of a group are orthogonal
+ * over every 16 active units.
+ */
+function probeSigns(
+  active: Uint8Array,
+  probe: number,
+  key: Key,
+  step: number,
+  layer: number,
+  example: number,
+): Int8Array {
+  const signs = new Int8Array(active.length);
+  const words = new Uint32Array(4);
+  const group = probe >> 4;
+  let rank = 0;
+  for (let unit = 0; unit < active.length; unit++) {
+    if ((unit & 127) === 0) {
+      philox(key, (unit >>> 7) | (group << 16), example, step, streamOf(Purpose.probe, layer), words);
+    }
+    if (active[unit] === 0) continue;
+    const base = ((words[(unit >>> 5) & 3] as number) >>> (unit & 31)) & 1;
+    signs[unit] = base ^ parity(probe & rank & 15) ? -1 : 1;
+    rank++;
+  }
+  return signs;
+}
+
+function parity(bits: number): number {
+  return (0x6996 >>> bits) & 1;
+}

@@ -1,0 +1,78 @@
+// The kernels' entry points: jobs that all threads share, and calls that one thread makes.
+
+import { ALIGNMENT_ROWS, alignTile } from './alignment';
+import { attach, Control, control, layerAt, setAt } from './control';
+import { forwardTile } from './forward';
+import { nodesTile } from './nodes';
+import { applyStep, initTensor, POOL_ROWS, poolTile, spread } from './update';
+import { weightsTile } from './weights';
+
+export { attach, ALIGNMENT_ROWS, POOL_ROWS };
+
+const JOB_FORWARD: i32 = 1;
+const JOB_NODES: i32 = 2;
+const JOB_ALIGN: i32 = 3;
+const JOB_WEIGHTS: i32 = 4;
+const JOB_POOL: i32 = 5;
+const JOB_INIT: i32 = 6;
+const JOB_QUIT: i32 = 7;
+
+const GENERATION = offsetof<Control>('generation');
+const NEXT_TILE = offsetof<Control>('nextTile');
+const RUNNING = offsetof<Control>('running');
+
+/** Takes tiles of the job at hand until none is left. */
+export function work(): void {
+  const job = control.job;
+  const tiles = control.tiles;
+  for (;;) {
+    const tile = atomic.add<i32>(changetype<usize>(control) + NEXT_TILE, 1);
+    if (tile >= tiles) return;
+    if (job == JOB_FORWARD) forwardTile(tile);
+    else if (job == JOB_NODES) nodesTile(tile);
+    else if (job == JOB_ALIGN) alignTile(tile);
+    else if (job == JOB_WEIGHTS) weightsTile(tile);
+    else if (job == JOB_POOL) poolTile(tile);
+    else if (job == JOB_INIT) initTensor(tile);
+    else unreachable();
+  }
+}
+
+/** A helper thread's life: waits for jobs until it is told to quit. */
+export function serve(generation: i32): void {
+  const address = changetype<usize>(control);
+  for (;;) {
+    while (atomic.load<i32>(address + GENERATION) == generation) {
+      atomic.wait<i32>(address + GENERATION, generation, -1);
+    }
+    generation = atomic.load<i32>(address + GENERATION);
+    const quit = control.job == JOB_QUIT;
+    if (!quit) work();
+    atomic.sub<i32>(address + RUNNING, 1);
+    if (quit) return;
+  }
+}
+
+/** Runs one job of `tiles` units on this thread and `helpers` more; returns when all is done. */
+export function run(job: i32, tiles: i32, helpers: i32): void {
+  const address = changetype<usize>(control);
+  control.job = job;
+  control.tiles = tiles;
+  atomic.store<i32>(address + NEXT_TILE, 0);
+  atomic.store<i32>(address + RUNNING, helpers);
+  if (helpers > 0) {
+    atomic.add<i32>(address + GENERATION, 1);
+    atomic.notify(address + GENERATION, helpers);
+  }
+  if (job != JOB_QUIT) work();
+  // Helpers end within a tile of each other: spin, so that no main thread has to sleep (browsers forbid it).
+  while (atomic.load<i32>(address + RUNNING) > 0) {}
+}
+
+export function step(index: i32): void {
+  applyStep(setAt(index));
+}
+
+export function unpack(layer: i32, trits: usize): void {
+  spread(layerAt(layer), trits);
+}

@@ -1,0 +1,124 @@
+// Latents and weights: initial draw, one step of a log (scatter), the weights of a pool
+// (gather), and the unpacking of trits into the layouts that the kernels read.
+
+import { control, DirectionSet, Layer, layerAt, scratchBase, scratchOffsets, setAt } from './control';
+import { drawLatents, permute, scanFrom, scanNext, signBlock, signMask, unpermute } from './random';
+
+/** Rows that a unit of work of `poolTile` takes. */
+export const POOL_ROWS: i32 = 16;
+
+// @ts-ignore: decorator
+@inline
+function tritOf(latent: i32, cut: i32): i32 {
+  return i32(latent > cut) - i32(latent < -cut);
+}
+
+// @ts-ignore: decorator
+@inline
+function putWeight(layer: Layer, row: i32, column: i32, trit: i32): void {
+  store<i8>(layer.weights + <usize>(row * layer.inputStride + column), trit);
+  if (layer.transposed) store<i8>(layer.transposed + <usize>(column * layer.outputStride + row), trit);
+}
+
+/** Draws the latents of a tensor and sets its weights. */
+export function initTensor(index: i32): void {
+  const layer = layerAt(index);
+  const words = scratchBase + <usize>scratchOffsets().words;
+  const count = layer.rows * layer.columns;
+  drawLatents(control.key0, control.key1, index, control.cut, count, layer.latents, words);
+  for (let row = 0; row < layer.rows; row++) {
+    for (let column = 0; column < layer.columns; column++) {
+      const latent = load<i8>(layer.latents + <usize>(row * layer.columns + column));
+      putWeight(layer, row, column, tritOf(latent, control.cut));
+    }
+  }
+}
+
+/** One step of a log along the set's directions with coefficients i8[K]. */
+export function applyStep(set: DirectionSet): void {
+  const words = scratchBase + <usize>scratchOffsets().words;
+  const range = 3 * control.cut + 1;
+  for (let k = 0; k < set.directions; k++) {
+    const coefficient = <i32>load<i8>(control.coefficients + <usize>k);
+    if (coefficient == 0) continue;
+    for (let position = k; position < set.touched; position += set.directions) {
+      const index = permute(set, position);
+      signBlock(set, index, words);
+      const mask = signMask(words, index);
+      moveLatent(set, index, (coefficient ^ mask) - mask, range);
+    }
+  }
+}
+
+function moveLatent(set: DirectionSet, index: i32, by: i32, range: i32): void {
+  let tensor = set.tensor;
+  if (tensor < 0) {
+    tensor = 0;
+    while (index >= layerAt(tensor).rows * layerAt(tensor).columns) {
+      index -= layerAt(tensor).rows * layerAt(tensor).columns;
+      tensor++;
+    }
+  }
+  const layer = layerAt(tensor);
+  const at = layer.latents + <usize>index;
+  const latent = max(-range, min(range, <i32>load<i8>(at) - by));
+  store<i8>(at, latent);
+  const row = index / layer.columns;
+  putWeight(layer, row, index - row * layer.columns, tritOf(latent, control.cut));
+}
+
+/** Weights of some rows from initial latents and the pool's coefficients i16[Σ K]. */
+export function poolTile(tile: i32): void {
+  for (let index = 0; index < control.sets; index++) {
+    const set = setAt(index);
+    const layer = layerAt(set.tensor);
+    const tiles = (layer.rows + POOL_ROWS - 1) / POOL_ROWS;
+    if (tile < tiles) {
+      const end = min(layer.rows, (tile + 1) * POOL_ROWS);
+      for (let row = tile * POOL_ROWS; row < end; row++) poolRow(set, layer, row);
+      return;
+    }
+    tile -= tiles;
+  }
+}
+
+function poolRow(set: DirectionSet, layer: Layer, row: i32): void {
+  const words = scratchBase + <usize>scratchOffsets().words;
+  const columns = layer.columns;
+  const start = row * columns;
+  const coefficients = control.coefficients + <usize>(set.first << 1);
+  const whole = set.lows < 4 ? 0 : columns & ~3;
+  signBlock(set, start, words);
+  if (whole > 0) scanFrom(set, start);
+  for (let column = 0; column < whole; column += 4) {
+    const directions = scanNext(set);
+    putPooled(set, layer, row, column, i32x4.extract_lane(directions, 0), coefficients, words);
+    putPooled(set, layer, row, column + 1, i32x4.extract_lane(directions, 1), coefficients, words);
+    putPooled(set, layer, row, column + 2, i32x4.extract_lane(directions, 2), coefficients, words);
+    putPooled(set, layer, row, column + 3, i32x4.extract_lane(directions, 3), coefficients, words);
+  }
+  for (let column = whole; column < columns; column++) {
+    const direction = unpermute(set, start + column) % set.directions;
+    putPooled(set, layer, row, column, direction, coefficients, words);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function putPooled(set: DirectionSet, layer: Layer, row: i32, column: i32, direction: i32, coefficients: usize, words: usize): void {
+  const index = row * layer.columns + column;
+  if ((index & 127) == 0) signBlock(set, index, words);
+  const mask = signMask(words, index);
+  const coefficient = <i32>load<i16>(coefficients + <usize>(direction << 1));
+  const latent = <i32>load<i8>(layer.latents + <usize>index) + ((coefficient ^ mask) - mask);
+  putWeight(layer, row, column, tritOf(latent, control.cut));
+}
+
+/** Spreads trits i8[M, N] that lie in the latents' order at `trits` into the kernels' layouts. */
+export function spread(layer: Layer, trits: usize): void {
+  for (let row = 0; row < layer.rows; row++) {
+    for (let column = 0; column < layer.columns; column++) {
+      putWeight(layer, row, column, load<i8>(trits + <usize>(row * layer.columns + column)));
+    }
+  }
+}

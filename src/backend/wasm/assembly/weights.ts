@@ -1,0 +1,217 @@
+// The `weights` estimator on one tile. A direction has few nonzeros, so most of an example's
+// sums stay what they were: only what a perturbation reaches is computed again, by adding the
+// weight columns of the activations that changed.
+
+import { crossEntropy, limitOf, measure, normalize, quantize, reciprocalOf, roundDiv } from './arithmetic';
+import { control, Entry, Layer, layerAt, Scale, scratchBase, scratchOffsets, thread, TILE } from './control';
+import { forwardTile, inputsOf, labelOf, outputsOf, scaleOf, sumsOf } from './forward';
+
+/** Columns that i16 lanes can sum: 256 · 127 < 2^15. */
+const COLUMNS_AT_ONCE: i32 = 256;
+
+@unmanaged
+class Change {
+  index: i32;
+  delta: i32;
+}
+
+export function weightsTile(tile: i32): void {
+  forwardTile(tile);
+  const count = min(TILE, control.batch - tile * TILE);
+  const sums = control.alignments + <usize>((thread * control.alignmentCount) << 3);
+  for (let k = 0; k < control.directions; k++) {
+    const first = load<i32>(control.directionStart + <usize>(k << 2));
+    const end = load<i32>(control.directionStart + <usize>(k << 2), 4);
+    let difference: i64 = 0;
+    for (let example = 0; example < count; example++) {
+      if (!reaches(first, end, tile, example)) continue;
+      difference += disturbedLoss(first, end, tile, example, 1);
+      difference -= disturbedLoss(first, end, tile, example, -1);
+    }
+    const to = sums + <usize>(k << 3);
+    store<f64>(to, load<f64>(to) + <f64>difference);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function entryAt(index: i32): Entry {
+  return changetype<Entry>(control.entries + <usize>index * offsetof<Entry>());
+}
+
+// @ts-ignore: decorator
+@inline
+function changeAt(index: i32): Change {
+  return changetype<Change>(scratchBase + <usize>scratchOffsets().changes + <usize>index * offsetof<Change>());
+}
+
+/** Whether any nonzero meets an activation that is not zero. */
+function reaches(first: i32, end: i32, tile: i32, example: i32): bool {
+  for (let at = first; at < end; at++) {
+    const entry = entryAt(at);
+    const stride = layerAt(entry.layer).inputStride;
+    if (load<u8>(inputsOf(entry.layer, tile) + <usize>(example * stride + entry.column))) return true;
+  }
+  return false;
+}
+
+/** Loss of one example with the direction added (side 1) or subtracted (side −1). */
+function disturbedLoss(first: i32, end: i32, tile: i32, example: i32, side: i32): i32 {
+  const offsets = scratchOffsets();
+  const last = control.layers - 1;
+  const label = labelOf(tile * TILE + example);
+  const z = scratchBase + <usize>offsets.sums;
+  let x = inputsOf(0, tile) + <usize>(example * layerAt(0).inputStride);
+  let next = scratchBase + <usize>offsets.outputsA;
+  let other = scratchBase + <usize>offsets.outputsB;
+  let changes = 0; // activations of x that differ from the unperturbed ones, listed in the scratch
+  let entry = first;
+  for (let index = 0; index <= last; index++) {
+    const layer = layerAt(index);
+    const from = entry;
+    while (entry < end && entryAt(entry).layer == index) entry++;
+    const base = sumsOf(layer, example);
+    const stays = index < last ? outputsOf(layer, example) : 0;
+
+    if (changes == 0) {
+      const touched = touchedRows(from, entry, x, side);
+      if (touched == 0) {
+        x = stays;
+        continue;
+      }
+      if (index < last && keepsScale(layer, base, scaleOf(layer, example), touched)) {
+        changes = requantize(layer, base, scaleOf(layer, example), touched, stays, next);
+        x = changes ? next : stays;
+      } else {
+        memory.copy(z, base, layer.outputStride << 2);
+        for (let at = 0; at < touched; at++) {
+          const to = z + <usize>(changeAt(at).index << 2);
+          store<i32>(to, load<i32>(to) + changeAt(at).delta);
+        }
+        if (index == last) return crossEntropy(z, label, 0);
+        changes = activate(layer, z, stays, next);
+        x = next;
+      }
+    } else {
+      addColumns(layer, base, changes, z);
+      for (let at = from; at < entry; at++) {
+        const e = entryAt(at);
+        const to = z + <usize>(e.row << 2);
+        store<i32>(to, load<i32>(to) + side * e.sign * <i32>load<u8>(x + <usize>e.column));
+      }
+      if (index == last) return crossEntropy(z, label, 0);
+      changes = activate(layer, z, stays, next);
+      x = next;
+    }
+    const swap = next;
+    next = other;
+    other = swap;
+  }
+  return load<i32>(control.losses + <usize>((tile * TILE + example) << 2));
+}
+
+/** Rows that nonzeros from…end change by what, one entry a row; returns how many. */
+function touchedRows(from: i32, end: i32, x: usize, side: i32): i32 {
+  let touched = 0;
+  for (let at = from; at < end; at++) {
+    const entry = entryAt(at);
+    const delta = side * entry.sign * <i32>load<u8>(x + <usize>entry.column);
+    if (delta == 0) continue;
+    let known = 0;
+    while (known < touched && changeAt(known).index != entry.row) known++;
+    if (known == touched) {
+      changeAt(known).index = entry.row;
+      changeAt(known).delta = 0;
+      touched++;
+    }
+    changeAt(known).delta += delta;
+  }
+  return touched;
+}
+
+/** Whether mean and mean absolute value round to what they were. */
+function keepsScale(layer: Layer, base: usize, scale: Scale, touched: i32): bool {
+  const mean = scale.mean;
+  let sum = scale.sum;
+  let absolute = scale.absolute;
+  for (let at = 0; at < touched; at++) {
+    const change = changeAt(at);
+    const z = load<i32>(base + <usize>(change.index << 2)) - mean;
+    sum += change.delta;
+    absolute += abs(z + change.delta) - abs(z);
+  }
+  if (control.centred && roundDiv(sum, layer.rows) != mean) return false;
+  return max(1, roundDiv(absolute, layer.rows)) == scale.meanAbs;
+}
+
+/** New activations where only the touched rows can differ; lists the changes, returns how many. */
+function requantize(layer: Layer, base: usize, scale: Scale, touched: i32, stays: usize, q: usize): i32 {
+  const limit = limitOf(scale.meanAbs);
+  const reciprocal = reciprocalOf(scale.meanAbs);
+  let changes = 0;
+  for (let at = 0; at < touched; at++) {
+    const row = changeAt(at).index;
+    const value = quantize(load<i32>(base + <usize>(row << 2)) + changeAt(at).delta, scale.mean, limit, reciprocal);
+    const delta = value - <i32>load<u8>(stays + <usize>row);
+    if (delta == 0) continue;
+    if (changes == 0) memory.copy(q, stays, layer.outputStride);
+    store<u8>(q + <usize>row, value);
+    changeAt(changes).index = row; // changes ≤ at: earlier entries are done with
+    changeAt(changes).delta = delta;
+    changes++;
+  }
+  return changes;
+}
+
+/** Activations of all rows; lists where they differ from `stays`, returns how many. */
+function activate(layer: Layer, z: usize, stays: usize, q: usize): i32 {
+  const scale = changetype<Scale>(scratchBase + <usize>scratchOffsets().words);
+  measure(z, layer.rows, scale);
+  normalize(z, layer.rows, layer.outputStride, scale, q);
+  let changes = 0;
+  for (let row = 0; row < layer.outputStride; row += 16) {
+    let different = ~i8x16.bitmask(i8x16.eq(v128.load(q + <usize>row), v128.load(stays + <usize>row))) & 0xffff;
+    while (different) {
+      const at = row + ctz(different);
+      different &= different - 1;
+      changeAt(changes).index = at;
+      changeAt(changes).delta = <i32>load<u8>(q + <usize>at) - <i32>load<u8>(stays + <usize>at);
+      changes++;
+    }
+  }
+  return changes;
+}
+
+/** z = base + Σ delta · (column of the weights) over the listed changes. */
+function addColumns(layer: Layer, base: usize, changes: i32, z: usize): void {
+  const stride = layer.outputStride;
+  for (let row = 0; row < stride; row += 16) {
+    const to = z + <usize>(row << 2);
+    const from = base + <usize>(row << 2);
+    let s0 = v128.load(from);
+    let s1 = v128.load(from, 16);
+    let s2 = v128.load(from, 32);
+    let s3 = v128.load(from, 48);
+    const columns = layer.transposed + <usize>row;
+    for (let first = 0; first < changes; first += COLUMNS_AT_ONCE) {
+      let low = i16x8.splat(0);
+      let high = i16x8.splat(0);
+      const end = min(changes, first + COLUMNS_AT_ONCE);
+      for (let at = first; at < end; at++) {
+        const change = changeAt(at);
+        const delta = i16x8.splat(<i16>change.delta);
+        const column = columns + <usize>(change.index * stride);
+        low = i16x8.add(low, i16x8.mul(v128.load8x8_s(column), delta));
+        high = i16x8.add(high, i16x8.mul(v128.load8x8_s(column, 8), delta));
+      }
+      s0 = i32x4.add(s0, i32x4.extend_low_i16x8_s(low));
+      s1 = i32x4.add(s1, i32x4.extend_high_i16x8_s(low));
+      s2 = i32x4.add(s2, i32x4.extend_low_i16x8_s(high));
+      s3 = i32x4.add(s3, i32x4.extend_high_i16x8_s(high));
+    }
+    v128.store(to, s0);
+    v128.store(to, s1, 16);
+    v128.store(to, s2, 32);
+    v128.store(to, s3, 48);
+  }
+}

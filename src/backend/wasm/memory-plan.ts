@@ -1,0 +1,185 @@
+/**
+ * Where everything lies in the memory that the kernels share: the fields of the structures in
+ * assembly/control.ts, in their order, and the addresses of all buffers. Beside weights and
+ * latents a network takes one batch of inputs, one batch of transposed activations and errors
+ * where `nodes` needs them, and a scratch for one tile of 16 examples a thread.
+ */
+
+import type { Network } from '../../ternary/network.js';
+import type { Room } from '../backend.js';
+
+/** Examples of a tile, as in assembly/control.ts. */
+export const TILE = 16;
+
+/** Fields of the Control block. */
+export const CONTROL = [
+  'generation',
+  'job',
+  'nextTile',
+  'tiles',
+  'running',
+  'batch',
+  'batchStride',
+  'layers',
+  'layer',
+  'gain',
+  'centred',
+  'logitScale',
+  'classes',
+  'exp2',
+  'log2',
+  'inputs',
+  'labels',
+  'losses',
+  'predictions',
+  'logits',
+  'scratch',
+  'scratchStride',
+  'key0',
+  'key1',
+  'step',
+  'probes',
+  'sigma',
+  'rewardShift',
+  'rewardLimit',
+  'cut',
+  'sets',
+  'set',
+  'coefficients',
+  'alignments',
+  'alignmentCount',
+  'directions',
+  'directionStart',
+  'entries',
+] as const;
+export type ControlField = (typeof CONTROL)[number];
+
+/** Words of a DirectionSet and of an Entry. */
+export const SET_WORDS = 18;
+export const ENTRY_WORDS = 4;
+
+const LAYER_WORDS = 13;
+const SCRATCH_WORDS = 10;
+const SCALE_BYTES = 16;
+
+/** A layer's shape with its strides and the addresses of its buffers. */
+export interface LayerPlan {
+  readonly rows: number;
+  readonly columns: number;
+  readonly inputStride: number;
+  readonly paddedRows: number;
+  readonly outputStride: number;
+  readonly weights: number;
+  readonly transposed: number;
+  readonly latents: number;
+  readonly inputsT: number;
+  readonly errorsT: number;
+  readonly sums: number;
+  readonly outputs: number;
+  readonly scales: number;
+}
+
+/** Addresses of everything that has a fixed size. */
+export interface MemoryPlan {
+  readonly control: number;
+  readonly layer: number;
+  readonly layers: readonly LayerPlan[];
+  readonly exp2: number;
+  readonly log2: number;
+  readonly inputs: number;
+  readonly labels: number;
+  readonly losses: number;
+  readonly predictions: number;
+  readonly logits: number;
+  readonly batchStride: number;
+  readonly scratch: number;
+  readonly scratchStride: number;
+  /** [SCRATCH_WORDS], the offsets that stand at the start of each thread's scratch. */
+  readonly scratchOffsets: Int32Array;
+  /** First free byte: the arguments of jobs follow, and grow the memory where they must. */
+  readonly end: number;
+}
+
+/** Hands out addresses, each on a cache line. */
+class Cursor {
+  constructor(public at: number) {}
+
+  take(bytes: number): number {
+    const address = this.at;
+    this.at = (address + bytes + 63) & ~63;
+    return address;
+  }
+}
+
+/** Lays out the memory of a network with its room on so many threads. */
+export function planMemory(network: Network, room: Room, threads: number): MemoryPlan {
+  const { tensors, widths } = network;
+  const probes = room.probes ?? 0;
+  const batchStride = roundUp(room.batch, TILE);
+  const widestOutput = Math.max(...tensors.map((tensor) => roundUp(tensor.rows, 16)));
+  const widestInput = Math.max(...tensors.map((tensor) => roundUp(tensor.columns, 16)));
+
+  const scratch = new Cursor(roundUp(SCRATCH_WORDS * 4, 64));
+  const scratchOffsets = Int32Array.of(
+    scratch.take(TILE * 4), // losses
+    scratch.take(probes * TILE * 4), // rewards
+    scratch.take(TILE * widestOutput * 4), // sums
+    scratch.take(TILE * widestOutput), // outputsA
+    scratch.take(TILE * widestOutput), // outputsB
+    scratch.take(probes * TILE * widestOutput), // signs
+    scratch.take(probes ? TILE * widestOutput * 2 : 0), // errors
+    scratch.take(probes ? Math.max(512, 4 * widestInput * 4) : 0), // products
+    scratch.take(room.weights ? widestOutput * 8 : 0), // changes
+    scratch.take(32), // words
+  );
+
+  const cursor = new Cursor(64);
+  const control = cursor.take(CONTROL.length * 4);
+  const layer = cursor.take(tensors.length * LAYER_WORDS * 4);
+  const exp2 = cursor.take(257 * 4);
+  const log2 = cursor.take(257 * 4);
+  const layers = tensors.map(({ rows, columns }): LayerPlan => {
+    const inputStride = roundUp(columns, 16);
+    const outputStride = roundUp(rows, 16);
+    const paddedRows = roundUp(rows, 4);
+    return {
+      rows,
+      columns,
+      inputStride,
+      paddedRows,
+      outputStride,
+      weights: cursor.take(paddedRows * inputStride),
+      transposed: room.weights ? cursor.take(columns * outputStride) : 0,
+      latents: cursor.take(rows * columns),
+      inputsT: probes ? cursor.take(inputStride * batchStride) : 0,
+      errorsT: probes ? cursor.take(outputStride * batchStride * 2) : 0,
+      sums: scratch.take(TILE * outputStride * 4),
+      outputs: scratch.take(TILE * outputStride),
+      scales: scratch.take(TILE * SCALE_BYTES),
+    };
+  });
+  const inputs = cursor.take(batchStride * roundUp(widths[0] as number, 16));
+  const labels = cursor.take(batchStride);
+  const losses = cursor.take(batchStride * 4);
+  const predictions = cursor.take(batchStride);
+  const logits = cursor.take(batchStride * roundUp(widths.at(-1) as number, 16) * 4);
+  const scratchAt = cursor.take(threads * scratch.at);
+  return {
+    ...{ control, layer, layers, exp2, log2, inputs, labels, losses, predictions, logits, batchStride },
+    ...{ scratch: scratchAt, scratchStride: scratch.at, scratchOffsets, end: cursor.at },
+  };
+}
+
+/** The words of a Layer structure, in the order of its fields. */
+export function layerWords(layer: LayerPlan): number[] {
+  const { rows, columns, inputStride, paddedRows, outputStride, weights, transposed, latents } = layer;
+  const { inputsT, errorsT, sums, outputs, scales } = layer;
+  return [
+    ...[rows, columns, inputStride, paddedRows, outputStride, weights, transposed, latents],
+    ...[inputsT, errorsT, sums, outputs, scales],
+  ];
+}
+
+export function roundUp(value: number, multiple: number): number {
+  return Math.ceil(value / multiple) * multiple;
+}

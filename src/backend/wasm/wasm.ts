@@ -1,0 +1,395 @@
+/**
+ * The CPU backend: AssemblyScript kernels with 128-bit SIMD on threads over one shared memory.
+ * This side plans the memory, copies batches in and results out, and hands out jobs; all
+ * arithmetic is in assembly/. Prefer it over `reference` for everything but definitions.
+ */
+
+import { type DirectionSet, nonzerosMax, Signs, weightsOfDirection } from '../../random/directions.js';
+import type { Key } from '../../random/philox.js';
+import { EXP2, LOG2 } from '../../ternary/loss.js';
+import type { Network } from '../../ternary/network.js';
+import {
+  type Alignment,
+  alignmentShift,
+  type Backend,
+  type Evaluation,
+  errorLimit,
+  type NodeProbes,
+  type PlacedNetwork,
+  type Room,
+} from '../backend.js';
+import { BatchGuard } from '../batch-guard.js';
+import { type KernelExports, type Kernels, loadKernels, type SimdChoice } from './kernels.js';
+import {
+  CONTROL,
+  type ControlField,
+  ENTRY_WORDS,
+  layerWords,
+  type MemoryPlan,
+  planMemory,
+  roundUp,
+  SET_WORDS,
+  TILE,
+} from './memory-plan.js';
+import { type Helper, startHelper } from './threads.js';
+
+/** Jobs, as in assembly/index.ts. */
+const Job = { forward: 1, nodes: 2, align: 3, weights: 4, pool: 5, init: 6 } as const;
+
+const PAGE_BYTES = 65_536;
+/** Pages of a 32-bit memory. */
+const PAGES_MAX = 65_536;
+/** Room for the arguments of jobs to grow. */
+const ARGUMENT_PAGES = 4_096;
+
+export interface WasmOptions {
+  /** Threads in all, the caller's among them; ≥ 1. */
+  readonly threads: number;
+  readonly simd?: SimdChoice;
+}
+
+/**
+ * Compiles the kernels for this engine.
+ * @throws {BackendError} when the engine cannot run them
+ * @example const backend = await openWasm({ threads: 2 });
+ */
+export async function openWasm({ threads, simd = 'auto' }: WasmOptions): Promise<Backend> {
+  return new WasmBackend(await loadKernels(simd), threads);
+}
+
+class WasmBackend implements Backend {
+  readonly name = 'wasm';
+  readonly summary: string;
+  readonly #placed = new Set<WasmNetwork>();
+
+  constructor(
+    readonly kernels: Kernels,
+    readonly threads: number,
+  ) {
+    const simd = kernels.relaxed ? 'relaxed SIMD' : 'SIMD';
+    this.summary = `wasm, ${simd}, ${threads} thread${threads === 1 ? '' : 's'}`;
+  }
+
+  async place(network: Network, room: Room): Promise<PlacedNetwork> {
+    const placed = new WasmNetwork(this.kernels, network, room, this.threads, () => this.#placed.delete(placed));
+    this.#placed.add(placed);
+    return placed;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#placed].map((placed) => placed.release()));
+  }
+}
+
+class WasmNetwork implements PlacedNetwork {
+  readonly batchMax: number;
+  readonly #guard: BatchGuard;
+  readonly #plan: MemoryPlan;
+  readonly #memory: WebAssembly.Memory;
+  readonly #kernels: KernelExports;
+  #helpers: Helper[] | null = null;
+  #cursor = 0;
+  #batch = 0;
+
+  constructor(
+    readonly compiled: Kernels,
+    readonly network: Network,
+    room: Room,
+    readonly threads: number,
+    readonly onRelease: () => void,
+  ) {
+    this.#guard = new BatchGuard(network, room.batch);
+    this.batchMax = room.batch;
+    this.#plan = planMemory(network, room, threads);
+    const initial = Math.ceil(this.#plan.end / PAGE_BYTES) + 1;
+    const maximum = Math.min(PAGES_MAX, initial + ARGUMENT_PAGES);
+    this.#memory = new WebAssembly.Memory({ initial, maximum, shared: true });
+    const instance = new WebAssembly.Instance(compiled.module, { env: { memory: this.#memory, abort() {} } });
+    this.#kernels = instance.exports as unknown as KernelExports;
+    this.#describe();
+    this.#kernels.attach(this.#plan.control, 0);
+  }
+
+  get deviceBytes(): number {
+    return this.#memory.buffer.byteLength;
+  }
+
+  loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
+    this.#guard.check(inputs, labels);
+    const batch = labels.length;
+    const width = this.network.widths[0] as number;
+    const stride = roundUp(width, 16);
+    const rows = this.#u8(this.#plan.inputs, roundUp(batch, TILE) * stride);
+    if (stride === width) rows.set(inputs);
+    else {
+      for (let row = 0; row < batch; row++) rows.set(inputs.subarray(row * width, (row + 1) * width), row * stride);
+    }
+    rows.fill(0, batch * stride); // the rest of the last tile
+    const marks = this.#u8(this.#plan.labels, roundUp(batch, TILE));
+    marks.set(labels);
+    marks.fill(0, batch);
+    this.#batch = batch;
+    this.#set('batch', batch);
+  }
+
+  async evaluate(): Promise<Evaluation> {
+    await this.#run(Job.forward, this.#tiles());
+    return this.#evaluation();
+  }
+
+  async logits(): Promise<Int32Array> {
+    await this.#run(Job.forward, this.#tiles());
+    const classes = this.network.widths.at(-1) as number;
+    const stride = roundUp(classes, 16);
+    const padded = this.#i32(this.#plan.logits, this.#batch * stride);
+    const logits = new Int32Array(this.#batch * classes);
+    for (let row = 0; row < this.#batch; row++) {
+      logits.set(padded.subarray(row * stride, row * stride + classes), row * classes);
+    }
+    return logits;
+  }
+
+  async initLatents(key: Key, cut: number): Promise<void> {
+    this.#set('key0', key[0]);
+    this.#set('key1', key[1]);
+    this.#set('cut', cut);
+    this.#kernels.run(Job.init, this.network.tensors.length, 0);
+  }
+
+  async writeWeights(trits: Int8Array): Promise<void> {
+    this.#guard.checkTrits(trits);
+    this.#cursor = this.#plan.end;
+    const address = this.#take(trits.length);
+    new Int8Array(this.#memory.buffer, address, trits.length).set(trits);
+    this.network.tensors.forEach((tensor, layer) => {
+      this.#kernels.unpack(layer, address + tensor.offset);
+    });
+  }
+
+  async readWeights(): Promise<Int8Array> {
+    const trits = new Int8Array(this.network.parameters);
+    this.network.tensors.forEach(({ offset, rows, columns }, index) => {
+      const { weights, inputStride } = this.#plan.layers[index] as MemoryPlan['layers'][number];
+      for (let row = 0; row < rows; row++) {
+        const from = new Int8Array(this.#memory.buffer, weights + row * inputStride, columns);
+        trits.set(from, offset + row * columns);
+      }
+    });
+    return trits;
+  }
+
+  async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
+    this.#cursor = this.#plan.end;
+    this.#putSets([set]);
+    const address = this.#take(coefficients.length);
+    new Int8Array(this.#memory.buffer, address, coefficients.length).set(coefficients);
+    this.#set('coefficients', address);
+    this.#kernels.step(0);
+  }
+
+  async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
+    this.#cursor = this.#plan.end;
+    this.#putSets(sets);
+    const address = this.#take(coefficients.length * 2);
+    new Int16Array(this.#memory.buffer, address, coefficients.length).set(coefficients);
+    this.#set('coefficients', address);
+    await this.#run(Job.pool, this.#rowTiles(sets, this.#kernels.POOL_ROWS));
+  }
+
+  async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
+    this.#cursor = this.#plan.end;
+    this.#putDirections(set, first, count);
+    const address = this.#take(this.threads * count * 8);
+    const sums = new Float64Array(this.#memory.buffer, address, this.threads * count).fill(0);
+    this.#set('alignments', address);
+    this.#set('alignmentCount', count);
+    await this.#run(Job.weights, this.#tiles());
+    return { alignments: mergeThreads(sums, new Float64Array(count)), evaluation: this.#evaluation() };
+  }
+
+  async alignNodes(probes: NodeProbes, sets: readonly (DirectionSet | null)[]): Promise<Alignment<Int32Array>> {
+    this.#cursor = this.#plan.end;
+    this.#plan.layers.forEach((layer, index) => {
+      // A layer without an address for its errors is not probed.
+      const field = this.#plan.layer / 4 + index * layerWords(layer).length + 9;
+      this.#words()[field] = sets[index] ? layer.errorsT : 0;
+    });
+    this.#set('key0', probes.key[0]);
+    this.#set('key1', probes.key[1]);
+    this.#set('step', probes.step);
+    this.#set('probes', probes.probes);
+    this.#set('sigma', probes.sigma);
+    this.#set('rewardShift', probes.rewardShift);
+    this.#set('rewardLimit', Math.floor(errorLimit(this.#batch) / probes.probes));
+    const trained = sets.filter((set) => set !== null);
+    const count = trained.reduce((sum, set) => sum + set.directions, 0);
+    this.#putSets(trained);
+    const address = this.#take(this.threads * count * 4);
+    const sums = this.#i32(address, this.threads * count).fill(0);
+    this.#set('alignments', address);
+    this.#set('alignmentCount', count);
+    await this.#run(Job.nodes, this.#tiles());
+    const evaluation = this.#evaluation();
+    await this.#run(Job.align, this.#rowTiles(trained, this.#kernels.ALIGNMENT_ROWS));
+    return { alignments: mergeThreads(sums, new Int32Array(count)), evaluation };
+  }
+
+  async release(): Promise<void> {
+    const helpers = this.#helpers ?? [];
+    this.#helpers = [];
+    await Promise.all(helpers.map((helper) => helper.stop()));
+    this.onRelease();
+  }
+
+  /** Runs a job on all threads; starts the helpers when the first job comes that can use them. */
+  async #run(job: number, tiles: number): Promise<void> {
+    this.#guard.requireBatch(job === Job.pool ? 1 : this.#batch);
+    if (tiles > 1 && job !== Job.pool) this.#helpers ??= await this.#startHelpers();
+    this.#kernels.run(job, tiles, this.#helpers?.length ?? 0);
+  }
+
+  #startHelpers(): Promise<Helper[]> {
+    const generation = this.#words()[this.#plan.control / 4] as number;
+    return Promise.all(
+      Array.from({ length: this.threads - 1 }, (_, helper) =>
+        startHelper({
+          module: this.compiled.module,
+          memory: this.#memory,
+          control: this.#plan.control,
+          thread: helper + 1,
+          generation,
+        }),
+      ),
+    );
+  }
+
+  /** Writes everything that stays: tables, layers, addresses. */
+  #describe(): void {
+    const { network } = this;
+    const plan = this.#plan;
+    this.#i32(plan.exp2, EXP2.length).set(EXP2);
+    this.#i32(plan.log2, LOG2.length).set(LOG2);
+    this.#words().set(plan.layers.flatMap(layerWords), plan.layer / 4);
+    for (let thread = 0; thread < this.threads; thread++) {
+      this.#words().set(plan.scratchOffsets, (plan.scratch + thread * plan.scratchStride) / 4);
+    }
+    const fixed: Partial<Record<ControlField, number>> = {
+      batchStride: plan.batchStride,
+      layers: network.tensors.length,
+      layer: plan.layer,
+      gain: network.gain,
+      centred: network.centred ? 1 : 0,
+      logitScale: network.logitScale,
+      classes: network.widths.at(-1) as number,
+      exp2: plan.exp2,
+      log2: plan.log2,
+      inputs: plan.inputs,
+      labels: plan.labels,
+      losses: plan.losses,
+      predictions: plan.predictions,
+      logits: plan.logits,
+      scratch: plan.scratch,
+      scratchStride: plan.scratchStride,
+    };
+    for (const [field, value] of Object.entries(fixed)) this.#set(field as ControlField, value);
+  }
+
+  /** Writes sets as the kernels take them; their coefficients follow one another. */
+  #putSets(sets: readonly DirectionSet[]): void {
+    const address = this.#take(sets.length * SET_WORDS * 4);
+    let first = 0;
+    sets.forEach((set, index) => {
+      const { key, step, group, size, directions, touched, permutation } = set;
+      const words = [
+        ...[key[0], key[1], step, group, this.#tensorOf(set), size, directions, touched],
+        ...[permutation.highs, permutation.lows, ...permutation.keys, first, alignmentShift(nonzerosMax(set))],
+      ];
+      this.#words().set(words, address / 4 + index * SET_WORDS);
+      first += directions;
+    });
+    this.#set('sets', sets.length);
+    this.#set('set', address);
+  }
+
+  /** Writes the nonzeros of a range of directions, each direction's in the order of the layers. */
+  #putDirections(set: DirectionSet, first: number, count: number): void {
+    const signs = new Signs(set);
+    const start = [0];
+    const entries: number[] = [];
+    for (let k = 0; k < count; k++) {
+      const indices = weightsOfDirection(set, (first + k) % set.directions).sort((a, b) => a - b);
+      for (const index of indices) {
+        const at = set.offset + index;
+        const layer = this.network.tensors.findLastIndex((tensor) => tensor.offset <= at);
+        const { offset, columns } = this.network.tensors[layer] as Network['tensors'][number];
+        const row = Math.floor((at - offset) / columns);
+        entries.push(layer, row, at - offset - row * columns, signs.at(index));
+      }
+      start.push(entries.length / ENTRY_WORDS);
+    }
+    const startAt = this.#take(start.length * 4);
+    this.#words().set(start, startAt / 4);
+    const entriesAt = this.#take(entries.length * 4);
+    this.#words().set(entries, entriesAt / 4);
+    this.#set('directions', count);
+    this.#set('directionStart', startAt);
+    this.#set('entries', entriesAt);
+  }
+
+  #tensorOf({ offset, size }: DirectionSet): number {
+    if (size === this.network.parameters && this.network.tensors.length > 1) return -1;
+    return this.network.tensors.findIndex((tensor) => tensor.offset === offset);
+  }
+
+  #evaluation(): Evaluation {
+    return {
+      losses: this.#i32(this.#plan.losses, this.#batch).slice(),
+      predictions: this.#u8(this.#plan.predictions, this.#batch).slice(),
+    };
+  }
+
+  #tiles(): number {
+    return Math.ceil(this.#batch / TILE);
+  }
+
+  #rowTiles(sets: readonly DirectionSet[], rows: WebAssembly.Global): number {
+    return sets.reduce((sum, set) => {
+      const tensor = this.network.tensors[this.#tensorOf(set)] as Network['tensors'][number];
+      return sum + Math.ceil(tensor.rows / (rows.value as number));
+    }, 0);
+  }
+
+  /** Room for an argument of the next job; arguments live until that job is done. */
+  #take(bytes: number): number {
+    const address = this.#cursor;
+    this.#cursor = roundUp(address + bytes, 64);
+    const missing = this.#cursor - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
+    return address;
+  }
+
+  #set(field: ControlField, value: number): void {
+    this.#words()[this.#plan.control / 4 + CONTROL.indexOf(field)] = value;
+  }
+
+  #words(): Int32Array {
+    return new Int32Array(this.#memory.buffer);
+  }
+
+  #i32(address: number, length: number): Int32Array {
+    return new Int32Array(this.#memory.buffer, address, length);
+  }
+
+  #u8(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, address, length);
+  }
+}
+
+/** Sums the threads' shares, [threads, count] to [count]; integers, so the order is free. */
+function mergeThreads<Values extends Float64Array | Int32Array>(shares: Values, merged: Values): Values {
+  for (let i = 0; i < shares.length; i++) {
+    const at = i % merged.length;
+    merged[at] = (merged[at] as number) + (shares[i] as number);
+  }
+  return merged;
+}

@@ -1,0 +1,41 @@
+/**
+ * Latents: the integers from which ternary weights are read. They start uniform in −R…R from
+ * the init stream; the weight is the sign of the latent where |latent| > cut, else 0.
+ */
+
+import { type Key, philox, Purpose, streamOf } from './philox.js';
+
+/** How latents become weights. R = 3·cut + 1, so that a third of the weights start at zero. */
+export interface LatentRule {
+  /** |latent| above this gives ±1; 0…42. */
+  readonly cut: number;
+}
+
+/** Cut 42 gives latents in −127…127, a byte. */
+export const CUT_MAX = 42;
+
+/** The latent range R of a cut; 1 (the weight is its own latent) for cut 0. */
+export function latentRange(cut: number): number {
+  return 3 * cut + 1;
+}
+
+/** The trit that a latent stands for. */
+export function tritOf(latent: number, cut: number): number {
+  return latent > cut ? 1 : latent < -cut ? -1 : 0;
+}
+
+/**
+ * Initial latents of a tensor: eight 16-bit draws a Philox block, scaled to 2R + 1 values.
+ * @param tensor - its index, which names the stream
+ * @param latents - [rows × columns], receives values in −R…R
+ */
+export function initLatents(key: Key, tensor: number, cut: number, latents: Int8Array): void {
+  const range = latentRange(cut);
+  const stream = streamOf(Purpose.init, tensor);
+  const words = new Uint32Array(4);
+  for (let i = 0; i < latents.length; i++) {
+    if ((i & 7) === 0) philox(key, i >>> 3, 0, 0, stream, words);
+    const draw = ((words[(i >>> 1) & 3] as number) >>> ((i & 1) << 4)) & 0xffff;
+    latents[i] = ((draw * (2 * range + 1)) >>> 16) - range;
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Cross-entropy in fixed point: softmax to the base 2 from two tables with linear
+ * interpolation, losses in units of 2⁻¹⁶ bits. The tables are made with + − × ÷ and sqrt
+ * alone, which IEEE 754 fixes on every machine.
+ */
+
+/** Fraction bits of losses and exponents. */
+export const LOSS_BITS = 16;
+/** Fraction bits of an unnormalized probability: the largest logit has 2^20. */
+export const WEIGHT_BITS = 20;
+/** Fraction bits of a probability as the output layer's error uses it. */
+export const PROBABILITY_BITS = 11;
+/** Nats in one unit of a loss. */
+export const NATS_PER_UNIT = 0.693147180559945309417 / 65_536;
+
+/** EXP2[i] = round(2^20 · 2^(−i/256)), i = 0…256. */
+export const EXP2 = exp2Table();
+/** LOG2[i] = round(2^16 · log₂(1 + i/256)), i = 0…256. */
+export const LOG2 = log2Table();
+
+/** What one example's logits say. */
+export interface ExampleLoss {
+  /** Cross-entropy in 2⁻¹⁶ bits, ≥ 0. */
+  loss: number;
+  /** The class with the largest logit, the first of equals. */
+  prediction: number;
+}
+
+/**
+ * 2^(−exponent/65536) in units of 2⁻²⁰.
+ * @param exponent - ≥ 0, in 2⁻¹⁶
+ */
+export function exp2Negative(exponent: number): number {
+  const whole = exponent >>> 16;
+  if (whole > WEIGHT_BITS) return 0;
+  const index = (exponent >>> 8) & 255;
+  const high = EXP2[index] as number;
+  const step = high - (EXP2[index + 1] as number);
+  return (high - ((step * (exponent & 255) + 128) >> 8)) >>> whole;
+}
+
+/**
+ * log₂ of a positive integer in units of 2⁻¹⁶.
+ * @param value - 1…2^31 − 1
+ */
+export function log2Fixed(value: number): number {
+  const whole = 31 - Math.clz32(value);
+  const fraction = ((value << (31 - whole)) >>> 15) & 0xffff; // mantissa without its leading one
+  const index = fraction >>> 8;
+  const low = LOG2[index] as number;
+  const step = (LOG2[index + 1] as number) - low;
+  return whole * 65_536 + low + ((step * (fraction & 255) + 128) >> 8);
+}
+
+/**
+ * Loss, prediction and (optionally) error of one example.
+ * @param logits - [C], |logit · logitScale| < 2^28
+ * @param label - 0…C − 1
+ * @param error - [C] or null; receives softmax − target in units of 2⁻¹¹, −2048…2048: the exact
+ *   alignment of each logit, a closed form and not a backward pass
+ */
+export function crossEntropy(
+  logits: Int32Array,
+  label: number,
+  logitScale: number,
+  error: Int16Array | null,
+): ExampleLoss {
+  let prediction = 0;
+  for (let c = 1; c < logits.length; c++) {
+    if ((logits[c] as number) > (logits[prediction] as number)) prediction = c;
+  }
+  const top = (logits[prediction] as number) * logitScale;
+  let sum = 0; // 2^20 ≤ sum ≤ 256·2^20
+  for (const logit of logits) sum += exp2Negative(top - logit * logitScale);
+  const loss = log2Fixed(sum) - WEIGHT_BITS * 65_536 + top - (logits[label] as number) * logitScale;
+  if (error) {
+    for (let c = 0; c < logits.length; c++) {
+      const weight = exp2Negative(top - (logits[c] as number) * logitScale);
+      const probability = Math.floor((weight * 2 ** PROBABILITY_BITS + (sum >>> 1)) / sum); // numerator < 2^32
+      error[c] = probability - (c === label ? 2 ** PROBABILITY_BITS : 0);
+    }
+  }
+  return { loss, prediction };
+}
+
+function exp2Table(): Int32Array {
+  let root = 0.5;
+  for (let halving = 0; halving < 8; halving++) root = Math.sqrt(root); // 2^(−1/256)
+  const table = new Int32Array(257);
+  let power = 1;
+  for (let i = 0; i <= 256; i++) {
+    table[i] = Math.floor(power * 2 ** WEIGHT_BITS + 0.5);
+    power *= root;
+  }
+  return table;
+}
+
+function log2Table(): Int32Array {
+  const table = new Int32Array(257);
+  for (let i = 0; i < 256; i++) {
+    // The binary digits of log₂ x, one by one: squaring x doubles its logarithm.
+    let x = 1 + i / 256;
+    let value = 0;
+    for (let digit = 0; digit < 24; digit++) {
+      x *= x;
+      value *= 2;
+      if (x >= 2) {
+        x /= 2;
+        value += 1;
+      }
+    }
+    table[i] = Math.floor(value / 256 + 0.5);
+  }
+  table[256] = 65_536;
+  return table;
+}
