@@ -34,7 +34,11 @@ const scenes: fc.Arbitrary<Scene> = fc
   .map(({ inputs, hidden, classes, batch, centred, gain, heat, key, cut, seed }) => {
     const widths = [inputs, ...hidden, classes];
     const scaleMax = Math.floor(EXPONENT_MAX / (254 * (widths.at(-2) as number)));
-    const network = networkOf(widths, { centred, gain, logitScale: Math.max(1, Math.floor(scaleMax * heat)) });
+    const network = networkOf(widths, {
+      centred,
+      gain,
+      logitScale: Math.max(1, Math.floor(scaleMax * heat)),
+    });
     const next = () => seed.next().value as number;
     return {
       network,
@@ -71,7 +75,10 @@ describe.each(fastBackends)('%s equals the reference', (_, open) => {
   afterAll(() => backend.close());
 
   /** Runs the same work on both and expects equal results. */
-  function agree<Extra>(extra: fc.Arbitrary<Extra>, work: (on: PlacedNetwork, scene: Scene, extra: Extra) => Promise<unknown>) {
+  function agree<Extra>(
+    extra: fc.Arbitrary<Extra>,
+    work: (on: PlacedNetwork, scene: Scene, extra: Extra) => Promise<unknown>,
+  ) {
     return fc.assert(
       fc.asyncProperty(scenes, extra, async (scene, more) => {
         const mine = await placed(backend, scene);
@@ -105,9 +112,15 @@ describe.each(fastBackends)('%s equals the reference', (_, open) => {
       const whole = { key, group: network.tensors.length, offset: 0, size: network.parameters };
       for (let step = 1; step <= 3; step++) {
         const set = directionSet({ ...whole, step, directions, touched: directions });
-        await on.applyStep(set, Int8Array.from({ length: directions }, (_v, k) => ((k * 7) % 3) - 1));
+        await on.applyStep(
+          set,
+          Int8Array.from({ length: directions }, (_v, k) => ((k * 7) % 3) - 1),
+        );
         for (const part of setsOf(scene, step, share)) {
-          await on.applyStep(part, Int8Array.from({ length: part.directions }, (_v, k) => ((k * 5) % 3) - 1));
+          await on.applyStep(
+            part,
+            Int8Array.from({ length: part.directions }, (_v, k) => ((k * 5) % 3) - 1),
+          );
         }
       }
       return on.readWeights();
@@ -118,13 +131,20 @@ describe.each(fastBackends)('%s equals the reference', (_, open) => {
       await on.initLatents(scene.key, scene.cut);
       const sets = setsOf(scene, 0, share);
       const count = sets.reduce((sum, set) => sum + set.directions, 0);
-      await on.applyPool(sets, Int16Array.from({ length: count }, (_v, k) => ((k * 37) % 41) - 20));
+      await on.applyPool(
+        sets,
+        Int16Array.from({ length: count }, (_v, k) => ((k * 37) % 41) - 20),
+      );
       return on.readWeights();
     }));
 
   it('weights estimator', () =>
     agree(
-      fc.record({ directions: fc.integer({ min: 1, max: 12 }), nonzeros: fc.integer({ min: 1, max: 20 }), first: fc.nat(11) }),
+      fc.record({
+        directions: fc.integer({ min: 1, max: 12 }),
+        nonzeros: fc.integer({ min: 1, max: 20 }),
+        first: fc.nat(11),
+      }),
       (on, { network, key }, { directions, nonzeros, first }) => {
         const size = network.parameters;
         const touched = Math.min(size, directions * nonzeros);

@@ -26,7 +26,8 @@ export class BatchGuard {
     if (inputs.length !== labels.length * this.#width) {
       throw expected('inputs', `${labels.length} × ${this.#width} values`, inputs.length);
     }
-    if (inputs.some((value) => value > ACTIVATION_MAX)) throw expected('inputs', 'values in 0…127', 'a larger one');
+    if (inputs.some((value) => value > ACTIVATION_MAX))
+      throw expected('inputs', 'values in 0…127', 'a larger one');
     const label = labels.find((value) => value >= this.#classes);
     if (label !== undefined) throw expected('labels', `values in 0…${this.#classes - 1}`, label);
   }

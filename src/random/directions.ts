@@ -5,8 +5,8 @@
  * weights can be rebuilt alone.
  */
 
-import { type Key, philox, Purpose, streamOf } from './philox.js';
 import { type Permutation, permutationOf, permute, unpermute } from './permutation.js';
+import { type Key, Purpose, philox, streamOf } from './philox.js';
 
 /** A set of disjoint directions over the weights offset…offset + size − 1 of a model. */
 export interface DirectionSet {
@@ -71,4 +71,55 @@ export class Signs {
     }
     return ((this.#words[(index >>> 5) & 3] as number) >>> (index & 31)) & 1 ? -1 : 1;
   }
+}
+
+/** A tensor as far as directions are concerned. */
+interface Extent {
+  readonly rows: number;
+  readonly columns: number;
+  readonly offset: number;
+}
+
+/**
+ * The sets of a seed pool: one a tensor, each a partition of all its weights.
+ * @param counts - directions of each tensor
+ */
+export function poolSets(tensors: readonly Extent[], key: Key, counts: readonly number[]): DirectionSet[] {
+  return tensors.map(({ rows, columns, offset }, group) => {
+    const size = rows * columns;
+    return directionSet({
+      key,
+      step: 0,
+      group,
+      offset,
+      size,
+      directions: counts[group] as number,
+      touched: size,
+    });
+  });
+}
+
+/**
+ * The sets of one step of a seed log: one over the whole model, or one a tensor.
+ * @param step - counted from 1
+ * @param counts - directions of the whole model [1], or of each tensor
+ * @param nonzeros - of each direction; a set never touches more weights than it has
+ */
+export function logSets(
+  tensors: readonly Extent[],
+  key: Key,
+  step: number,
+  counts: readonly number[],
+  nonzeros: number,
+): DirectionSet[] {
+  const sizes = tensors.map(({ rows, columns }) => rows * columns);
+  const whole = counts.length === 1;
+  const groups = whole
+    ? [{ group: tensors.length, offset: 0, size: sizes.reduce((sum, size) => sum + size, 0) }]
+    : tensors.map(({ offset }, group) => ({ group, offset, size: sizes[group] as number }));
+  return groups.map((extent, i) => {
+    const directions = counts[i] as number;
+    const touched = Math.min(extent.size, directions * nonzeros);
+    return directionSet({ ...extent, key, step, directions, touched });
+  });
 }

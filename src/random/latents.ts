@@ -3,7 +3,7 @@
  * the init stream; the weight is the sign of the latent where |latent| > cut, else 0.
  */
 
-import { type Key, philox, Purpose, streamOf } from './philox.js';
+import { type Key, Purpose, philox, streamOf } from './philox.js';
 
 /** How latents become weights. R = 3·cut + 1, so that a third of the weights start at zero. */
 export interface LatentRule {

@@ -11,7 +11,7 @@ export const WEIGHT_BITS = 20;
 /** Fraction bits of a probability as the output layer's error uses it. */
 export const PROBABILITY_BITS = 11;
 /** Nats in one unit of a loss. */
-export const NATS_PER_UNIT = 0.693147180559945309417 / 65_536;
+export const NATS_PER_UNIT = Math.LN2 / 65_536;
 
 /** EXP2[i] = round(2^20 · 2^(−i/256)), i = 0…256. */
 export const EXP2 = exp2Table();

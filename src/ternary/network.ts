@@ -58,7 +58,8 @@ export const EXPONENT_MAX = 2 ** 28;
  */
 export function networkOf(widths: readonly number[], options: NetworkOptions): Network {
   const { centred, gain, logitScale } = options;
-  if (widths.length < 2) throw new RangeError(`"model" expected at least inputs and classes, got ${widths.join('-')}`);
+  if (widths.length < 2)
+    throw new RangeError(`"model" expected at least inputs and classes, got ${widths.join('-')}`);
   for (const width of widths) requireInteger('model', 'layer widths', width, 1, WIDTH_MAX);
   requireInteger('gain', 'an integer', gain, 1, ACTIVATION_MAX);
   const inputsOfLast = widths[widths.length - 2] as number;

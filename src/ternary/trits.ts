@@ -38,7 +38,9 @@ export function packTrits(trits: Int8Array): Uint8Array {
  */
 export function unpackTrits(packed: Uint8Array, length: number): Int8Array {
   if (packed.length !== Math.ceil(length / TRITS_PER_BYTE)) {
-    throw new RangeError(`${length} trits expected ${Math.ceil(length / TRITS_PER_BYTE)} bytes, got ${packed.length}`);
+    throw new RangeError(
+      `${length} trits expected ${Math.ceil(length / TRITS_PER_BYTE)} bytes, got ${packed.length}`,
+    );
   }
   const trits = new Int8Array(length);
   for (let byte = 0; byte < packed.length; byte++) {
@@ -49,7 +51,8 @@ export function unpackTrits(packed: Uint8Array, length: number): Int8Array {
       value = Math.floor(value / 3);
       const index = byte * TRITS_PER_BYTE + place;
       if (index < length) trits[index] = trit;
-      else if (trit !== 0) throw new RangeError(`packed byte ${byte} expected zero fill after trit ${length}`);
+      else if (trit !== 0)
+        throw new RangeError(`packed byte ${byte} expected zero fill after trit ${length}`);
     }
   }
   return trits;

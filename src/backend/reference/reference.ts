@@ -4,9 +4,15 @@
  * the other backends must compute.
  */
 
-import { type DirectionSet, directionOfWeight, nonzerosMax, Signs, weightsOfDirection } from '../../random/directions.js';
+import {
+  type DirectionSet,
+  directionOfWeight,
+  nonzerosMax,
+  Signs,
+  weightsOfDirection,
+} from '../../random/directions.js';
 import { initLatents, latentRange, tritOf } from '../../random/latents.js';
-import { type Key, philox, Purpose, streamOf } from '../../random/philox.js';
+import { type Key, Purpose, philox, streamOf } from '../../random/philox.js';
 import { crossEntropy } from '../../ternary/loss.js';
 import type { Network, Tensor } from '../../ternary/network.js';
 import { normalizeRelu, scaleOf } from '../../ternary/normalize.js';
@@ -140,7 +146,8 @@ class ReferenceNetwork implements PlacedNetwork {
     for (let k = 0; k < count; k++) {
       const direction = weightsOfDirection(set, (first + k) % set.directions);
       for (const side of [1, -1]) {
-        for (const index of direction) weights[set.offset + index] = this.#weightAt(set, index) + side * signs.at(index);
+        for (const index of direction)
+          weights[set.offset + index] = this.#weightAt(set, index) + side * signs.at(index);
         for (let example = 0; example < this.#labels.length; example++) {
           alignments[k] = (alignments[k] as number) + side * this.#forward(example, weights).loss;
         }
@@ -150,7 +157,10 @@ class ReferenceNetwork implements PlacedNetwork {
     return { alignments, evaluation: this.#evaluationOf(this.#forwardBatch()) };
   }
 
-  async alignNodes(probes: NodeProbes, sets: readonly (DirectionSet | null)[]): Promise<Alignment<Int32Array>> {
+  async alignNodes(
+    probes: NodeProbes,
+    sets: readonly (DirectionSet | null)[],
+  ): Promise<Alignment<Int32Array>> {
     const passes = this.#forwardBatch();
     const alignments: number[] = [];
     sets.forEach((set, layer) => {
@@ -178,7 +188,12 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   /** δ̂ of one example at one layer's pre-activations: exact at the last layer, else from probes. */
-  #errors(pass: Pass, example: number, layer: number, { key, step, probes, sigma, rewardShift }: NodeProbes): Int16Array {
+  #errors(
+    pass: Pass,
+    example: number,
+    layer: number,
+    { key, step, probes, sigma, rewardShift }: NodeProbes,
+  ): Int16Array {
     const { tensors, centred, gain, logitScale } = this.network;
     const z = pass.sums[layer] as Int32Array;
     const errors = new Int16Array(z.length);

@@ -35,11 +35,14 @@ export async function loadKernels(simd: SimdChoice): Promise<Kernels> {
     if (WebAssembly.validate(bytes) || (await enableRelaxedSimd(bytes))) {
       return { module: await WebAssembly.compile(bytes), relaxed: true };
     }
-    if (simd === 'relaxed') throw new BackendError('this JavaScript engine has no relaxed SIMD: use Node ≥ 20.19');
+    if (simd === 'relaxed')
+      throw new BackendError('this JavaScript engine has no relaxed SIMD: use Node ≥ 20.19');
   }
   const bytes = decodeBase64(plainKernels);
   if (!WebAssembly.validate(bytes)) {
-    throw new BackendError('this JavaScript engine has no WebAssembly SIMD with threads: use "--backend reference"');
+    throw new BackendError(
+      'this JavaScript engine has no WebAssembly SIMD with threads: use "--backend reference"',
+    );
   }
   return { module: await WebAssembly.compile(bytes), relaxed: false };
 }

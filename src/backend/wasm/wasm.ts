@@ -71,7 +71,9 @@ class WasmBackend implements Backend {
   }
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const placed = new WasmNetwork(this.kernels, network, room, this.threads, () => this.#placed.delete(placed));
+    const placed = new WasmNetwork(this.kernels, network, room, this.threads, () =>
+      this.#placed.delete(placed),
+    );
     this.#placed.add(placed);
     return placed;
   }
@@ -122,7 +124,8 @@ class WasmNetwork implements PlacedNetwork {
     const rows = this.#u8(this.#plan.inputs, roundUp(batch, TILE) * stride);
     if (stride === width) rows.set(inputs);
     else {
-      for (let row = 0; row < batch; row++) rows.set(inputs.subarray(row * width, (row + 1) * width), row * stride);
+      for (let row = 0; row < batch; row++)
+        rows.set(inputs.subarray(row * width, (row + 1) * width), row * stride);
     }
     rows.fill(0, batch * stride); // the rest of the last tile
     const marks = this.#u8(this.#plan.labels, roundUp(batch, TILE));
@@ -207,7 +210,10 @@ class WasmNetwork implements PlacedNetwork {
     return { alignments: mergeThreads(sums, new Float64Array(count)), evaluation: this.#evaluation() };
   }
 
-  async alignNodes(probes: NodeProbes, sets: readonly (DirectionSet | null)[]): Promise<Alignment<Int32Array>> {
+  async alignNodes(
+    probes: NodeProbes,
+    sets: readonly (DirectionSet | null)[],
+  ): Promise<Alignment<Int32Array>> {
     this.#cursor = this.#plan.end;
     this.#plan.layers.forEach((layer, index) => {
       // A layer without an address for its errors is not probed.
@@ -302,7 +308,13 @@ class WasmNetwork implements PlacedNetwork {
       const { key, step, group, size, directions, touched, permutation } = set;
       const words = [
         ...[key[0], key[1], step, group, this.#tensorOf(set), size, directions, touched],
-        ...[permutation.highs, permutation.lows, ...permutation.keys, first, alignmentShift(nonzerosMax(set))],
+        ...[
+          permutation.highs,
+          permutation.lows,
+          ...permutation.keys,
+          first,
+          alignmentShift(nonzerosMax(set)),
+        ],
       ];
       this.#words().set(words, address / 4 + index * SET_WORDS);
       first += directions;

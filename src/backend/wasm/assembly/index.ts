@@ -7,7 +7,7 @@ import { nodesTile } from './nodes';
 import { applyStep, initTensor, POOL_ROWS, poolTile, spread } from './update';
 import { weightsTile } from './weights';
 
-export { attach, ALIGNMENT_ROWS, POOL_ROWS };
+export { ALIGNMENT_ROWS, attach, POOL_ROWS };
 
 const JOB_FORWARD: i32 = 1;
 const JOB_NODES: i32 = 2;

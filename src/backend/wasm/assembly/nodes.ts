@@ -4,7 +4,7 @@
 import { crossEntropy, measure, normalize, roundShift } from './arithmetic';
 import { control, Layer, layerAt, Scale, scratchBase, scratchOffsets, TILE } from './control';
 import { forwardFrom, forwardTile, inputsOf, labelOf, outputsOf, scaleOf, sumsOf, transposeBytes, transposeWords } from './forward';
-import { philox, PURPOSE_PROBE } from './random';
+import { PURPOSE_PROBE, philox } from './random';
 
 export function nodesTile(tile: i32): void {
   forwardTile(tile);

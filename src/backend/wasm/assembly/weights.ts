@@ -3,7 +3,7 @@
 // weight columns of the activations that changed.
 
 import { crossEntropy, limitOf, measure, normalize, quantize, reciprocalOf, roundDiv } from './arithmetic';
-import { control, Entry, Layer, layerAt, Scale, scratchBase, scratchOffsets, thread, TILE } from './control';
+import { control, Entry, Layer, layerAt, Scale, scratchBase, scratchOffsets, TILE, thread } from './control';
 import { forwardTile, inputsOf, labelOf, outputsOf, scaleOf, sumsOf } from './forward';
 
 /** Columns that i16 lanes can sum: 256 · 127 < 2^15. */

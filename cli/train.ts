@@ -1,0 +1,301 @@
+/** `ternseed train mnist | idx`: trains, writes the artifact, and says what came out. */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import { rebuildVerified } from '../src/artifact/rebuild.js';
+import type { Backend } from '../src/backend/backend.js';
+import { evaluateExamples } from '../src/backend/evaluate.js';
+import { type BackendChoice, openBackend } from '../src/backend/open.js';
+import { type Dataset, type Examples, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
+import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
+import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import type { StepRecord } from '../src/perturb/trainer.js';
+import { TRITS_PER_BYTE } from '../src/ternary/trits.js';
+import { namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
+import { readBytes, unusable } from './files.js';
+import { Interrupted } from './interrupted.js';
+import { count, duration, Progress, percent, printResult, table } from './output.js';
+import { partialPath, type RunData, TrainingRun } from './training-run.js';
+
+export interface TrainOptions {
+  readonly method: string;
+  readonly data?: string;
+  readonly out?: string;
+  readonly resume?: string;
+  readonly backend: BackendChoice;
+  readonly threads?: number;
+  readonly minutes?: string;
+  readonly metrics?: string;
+  readonly holdout?: string;
+  readonly targetAccuracy?: string;
+  readonly json: boolean;
+}
+
+/** Milliseconds between two looks at signals. */
+const BREATH = 100;
+/** Steps that a shown loss is averaged over. */
+const WINDOW = 20;
+
+/** Trains. `options` also holds the settings, as text. */
+export async function train(source: 'mnist' | 'idx', options: TrainOptions): Promise<void> {
+  if (options.method !== 'noise-step') throw expected('--method', 'noise-step', options.method);
+  if (options.resume !== undefined && options.out !== undefined) {
+    throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
+  }
+  const limits = readLimits(options);
+  const settings = options as unknown as Record<string, string | undefined>;
+  const fixed = namesOfSettings(settings);
+  if (options.resume !== undefined && fixed.length > 0) {
+    throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
+  }
+  const out = options.resume ?? options.out ?? `${source}.tern`;
+  const config = options.resume === undefined ? await resolveConfig(settings) : null;
+  if (config) checkConfig(config);
+
+  const data = split(
+    source === 'mnist' ? await loadMnist() : await loadIdxDirectory(requireData(options)),
+    limits.holdout,
+  );
+  const backend = await openBackend(options.backend, options.threads);
+  const progress = new Progress();
+  try {
+    const run = config
+      ? await TrainingRun.start(config, data, backend, out)
+      : await TrainingRun.resume(data, backend, out);
+    const figures = await runSteps(run, options, limits.minutes, backend, progress);
+    await report(run, figures, data, options, backend, limits.target);
+  } finally {
+    progress.clear();
+    await backend.close();
+  }
+}
+
+interface Figures {
+  readonly seconds: number;
+  readonly forwardPasses: number;
+}
+
+/** Trains until the steps, the minutes or the user's patience are over. */
+async function runSteps(
+  run: TrainingRun,
+  options: TrainOptions,
+  minutes: number,
+  backend: Backend,
+  progress: Progress,
+): Promise<Figures> {
+  const { trainer } = run;
+  const { config } = trainer;
+  const first = trainer.step;
+  const metrics = new Metrics(options.metrics, first);
+  const started = performance.now();
+  const recent: StepRecord[] = [];
+  let interrupted = false;
+  let breath = started;
+  let passesPerStep = 0;
+  const interrupt = () => {
+    if (interrupted) process.exit(130); // the second time: at once
+    interrupted = true;
+  };
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  progress.log(
+    `${first > 0 ? `resuming at step ${count(first)} of` : 'training'} ${config.model}, ${config.perturb}, ${config.artifact}: ` +
+      `${count(trainer.network.parameters)} weights, ${count(config.steps)} steps of ${count(config.batch)} (${backend.summary})`,
+  );
+  try {
+    while (trainer.step < config.steps) {
+      const record = await run.next();
+      passesPerStep = record.forwardPasses;
+      recent.push(record);
+      if (recent.length > WINDOW) recent.shift();
+      metrics.add(record);
+      progress.show(() => progressLine(recent, config, first, (performance.now() - started) / 1000));
+      if (performance.now() - breath > BREATH) {
+        await new Promise((resolve) => setImmediate(resolve)); // signals are handled here
+        breath = performance.now();
+      }
+      if (interrupted) {
+        run.save();
+        throw new Interrupted(
+          `stopped after step ${count(trainer.step)} of ${count(config.steps)}; everything is in ${partialPath(run.out)}\n` +
+            `go on with: ternseed train ${options.data === undefined ? 'mnist' : `idx --data ${options.data}`} --resume ${run.out}`,
+        );
+      }
+      if (performance.now() - started > minutes * 60_000) break;
+    }
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    metrics.flush();
+    run.close();
+  }
+  progress.clear();
+  const seconds = (performance.now() - started) / 1000;
+  await run.finish();
+  return { seconds, forwardPasses: passesPerStep * trainer.step };
+}
+
+function progressLine(
+  recent: readonly StepRecord[],
+  { steps }: NoiseStepConfig,
+  first: number,
+  seconds: number,
+): string {
+  const last = recent.at(-1) as StepRecord;
+  const mean = (value: (record: StepRecord) => number) =>
+    recent.reduce((sum, record) => sum + value(record), 0) / recent.length;
+  const left = (seconds / (last.step - first)) * (steps - last.step);
+  const sparsity = last.log ? `, ${last.log.nonzeros} nonzeros` : '';
+  return (
+    `step ${count(last.step)}/${count(steps)}  loss ${mean(({ loss }) => loss).toFixed(3)}  ` +
+    `batch accuracy ${percent(mean(({ accuracy }) => accuracy))}${sparsity}  ${duration(left)} left`
+  );
+}
+
+/** Opens the file that was written, evaluates what it rebuilds to, and prints it. */
+async function report(
+  run: TrainingRun,
+  { seconds, forwardPasses }: Figures,
+  { dataset, heldOut }: SplitData,
+  options: TrainOptions,
+  backend: Backend,
+  target: number | null,
+): Promise<void> {
+  const artifact = openArtifact(await readBytes(run.out));
+  const placed = await backend.place(artifact.network, { batch: 1000 });
+  await placed.writeWeights(await rebuildVerified(artifact, backend));
+  const { accuracy, loss, examples } = await evaluateExamples(placed, heldOut ?? dataset.test);
+  const { parameters } = artifact.network;
+  const packedBytes = Math.ceil(parameters / TRITS_PER_BYTE);
+  const floatBytes = 4 * parameters;
+  const result = {
+    ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
+    ...{ split: heldOut ? 'held out' : 'test', steps: artifact.steps, seconds, forwardPasses },
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    ...{ seed: run.trainer.config.seed, backend: backend.name, weightsHash: artifact.weightsHash },
+    ...{ model: artifact.header.model, parameters, packedBytes, floatBytes },
+  };
+  const again = dataset.name === 'mnist' ? 'mnist' : (options.data ?? dataset.name);
+  printResult(options.json, result, [
+    `${printable(run.out)}: ${describe(artifact)}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
+    ...table([
+      [`${result.split} accuracy`, `${percent(accuracy)} of ${count(examples)}, from the file as rebuilt`],
+      ['artifact', `${count(artifact.bytes)} bytes`],
+      [
+        'packed, five trits a byte',
+        `${count(packedBytes)} bytes (${(packedBytes / artifact.bytes).toFixed(1)}×)`,
+      ],
+      ['float32', `${count(floatBytes)} bytes (${(floatBytes / artifact.bytes).toFixed(1)}×)`],
+      ['forward passes', count(forwardPasses)],
+      ['weights hash', artifact.weightsHash],
+    ]),
+    `next: ternseed eval ${printable(run.out)} --data ${printable(again)}`,
+  ]);
+  if (target !== null && accuracy < target) {
+    throw new TargetError(
+      `"--target-accuracy" expected at least ${percent(target)}, got ${percent(accuracy)}`,
+    );
+  }
+}
+
+function describe(artifact: Artifact): string {
+  return { log: 'seed log', pool: 'seed pool', packed: 'packed trits' }[artifact.kind];
+}
+
+interface SplitData extends RunData {
+  readonly heldOut: Examples | null;
+}
+
+/** Takes the last examples of the training set away, to choose on. */
+function split(dataset: Dataset, holdout: number): SplitData {
+  const { train } = dataset;
+  if (holdout === 0) return { dataset, train, heldOut: null };
+  if (holdout >= train.count) throw expected('--holdout', `fewer than ${train.count} examples`, holdout);
+  const part = (from: number, to: number): Examples => ({
+    ...train,
+    inputs: train.inputs.subarray(from * train.width, to * train.width),
+    labels: train.labels.subarray(from, to),
+    count: to - from,
+  });
+  return {
+    dataset,
+    train: part(0, train.count - holdout),
+    heldOut: part(train.count - holdout, train.count),
+  };
+}
+
+function readLimits({ minutes, holdout, targetAccuracy }: TrainOptions) {
+  const limits = {
+    minutes: minutes === undefined ? Number.POSITIVE_INFINITY : parseNumber('--minutes', minutes),
+    holdout: holdout === undefined ? 0 : parseNumber('--holdout', holdout),
+    target: targetAccuracy === undefined ? null : parseNumber('--target-accuracy', targetAccuracy),
+  };
+  if (!(limits.minutes > 0)) throw expected('--minutes', 'a number above 0', minutes);
+  if (!Number.isInteger(limits.holdout) || limits.holdout < 0) {
+    throw expected('--holdout', 'a number of examples', holdout);
+  }
+  if (limits.target !== null && !(limits.target >= 0 && limits.target <= 1)) {
+    throw expected('--target-accuracy', 'a share in 0…1', targetAccuracy);
+  }
+  return limits;
+}
+
+function requireData({ data }: TrainOptions): string {
+  if (data === undefined)
+    throw new ConfigError('"train idx" expected "--data DIR", a folder of four IDX files');
+  return data;
+}
+
+/** JSON lines, one a step; a resumed run drops those that it makes again. */
+class Metrics {
+  #lines: string[] = [];
+  #written = performance.now();
+
+  constructor(
+    readonly path: string | undefined,
+    first: number,
+  ) {
+    if (path === undefined) return;
+    let kept = '';
+    try {
+      if (first > 0) {
+        kept = readFileSync(path, 'utf8')
+          .split('\n')
+          .filter((line) => stepOf(line) <= first)
+          .map((line) => `${line}\n`)
+          .join('');
+      }
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(path, 'to be readable', cause);
+    }
+    this.#put(kept, 'w');
+  }
+
+  add({ step, loss, accuracy, forwardPasses, log }: StepRecord): void {
+    if (this.path === undefined) return;
+    const kept = log?.coefficients.reduce((sum, value) => sum + Math.abs(value), 0);
+    this.#lines.push(JSON.stringify({ step, loss, accuracy, forwardPasses, nonzeros: log?.nonzeros, kept }));
+    if (performance.now() - this.#written > 1000) this.flush();
+  }
+
+  flush(): void {
+    if (this.#lines.length > 0) this.#put(`${this.#lines.join('\n')}\n`, 'a');
+    this.#lines = [];
+    this.#written = performance.now();
+  }
+
+  #put(text: string, flag: string): void {
+    try {
+      writeFileSync(this.path as string, text, { flag });
+    } catch (cause) {
+      throw unusable(this.path as string, 'to be writable', cause);
+    }
+  }
+}
+
+/** The step of a metrics line; a line that was half written counts as never. */
+function stepOf(line: string): number {
+  try {
+    return (JSON.parse(line) as { step: number }).step;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * What an unfinished run leaves behind, so that it can go on to the very same bits. A log's
+ * run leaves the log itself, one block a step; a pool's run leaves a checkpoint: the real
+ * coefficients and the optimizer's moments.
+ */
+
+import { ArtifactError } from '../errors.js';
+import { headerOf, payload } from './artifact.js';
+import { ByteReader, ByteWriter } from './bytes.js';
+import {
+  encodeSection,
+  preamble,
+  readSections,
+  readWholeSections,
+  type Section,
+  SectionType,
+} from './container.js';
+import { encodeHeader, type Header } from './header.js';
+import { type LogStep, readBlockRange, readLogBlock, STEPS_MAX } from './seed-log.js';
+
+/** The optimizer's arrays, [D] each. */
+export interface PoolArrays {
+  readonly values: Float64Array;
+  readonly mean: Float64Array;
+  readonly square: Float64Array;
+  readonly updates: Uint32Array;
+}
+
+/** A checkpoint as it is read. */
+export interface Checkpoint {
+  readonly header: Header;
+  readonly step: number;
+  readonly pool: PoolArrays;
+}
+
+/** A checkpoint file. */
+export function encodeCheckpoint(header: Header, step: number, pool: PoolArrays): Uint8Array {
+  const writer = new ByteWriter().integer(step);
+  for (const array of [pool.values, pool.mean, pool.square, pool.updates]) {
+    writer.raw(new Uint8Array(array.buffer, array.byteOffset, array.byteLength)); // little-endian, as wasm is
+  }
+  const file = new ByteWriter().raw(preamble());
+  file.raw(encodeSection(SectionType.header, encodeHeader({ ...header, kind: 'checkpoint' })));
+  return file.raw(encodeSection(SectionType.state, writer.finish())).finish();
+}
+
+/**
+ * Reads a checkpoint.
+ * @throws {ArtifactError} when it is not one, or damaged
+ */
+export function readCheckpoint(bytes: Uint8Array): Checkpoint {
+  const sections = readSections(bytes);
+  const header = headerOf(bytes, sections);
+  const state = sections[1];
+  if (header.kind !== 'checkpoint' || state?.type !== SectionType.state || sections.length !== 2) {
+    throw new ArtifactError('header at byte 5: expected a checkpoint');
+  }
+  const reader = payload(bytes, state);
+  const step = reader.integer('step', STEPS_MAX);
+  const size = header.directions.reduce((sum, count) => sum + count, 0);
+  const doubles = () => new Float64Array(reader.take(size * 8, 'state').slice().buffer);
+  const pool = {
+    values: doubles(),
+    mean: doubles(),
+    square: doubles(),
+    updates: new Uint32Array(reader.take(size * 4, 'state').slice().buffer),
+  };
+  reader.expectEnd();
+  return { header, step, pool };
+}
+
+/** An unfinished log: its whole steps, and how many bytes they take. */
+export interface UnfinishedLog {
+  readonly header: Header;
+  readonly steps: readonly LogStep[];
+  /** Bytes up to the last whole step; what follows was being written when the run died. */
+  readonly length: number;
+}
+
+/** The bytes that open a log that will grow. */
+export function openingOfLog(header: Header): Uint8Array {
+  const opening = new ByteWriter().raw(preamble());
+  return opening.raw(encodeSection(SectionType.header, encodeHeader({ ...header, kind: 'log' }))).finish();
+}
+
+/**
+ * Reads a log that may end at any byte.
+ * @throws {ArtifactError} when not even the header is whole, or a whole block is not a log's next
+ */
+export function readUnfinishedLog(bytes: Uint8Array): UnfinishedLog {
+  const { sections, length } = readWholeSections(bytes);
+  const header = headerOf(bytes, sections);
+  if (header.kind !== 'log')
+    throw new ArtifactError(`header at byte 5: expected a log, got a ${header.kind}`);
+  const size = header.directions.reduce((sum, count) => sum + count, 0);
+  const steps: LogStep[] = [];
+  for (const section of sections.slice(1)) {
+    if (section.type !== SectionType.log) {
+      throw new ArtifactError(`${section.name} at byte ${section.offset}: expected a log section`);
+    }
+    const { first } = readBlockRange(payload(bytes, section as Section));
+    if (first !== steps.length + 1) {
+      throw new ArtifactError(
+        `log at byte ${section.offset}: expected step ${steps.length + 1}, got ${first}`,
+      );
+    }
+    for (const step of readLogBlock(payload(bytes, section), size)) {
+      steps.push({ ...step, coefficients: step.coefficients.slice() });
+    }
+  }
+  return { header, steps, length };
+}
+
+/** Whether bytes are an unfinished log rather than a checkpoint; throws when they are neither. */
+export function kindOfUnfinished(bytes: Uint8Array): 'log' | 'checkpoint' {
+  const { sections } = readWholeSections(bytes);
+  const { kind } = headerOf(bytes, sections);
+  if (kind === 'log' || kind === 'checkpoint') return kind;
+  throw new ByteReader(bytes, 'header').fault(`expected an unfinished run, got a ${kind} artifact`, 5);
+}

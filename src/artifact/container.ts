@@ -1,0 +1,128 @@
+/**
+ * The container: a magic number, a version, and sections, each with a checksum of its own.
+ * docs/format.md is the specification.
+ *
+ *   file    = "TERN" version:u8 section*
+ *   section = type:u8 length:LEB128 payload crc32:u32 (over type, length and payload)
+ */
+
+import { ArtifactError } from '../errors.js';
+import { ByteReader, ByteWriter } from './bytes.js';
+import { crc32 } from './crc32.js';
+
+/** The first bytes of every artifact. */
+export const MAGIC = Uint8Array.of(0x54, 0x45, 0x52, 0x4e);
+/** The version that is written, and the only one that is read. */
+export const VERSION = 1;
+/** Bytes before the first section. */
+export const PREAMBLE_BYTES = MAGIC.length + 1;
+/** A section's payload may not be longer: more than any model within the limits needs. */
+export const SECTION_BYTES_MAX = 2 ** 28;
+
+/** Section types: a letter each. */
+export const SectionType = {
+  header: 0x48, // H
+  coefficients: 0x43, // C
+  log: 0x4c, // L
+  trits: 0x54, // T
+  state: 0x53, // S
+  end: 0x45, // E
+} as const;
+export type SectionType = (typeof SectionType)[keyof typeof SectionType];
+
+const NAMES: Record<SectionType, string> = {
+  72: 'header',
+  67: 'coefficients',
+  76: 'log',
+  84: 'trits',
+  83: 'state',
+  69: 'end',
+};
+
+/** One section of a file. */
+export interface Section {
+  readonly type: SectionType;
+  readonly name: string;
+  /** Of its first byte, in the file. */
+  readonly offset: number;
+  /** In the file, with type, length and checksum. */
+  readonly bytes: number;
+  /** Where the payload begins and ends in the file. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The bytes that open a file. */
+export function preamble(): Uint8Array {
+  return Uint8Array.of(...MAGIC, VERSION);
+}
+
+/** One section as it is written. */
+export function encodeSection(type: SectionType, payload: Uint8Array): Uint8Array {
+  const writer = new ByteWriter().u8(type).integer(payload.length).raw(payload);
+  return writer.u32(crc32(writer.finish())).finish();
+}
+
+/**
+ * Checks the preamble and lists the sections with their checksums verified.
+ * @throws {ArtifactError} when the bytes are not an artifact, of another version, or damaged
+ */
+export function readSections(bytes: Uint8Array): Section[] {
+  const reader = openPreamble(bytes);
+  const sections: Section[] = [];
+  while (reader.left > 0) sections.push(readSection(reader));
+  return sections;
+}
+
+/**
+ * The sections of a file that may end anywhere, as a killed run leaves it.
+ * @returns the whole sections from the start, and the length of the part they make up
+ */
+export function readWholeSections(bytes: Uint8Array): { sections: Section[]; length: number } {
+  const reader = openPreamble(bytes);
+  const sections: Section[] = [];
+  let length = reader.offset;
+  try {
+    while (reader.left > 0) {
+      sections.push(readSection(reader));
+      length = reader.offset;
+    }
+  } catch (error) {
+    if (!(error instanceof ArtifactError)) throw error;
+  }
+  return { sections, length };
+}
+
+function openPreamble(bytes: Uint8Array): ByteReader {
+  const reader = new ByteReader(bytes, 'preamble');
+  const magic = reader.take(MAGIC.length, 'magic number');
+  if (magic.some((byte, i) => byte !== MAGIC[i])) {
+    throw reader.fault('expected "TERN", got something else: not a ternseed artifact', 0);
+  }
+  const version = reader.u8('version');
+  if (version !== VERSION) {
+    throw reader.fault(
+      `expected version ${VERSION}, got ${version}: use the ternseed that wrote it`,
+      MAGIC.length,
+    );
+  }
+  return reader;
+}
+
+function readSection(reader: ByteReader): Section {
+  const offset = reader.offset;
+  reader.section = 'section';
+  const type = reader.u8('type');
+  const name = NAMES[type as SectionType];
+  if (name === undefined) throw reader.fault(`expected a known section type, got ${type}`, offset);
+  reader.section = name;
+  const length = reader.integer('length', SECTION_BYTES_MAX);
+  const start = reader.offset;
+  reader.take(length, 'payload');
+  const end = reader.offset;
+  const checksum = reader.u32('checksum');
+  if (checksum !== crc32(reader.bytes.subarray(offset, end))) {
+    throw reader.fault('the checksum does not match: the section is damaged', offset);
+  }
+  return { type: type as SectionType, name, offset, bytes: reader.offset - offset, start, end };
+}

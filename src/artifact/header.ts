@@ -1,0 +1,167 @@
+/**
+ * The header of an artifact: everything that rebuilding needs beside the coefficients, and
+ * where the run came from. JSON, deflated with a preset dictionary, so that it takes some
+ * hundred bytes although it is self-describing.
+ */
+
+import { deflateSync, inflateSync } from 'fflate';
+import { CUT_MAX } from '../random/latents.js';
+import type { Key } from '../random/philox.js';
+import { type Network, networkOf, parseWidths } from '../ternary/network.js';
+import { type ByteReader, ByteWriter } from './bytes.js';
+
+/** The kinds of artifact, and the checkpoint that an unfinished pool run leaves. */
+export const KINDS = ['log', 'pool', 'packed', 'checkpoint'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** What stands in the header. */
+export interface Header {
+  readonly kind: Kind;
+  /** Layer widths, `784-512-10`. */
+  readonly model: string;
+  readonly centred: boolean;
+  readonly gain: number;
+  readonly logitScale: number;
+  /** The run's Philox key, 16 hex digits: high word, low word. */
+  readonly key: string;
+  readonly cut: number;
+  /** Directions of each set: one a tensor, or one for the whole model. Empty for `packed`. */
+  readonly directions: readonly number[];
+  /** The trainer's resolved configuration, to repeat the run; rebuilding does not read it. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Name and SHA-256 of the training data. */
+  readonly data: { readonly name: string; readonly hash: string };
+}
+
+/** The unpacked JSON may not be longer. */
+export const HEADER_BYTES_MAX = 65_536;
+/** A model may not have more layers of weights. */
+export const LAYERS_MAX = 64;
+/** Directions of one set, as many as a trainer may ask for. */
+export const DIRECTIONS_MAX = 2 ** 24;
+
+/**
+ * What deflate knows before it starts: a typical header. Part of the format: it never changes
+ * within a version.
+ */
+const DICTIONARY = new TextEncoder().encode(
+  '{"kind":"log","kind":"packed","kind":"pool","model":"784-256-256-10","model":"784-512-10","centred":true,' +
+    '"gain":40,"logitScale":300,"key":"","cut":3,"directions":[29448,3320],"config":{"model":"784-512-10",' +
+    '"centred":true,"gain":40,"logitScale":300,"perturb":"weights","artifact":"log","perturb":"nodes",' +
+    '"artifact":"pool","train":"head","train":"all","seed":"1","steps":3000,"batch":1024,"cut":3,' +
+    '"directions":128,"nonzeros":[16,4,1],"nonzerosBelow":[2,1],"keep":0.5,"pool":32768,"learningRate":0.3,' +
+    '"hold":0.3,"beta1":0.9,"beta2":0.99,"probes":8,"sigma":51,"rewardShift":5},"data":{"name":"mnist",' +
+    '"hash":"b2d8f5bf"}}',
+);
+
+/** The header's payload. */
+export function encodeHeader(header: Header): Uint8Array {
+  const { kind, model, centred, gain, logitScale, key, cut, directions, config, data } = header;
+  const ordered = { kind, model, centred, gain, logitScale, key, cut, directions, config, data };
+  const json = new TextEncoder().encode(JSON.stringify(ordered));
+  const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARY });
+  return new ByteWriter().integer(json.length).raw(deflated).finish();
+}
+
+/**
+ * Reads a header's payload.
+ * @throws {ArtifactError} when it is not a complete header within the limits
+ */
+export function decodeHeader(reader: ByteReader): Header {
+  const start = reader.offset;
+  const length = reader.integer('unpacked length', HEADER_BYTES_MAX);
+  const deflated = reader.take(reader.left, 'deflated JSON');
+  let value: unknown;
+  try {
+    // One byte more than declared: what is longer fills it.
+    const json = inflateSync(deflated, { out: new Uint8Array(length + 1), dictionary: DICTIONARY });
+    if (json.length !== length) throw new RangeError('another length than declared');
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+  } catch {
+    throw reader.fault(`expected ${length} bytes of deflated JSON`, start);
+  }
+  return checkHeader(value, (what) => reader.fault(what, start));
+}
+
+const SHAPE: Record<keyof Header, [what: string, holds: (value: unknown) => boolean]> = {
+  kind: [KINDS.join(', '), (value) => KINDS.includes(value as Kind)],
+  model: ['layer widths', (value) => typeof value === 'string' && value.length <= 512],
+  centred: ['true or false', (value) => typeof value === 'boolean'],
+  gain: ['an integer', Number.isInteger],
+  logitScale: ['an integer', Number.isInteger],
+  key: ['16 hex digits', (value) => typeof value === 'string' && /^[0-9a-f]{16}$/.test(value)],
+  cut: [`0…${CUT_MAX}`, (value) => isIntegerIn(value, 0, CUT_MAX)],
+  directions: [
+    'counts of directions',
+    (value) => Array.isArray(value) && value.every((count) => isIntegerIn(count, 1, DIRECTIONS_MAX)),
+  ],
+  config: ['an object', isRecord],
+  data: [
+    'a name and a hash',
+    (value) => isRecord(value) && typeof value.name === 'string' && typeof value.hash === 'string',
+  ],
+};
+
+function checkHeader(value: unknown, fault: (what: string) => Error): Header {
+  if (!isRecord(value)) throw fault('expected a JSON object');
+  for (const [key, [what, holds]] of Object.entries(SHAPE)) {
+    if (!holds(value[key])) throw fault(`expected "${key}" to be ${what}`);
+  }
+  const unknown = Object.keys(value).find((key) => !(key in SHAPE));
+  if (unknown !== undefined) throw fault('expected no other keys');
+  const header = value as unknown as Header;
+  let network: Network;
+  try {
+    network = networkOfHeader(header);
+  } catch (error) {
+    throw fault((error as Error).message);
+  }
+  checkDirections(header, network, fault);
+  return header;
+}
+
+function checkDirections(
+  { kind, directions }: Header,
+  network: Network,
+  fault: (what: string) => Error,
+): void {
+  const sizes = network.tensors.map(({ rows, columns }) => rows * columns);
+  const perTensor =
+    directions.length === sizes.length && directions.every((count, i) => count <= (sizes[i] as number));
+  const whole = directions.length === 1 && (directions[0] as number) <= network.parameters;
+  const fits = {
+    log: perTensor || whole,
+    pool: perTensor,
+    checkpoint: perTensor,
+    packed: directions.length === 0,
+  };
+  if (!fits[kind]) throw fault(`expected "directions" to fit the tensors of ${network.widths.join('-')}`);
+}
+
+/**
+ * The network that a header describes.
+ * @throws {RangeError} when a bound of the arithmetic is not met
+ */
+export function networkOfHeader(header: Pick<Header, 'model' | 'centred' | 'gain' | 'logitScale'>): Network {
+  const widths = parseWidths(header.model);
+  if (widths.length > LAYERS_MAX + 1) throw new RangeError(`"model" expected at most ${LAYERS_MAX} layers`);
+  return networkOf(widths, header);
+}
+
+/** 16 hex digits, high word first. */
+export function formatKey([low, high]: Key): string {
+  return [high, low].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');
+}
+
+/** The key that {@link formatKey} wrote. */
+export function parseKey(text: string): Key {
+  return [Number.parseInt(text.slice(8), 16), Number.parseInt(text.slice(0, 8), 16)];
+}
+
+function isIntegerIn(value: unknown, minimum: number, maximum: number): boolean {
+  return Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

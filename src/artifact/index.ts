@@ -1,0 +1,21 @@
+/**
+ * `ternseed/artifact`: opening, rebuilding and running artifacts, with no training code.
+ */
+
+export type { Backend, Evaluation, PlacedNetwork, Room } from '../backend/backend.js';
+export { ReferenceBackend } from '../backend/reference/reference.js';
+export { openWasm, type WasmOptions } from '../backend/wasm/wasm.js';
+export { ArtifactError, BackendError, ConfigError, TernseedError } from '../errors.js';
+export type { Network, Tensor } from '../ternary/network.js';
+export {
+  type Artifact,
+  type ArtifactKind,
+  openArtifact,
+  type Packed,
+  type SeedLog,
+  type SeedPool,
+} from './artifact.js';
+export type { Header } from './header.js';
+export { rebuild, rebuildTensor, rebuildVerified } from './rebuild.js';
+export type { LogStep } from './seed-log.js';
+export { weightsHash } from './weights-hash.js';

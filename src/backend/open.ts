@@ -1,0 +1,47 @@
+/** Choosing a backend by name. A named backend that is missing is an error; only `auto` chooses. */
+
+import { BackendError, expected } from '../errors.js';
+import type { Backend } from './backend.js';
+
+/** The names that `--backend` takes. */
+export const BACKEND_NAMES = ['auto', 'reference', 'wasm', 'webgpu'] as const;
+export type BackendChoice = (typeof BACKEND_NAMES)[number];
+
+/** More threads than any machine that this is meant for. */
+export const THREADS_MAX = 256;
+
+/**
+ * Opens a backend.
+ * @param choice - `auto` takes the fastest one that runs here
+ * @param threads - for `wasm`; the number of cores if left out
+ * @throws {BackendError} when the backend that was named cannot run here
+ * @example const backend = await openBackend('auto');
+ */
+export async function openBackend(choice: BackendChoice, threads?: number): Promise<Backend> {
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
+    throw expected('threads', `an integer in 1…${THREADS_MAX}`, threads);
+  }
+  switch (choice) {
+    case 'auto':
+    case 'wasm': {
+      const { openWasm } = await import('./wasm/wasm.js');
+      return openWasm({ threads: threads ?? (await coreCount()) });
+    }
+    case 'reference': {
+      const { ReferenceBackend } = await import('./reference/reference.js');
+      return new ReferenceBackend();
+    }
+    case 'webgpu':
+      throw new BackendError('the webgpu backend is not part of this version: use "--backend wasm"');
+    default:
+      throw expected('backend', BACKEND_NAMES.join(', '), choice satisfies never);
+  }
+}
+
+/** Cores this process may use. */
+export async function coreCount(): Promise<number> {
+  if (typeof process !== 'undefined' && process.versions?.node) {
+    return (await import('node:os')).availableParallelism();
+  }
+  return globalThis.navigator?.hardwareConcurrency ?? 1;
+}

@@ -1,0 +1,14 @@
+/**
+ * ternseed: trains ternary networks and ships them as a few kilobytes of seeds that rebuild
+ * exactly the same weights on every machine. This is the whole public API; `ternseed/artifact`
+ * is the part that loads and runs artifacts.
+ */
+
+export * from './artifact/index.js';
+export { evaluateExamples, type LabelledExamples, type Score } from './backend/evaluate.js';
+export { type BackendChoice, openBackend } from './backend/open.js';
+export { InputError } from './errors.js';
+export { checkConfig, type NoiseStepConfig } from './perturb/config.js';
+export { PRESETS, type PresetName } from './perturb/presets.js';
+export { type LogEntry, NoiseStepTrainer, type StepRecord, type TrainerState } from './perturb/trainer.js';
+export { packTrits, unpackTrits } from './ternary/trits.js';

@@ -1,0 +1,92 @@
+/**
+ * The host-side optimizer of a seed pool: Adam (Kingma & Ba 2015) on D real coefficients, of
+ * which the network sees the rounded ones. In f64 with + − × ÷ and sqrt alone, so every
+ * machine computes the same bits.
+ */
+
+export interface AdamOptions {
+  /** Decay of the mean of alignments, 0…1. */
+  readonly beta1: number;
+  /** Decay of the mean of squares, 0…1. */
+  readonly beta2: number;
+  /** Coefficients stay within ±limit. */
+  readonly limit: number;
+}
+
+/** Everything that a checkpoint of the optimizer holds. */
+export interface PoolState {
+  /** [D] real coefficients. */
+  readonly values: Float64Array;
+  /** [D] decayed mean of alignments. */
+  readonly mean: Float64Array;
+  /** [D] decayed mean of squared alignments. */
+  readonly square: Float64Array;
+  /** [D] updates so far. */
+  readonly updates: Uint32Array;
+}
+
+export class PoolOptimizer {
+  readonly state: PoolState;
+  readonly #options: AdamOptions;
+
+  constructor(directions: number, options: AdamOptions) {
+    this.#options = options;
+    this.state = {
+      values: new Float64Array(directions),
+      mean: new Float64Array(directions),
+      square: new Float64Array(directions),
+      updates: new Uint32Array(directions),
+    };
+  }
+
+  /**
+   * One step down the alignments.
+   * @param first - index of the first coefficient that `alignments` speaks of
+   * @param rate - size of a step in units of a coefficient
+   */
+  update(alignments: ArrayLike<number>, first: number, rate: number): void {
+    const { values, mean, square, updates } = this.state;
+    const { beta1, beta2, limit } = this.#options;
+    // Coefficients that are updated together have nearly always the same count: the powers are kept.
+    let count = 0;
+    let correction1 = 1;
+    let correction2 = 1;
+    for (let k = 0; k < alignments.length; k++) {
+      const i = first + k;
+      const alignment = alignments[k] as number;
+      updates[i] = (updates[i] as number) + 1;
+      if (updates[i] !== count) {
+        count = updates[i] as number;
+        correction1 = 1 - power(beta1, count);
+        correction2 = 1 - power(beta2, count);
+      }
+      const m = beta1 * (mean[i] as number) + (1 - beta1) * alignment;
+      const v = beta2 * (square[i] as number) + (1 - beta2) * alignment * alignment;
+      mean[i] = m;
+      square[i] = v;
+      if (v === 0) continue;
+      const moved = (values[i] as number) - (rate * (m / correction1)) / Math.sqrt(v / correction2);
+      values[i] = Math.max(-limit, Math.min(limit, moved));
+    }
+  }
+
+  /** Writes the rounded coefficients, half away from zero. */
+  rounded(out: Int16Array): void {
+    const { values } = this.state;
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i] as number;
+      out[i] = value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
+    }
+  }
+}
+
+/** base^exponent by squaring: multiplications alone, in a fixed order. */
+function power(base: number, exponent: number): number {
+  let result = 1;
+  let square = base;
+  for (let left = exponent; left > 0; left = Math.floor(left / 2)) {
+    if (left % 2 === 1) result *= square;
+    square *= square;
+  }
+  return result;
+}

@@ -1,0 +1,297 @@
+/**
+ * The noise-step trainer: propose directions, evaluate their alignments on a batch, select
+ * coefficients, apply them. Forward-only: no backward pass, and nothing is kept per weight but
+ * its latent. It knows no file: each step returns its record, and the caller writes it.
+ */
+
+import type { Alignment, Backend, Evaluation, PlacedNetwork } from '../backend/backend.js';
+import { ConfigError } from '../errors.js';
+import { type DirectionSet, logSets, poolSets } from '../random/directions.js';
+import type { Key } from '../random/philox.js';
+import { NATS_PER_UNIT } from '../ternary/loss.js';
+import type { Network } from '../ternary/network.js';
+import { Batches, type TrainingSet } from './batches.js';
+import { checkConfig, coefficientLimit, directionCounts, type NoiseStepConfig } from './config.js';
+import { keyOf } from './key.js';
+import { PoolOptimizer, type PoolState } from './pool-optimizer.js';
+import { selectCoefficients } from './selection.js';
+
+/** What one step did. */
+export interface StepRecord {
+  /** Counted from 1. */
+  readonly step: number;
+  /** Mean cross-entropy of the batch before the update, in 2⁻¹⁶ bits; exact. */
+  readonly lossUnits: number;
+  /** The same in nats. */
+  readonly loss: number;
+  /** Share of the batch that was classified rightly before the update. */
+  readonly accuracy: number;
+  /** Forward passes of one example that the step is worth, by the estimator's definition. */
+  readonly forwardPasses: number;
+  /** For a log: what it must keep of the step. */
+  readonly log?: LogEntry;
+}
+
+/** What a seed log keeps of a step. */
+export interface LogEntry {
+  /** Nonzeros of each direction. */
+  readonly nonzeros: number;
+  /** [Σ K] trits. */
+  readonly coefficients: Int8Array;
+}
+
+/** What a run needs to go on where it stopped. */
+export interface TrainerState {
+  readonly step: number;
+  /** Of a pool; a log is its own state. */
+  readonly pool: PoolState | null;
+}
+
+export class NoiseStepTrainer {
+  readonly key: Key;
+  readonly counts: readonly number[];
+  readonly #batches: Batches;
+  readonly #optimizer: PoolOptimizer | null;
+  readonly #coefficients: Int16Array;
+  #step = 0;
+  #stage = 0;
+
+  private constructor(
+    readonly config: NoiseStepConfig,
+    readonly network: Network,
+    readonly placed: PlacedNetwork,
+    data: TrainingSet,
+  ) {
+    this.key = keyOf(config.seed);
+    this.#batches = new Batches(this.key, data, config.batch);
+    this.counts = directionCounts(config, network);
+    const pooled = config.artifact !== 'log';
+    const size = pooled ? this.counts.reduce((sum, count) => sum + count, 0) : 0;
+    this.#coefficients = new Int16Array(size);
+    this.#optimizer = pooled
+      ? new PoolOptimizer(size, { ...config, limit: coefficientLimit(config.cut) })
+      : null;
+  }
+
+  /**
+   * Places the network of a configuration on a backend and draws its first weights.
+   * @throws {ConfigError} when the configuration or the data do not fit
+   * @example
+   * const trainer = await NoiseStepTrainer.create(config, data.train, backend);
+   * while (trainer.step < config.steps) await trainer.next();
+   */
+  static async create(
+    config: NoiseStepConfig,
+    data: TrainingSet,
+    backend: Backend,
+  ): Promise<NoiseStepTrainer> {
+    const network = checkConfig(config);
+    if (network.widths[0] !== data.width) {
+      throw new ConfigError(
+        `"model" expected ${data.width} inputs, as the data has, got ${network.widths[0]}`,
+      );
+    }
+    const classes = network.widths.at(-1) as number;
+    if (data.labels.some((label) => label >= classes)) {
+      throw new ConfigError(`"model" expected at least as many classes as the data has, got ${classes}`);
+    }
+    const placed = await backend.place(network, {
+      batch: config.batch,
+      probes: config.perturb === 'nodes' ? config.probes : 0,
+      weights: config.perturb === 'weights',
+    });
+    const trainer = new NoiseStepTrainer(config, network, placed, data);
+    await placed.initLatents(trainer.key, config.cut);
+    return trainer;
+  }
+
+  /** Steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** One step: propose, evaluate, select, apply. */
+  async next(): Promise<StepRecord> {
+    this.#batches.load(this.#step);
+    this.placed.loadBatch(this.#batches.inputs, this.#batches.labels);
+    this.#step += 1;
+    return this.#optimizer ? this.#poolStep(this.#optimizer) : this.#logStep();
+  }
+
+  /** The pool's coefficients as the network has them. */
+  poolCoefficients(): Int16Array {
+    return this.#coefficients.slice();
+  }
+
+  /** What `restore` needs; arrays are shared with the trainer, so write them before the next step. */
+  state(): TrainerState {
+    return { step: this.#step, pool: this.#optimizer?.state ?? null };
+  }
+
+  /** Continues from the state of a pool; a log's steps go through `replay` instead. */
+  async restore(state: TrainerState): Promise<void> {
+    this.#step = state.step;
+    if (this.#optimizer && state.pool) {
+      this.#optimizer.state.values.set(state.pool.values);
+      this.#optimizer.state.mean.set(state.pool.mean);
+      this.#optimizer.state.square.set(state.pool.square);
+      this.#optimizer.state.updates.set(state.pool.updates);
+      this.#optimizer.rounded(this.#coefficients);
+      await this.placed.applyPool(this.#poolSets(), this.#coefficients);
+    }
+  }
+
+  /** Applies a step that a log holds, as if it had just been trained. */
+  async replay(entry: LogEntry): Promise<void> {
+    this.#step += 1;
+    this.#stage = this.config.nonzeros.indexOf(entry.nonzeros);
+    await this.#applyLog(entry);
+  }
+
+  async #logStep(): Promise<StepRecord> {
+    const { config, network, placed, counts } = this;
+    // The loss is known before the directions are drawn: it decides how sparse they are.
+    const before = await placed.evaluate();
+    this.#advanceStage(meanLoss(before) * NATS_PER_UNIT);
+    const nonzeros = config.nonzeros[this.#stage] as number;
+    const sets = this.#logSets(nonzeros);
+    const coefficients = new Int8Array(sets.reduce((sum, set) => sum + set.directions, 0));
+    if (config.perturb === 'weights') {
+      const set = sets[0] as DirectionSet;
+      const { alignments } = await placed.alignWeights(set, 0, set.directions);
+      selectCoefficients(alignments, config.keep, coefficients);
+    } else {
+      const trained = sets.map((set, tensor) => (this.#trains(tensor) ? set : null));
+      const { alignments } = await this.#alignNodes(trained);
+      let from = 0;
+      let to = 0;
+      counts.forEach((count, tensor) => {
+        if (this.#trains(tensor)) {
+          const part = alignments.subarray(from, from + count);
+          selectCoefficients(part, config.keep, coefficients.subarray(to, to + count));
+          from += count;
+        }
+        to += count;
+      });
+    }
+    const log = { nonzeros, coefficients };
+    await this.#applyLog(log);
+    const passes =
+      config.perturb === 'weights' ? 2 * config.directions : this.#nodePasses(network.tensors.length);
+    return this.#record(before, passes, log);
+  }
+
+  async #poolStep(optimizer: PoolOptimizer): Promise<StepRecord> {
+    const { config, counts, placed } = this;
+    const sets = this.#poolSets();
+    const rate = this.#rate();
+    let evaluation: Evaluation;
+    let passes: number;
+    if (config.perturb === 'nodes') {
+      const trained = sets.map((set, tensor) => (this.#trains(tensor) ? set : null));
+      const result = await this.#alignNodes(trained);
+      evaluation = result.evaluation;
+      passes = this.#nodePasses(trained.filter(Boolean).length);
+      let from = 0;
+      let to = 0;
+      counts.forEach((count, tensor) => {
+        if (this.#trains(tensor)) {
+          optimizer.update(result.alignments.subarray(from, from + count), to, rate);
+          from += count;
+        }
+        to += count;
+      });
+    } else {
+      // K of the D directions a step, in turn.
+      const total = this.#coefficients.length;
+      const count = Math.min(config.directions, total);
+      let first = ((this.#step - 1) * count) % total;
+      evaluation = await placed.evaluate();
+      passes = 1 + 2 * count;
+      for (let left = count; left > 0; ) {
+        const { set, from } = locate(sets, first);
+        const here = Math.min(left, set.directions - (first - from));
+        const { alignments } = await placed.alignWeights(set, first - from, here);
+        optimizer.update(alignments, first, rate);
+        left -= here;
+        first = (first + here) % total;
+      }
+    }
+    optimizer.rounded(this.#coefficients);
+    await placed.applyPool(sets, this.#coefficients);
+    return this.#record(evaluation, passes);
+  }
+
+  #alignNodes(sets: (DirectionSet | null)[]): Promise<Alignment<Int32Array>> {
+    const { probes, sigma, rewardShift } = this.config;
+    return this.placed.alignNodes({ key: this.key, step: this.#step, probes, sigma, rewardShift }, sets);
+  }
+
+  async #applyLog({ nonzeros, coefficients }: LogEntry): Promise<void> {
+    let first = 0;
+    for (const set of this.#logSets(nonzeros)) {
+      await this.placed.applyStep(set, coefficients.subarray(first, first + set.directions));
+      first += set.directions;
+    }
+  }
+
+  #logSets(nonzeros: number): DirectionSet[] {
+    return logSets(this.network.tensors, this.key, this.#step, this.counts, nonzeros);
+  }
+
+  #poolSets(): DirectionSet[] {
+    return poolSets(this.network.tensors, this.key, this.counts);
+  }
+
+  #trains(tensor: number): boolean {
+    return this.config.train === 'all' || tensor === this.network.tensors.length - 1;
+  }
+
+  #rate(): number {
+    const { learningRate, hold, steps } = this.config;
+    const done = (this.#step - 1) / steps;
+    return done < hold ? learningRate : (learningRate * (1 - done)) / (1 - hold);
+  }
+
+  #advanceStage(loss: number): void {
+    const { nonzerosBelow } = this.config;
+    while (this.#stage < nonzerosBelow.length && loss < (nonzerosBelow[this.#stage] as number))
+      this.#stage += 1;
+  }
+
+  /** The pass itself, and for each probed layer 2R passes through the layers above it, by their weights. */
+  #nodePasses(trained: number): number {
+    const { tensors, parameters } = this.network;
+    if (trained < tensors.length) return 1;
+    const above = tensors.slice(1).reduce((sum, { offset }) => sum + (parameters - offset) / parameters, 0);
+    return 1 + 2 * this.config.probes * above;
+  }
+
+  #record(evaluation: Evaluation, passes: number, log?: LogEntry): StepRecord {
+    const { labels } = this.#batches;
+    const right = evaluation.predictions.reduce((sum, guess, b) => sum + (guess === labels[b] ? 1 : 0), 0);
+    const lossUnits = meanLoss(evaluation);
+    return {
+      step: this.#step,
+      lossUnits,
+      loss: lossUnits * NATS_PER_UNIT,
+      accuracy: right / labels.length,
+      forwardPasses: passes * labels.length,
+      ...(log && { log }),
+    };
+  }
+}
+
+function meanLoss({ losses }: Evaluation): number {
+  return Math.floor(losses.reduce((sum, loss) => sum + loss, 0) / losses.length);
+}
+
+/** The set that holds coefficient `index`, and the index of its first. */
+function locate(sets: readonly DirectionSet[], index: number): { set: DirectionSet; from: number } {
+  let from = 0;
+  for (const set of sets) {
+    if (index < from + set.directions) return { set, from };
+    from += set.directions;
+  }
+  throw new RangeError(`coefficient ${index} is past the pool's end`);
+}
