@@ -25,7 +25,7 @@ export interface Header {
   /** The run's Philox key, 16 hex digits: high word, low word. */
   readonly key: string;
   readonly cut: number;
-  /** Directions of each set: one a tensor, or one for the whole model. Empty for `packed`. */
+  /** Directions of each tensor, 0 for one that stays as it was drawn; or of the whole model. Empty for `packed`. */
   readonly directions: readonly number[];
   /** The trainer's resolved configuration, to repeat the run; rebuilding does not read it. */
   readonly config: Readonly<Record<string, unknown>>;
@@ -93,7 +93,7 @@ const SHAPE: Record<keyof Header, [what: string, holds: (value: unknown) => bool
   cut: [`0…${CUT_MAX}`, (value) => isIntegerIn(value, 0, CUT_MAX)],
   directions: [
     'counts of directions',
-    (value) => Array.isArray(value) && value.every((count) => isIntegerIn(count, 1, DIRECTIONS_MAX)),
+    (value) => Array.isArray(value) && value.every((count) => isIntegerIn(count, 0, DIRECTIONS_MAX)),
   ],
   config: ['an object', isRecord],
   data: [

@@ -103,14 +103,18 @@ export function rebuildTensor(artifact: Artifact, name: string, step = artifact.
 }
 
 function poolTensor(pool: SeedPool, index: number, latents: Int8Array): Int8Array {
-  const sets = setsOfPool(pool);
-  const set = sets[index] as DirectionSet;
-  const first = sets.slice(0, index).reduce((sum, { directions }) => sum + directions, 0);
-  const signs = new Signs(set);
-  return latents.map((latent, i) => {
-    const coefficient = pool.coefficients[first + directionOfWeight(set, i)] as number;
-    return tritOf(latent + coefficient * signs.at(i), pool.header.cut);
-  });
+  let first = 0;
+  for (const set of setsOfPool(pool)) {
+    if (set.group === index) {
+      const signs = new Signs(set);
+      return latents.map((latent, i) => {
+        const coefficient = pool.coefficients[first + directionOfWeight(set, i)] as number;
+        return tritOf(latent + coefficient * signs.at(i), pool.header.cut);
+      });
+    }
+    first += set.directions;
+  }
+  return latents.map((latent) => tritOf(latent, pool.header.cut)); // a tensor that was not trained
 }
 
 /** One step of a log on the latents of one tensor, which start at `offset` in the model. */

@@ -87,7 +87,7 @@ export interface PlacedNetwork {
   /**
    * The weights of a seed pool: trit(initial latent + coefficient·sign). Latents are left at
    * their initial draw, so the result does not depend on earlier calls.
-   * @param sets - one a tensor, each touching all its weights
+   * @param sets - at most one a tensor, each touching all its weights; the others stay
    * @param coefficients - [Σ K], the sets' coefficients one after another, |c| < 2^15
    */
   applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void>;
@@ -104,10 +104,10 @@ export interface PlacedNetwork {
    * `nodes` estimator: random antithetic probes on the pre-activations of the active units of
    * each hidden layer, then the alignment of every direction from Σ δ̂·x. The last layer's
    * errors are exact. See docs/arithmetic.md for the definition.
-   * @param sets - one a tensor, or null for a tensor that is not trained
-   * @returns [Σ K] of the sets given, and the unperturbed evaluation
+   * @param sets - at most one a tensor, `group` its index; tensors without one are not trained
+   * @returns [Σ K], and the unperturbed evaluation
    */
-  alignNodes(probes: NodeProbes, sets: readonly (DirectionSet | null)[]): Promise<Alignment<Int32Array>>;
+  alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>>;
 
   /** Bytes the network takes on the device, all buffers together. */
   readonly deviceBytes: number;

@@ -158,10 +158,19 @@ export function networkFor(
   }
 }
 
-/** Directions of each set: one set a tensor, but one over the whole model in a log of the `weights` estimator. */
+/**
+ * Directions of each set: one a tensor, none for a tensor that is not trained; or one over the
+ * whole model, in a log of the `weights` estimator.
+ */
 export function directionCounts(config: NoiseStepConfig, network: Network): number[] {
-  if (config.artifact === 'log' && config.perturb === 'weights') return [config.directions];
-  return allocateDirections(network, config.artifact === 'log' ? config.directions : config.pool);
+  const { artifact, perturb, train, directions, pool } = config;
+  const total = artifact === 'log' ? directions : pool;
+  const { tensors } = network;
+  if (train === 'head' && tensors.length > 1) {
+    const { rows, columns } = tensors.at(-1) as Network['tensors'][number];
+    return tensors.map((_, tensor) => (tensor < tensors.length - 1 ? 0 : Math.min(total, rows * columns)));
+  }
+  return artifact === 'log' && perturb === 'weights' ? [total] : allocateDirections(network, total);
 }
 
 /** Coefficients of a pool stay within this: beyond it no initial latent can change its trit any more. */

@@ -149,7 +149,7 @@ export class NoiseStepTrainer {
   }
 
   async #logStep(): Promise<StepRecord> {
-    const { config, network, placed, counts } = this;
+    const { config, placed } = this;
     // The loss is known before the directions are drawn: it decides how sparse they are.
     const before = await placed.evaluate();
     this.#advanceStage(meanLoss(before) * NATS_PER_UNIT);
@@ -161,46 +161,32 @@ export class NoiseStepTrainer {
       const { alignments } = await placed.alignWeights(set, 0, set.directions);
       selectCoefficients(alignments, config.keep, coefficients);
     } else {
-      const trained = sets.map((set, tensor) => (this.#trains(tensor) ? set : null));
-      const { alignments } = await this.#alignNodes(trained);
-      let from = 0;
-      let to = 0;
-      counts.forEach((count, tensor) => {
-        if (this.#trains(tensor)) {
-          const part = alignments.subarray(from, from + count);
-          selectCoefficients(part, config.keep, coefficients.subarray(to, to + count));
-          from += count;
-        }
-        to += count;
-      });
+      // Tensors differ in the scale of their alignments: each selects its own.
+      const { alignments } = await this.#alignNodes(sets);
+      let first = 0;
+      for (const { directions } of sets) {
+        const end = first + directions;
+        selectCoefficients(alignments.subarray(first, end), config.keep, coefficients.subarray(first, end));
+        first = end;
+      }
     }
     const log = { nonzeros, coefficients };
     await this.#applyLog(log);
-    const passes =
-      config.perturb === 'weights' ? 2 * config.directions : this.#nodePasses(network.tensors.length);
+    const passes = config.perturb === 'weights' ? 2 * config.directions : this.#nodePasses();
     return this.#record(before, passes, log);
   }
 
   async #poolStep(optimizer: PoolOptimizer): Promise<StepRecord> {
-    const { config, counts, placed } = this;
+    const { config, placed } = this;
     const sets = this.#poolSets();
     const rate = this.#rate();
     let evaluation: Evaluation;
     let passes: number;
     if (config.perturb === 'nodes') {
-      const trained = sets.map((set, tensor) => (this.#trains(tensor) ? set : null));
-      const result = await this.#alignNodes(trained);
+      const result = await this.#alignNodes(sets);
       evaluation = result.evaluation;
-      passes = this.#nodePasses(trained.filter(Boolean).length);
-      let from = 0;
-      let to = 0;
-      counts.forEach((count, tensor) => {
-        if (this.#trains(tensor)) {
-          optimizer.update(result.alignments.subarray(from, from + count), to, rate);
-          from += count;
-        }
-        to += count;
-      });
+      passes = this.#nodePasses();
+      optimizer.update(result.alignments, 0, rate);
     } else {
       // K of the D directions a step, in turn.
       const total = this.#coefficients.length;
@@ -222,7 +208,7 @@ export class NoiseStepTrainer {
     return this.#record(evaluation, passes);
   }
 
-  #alignNodes(sets: (DirectionSet | null)[]): Promise<Alignment<Int32Array>> {
+  #alignNodes(sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     const { probes, sigma, rewardShift } = this.config;
     return this.placed.alignNodes({ key: this.key, step: this.#step, probes, sigma, rewardShift }, sets);
   }
@@ -243,10 +229,6 @@ export class NoiseStepTrainer {
     return poolSets(this.network.tensors, this.key, this.counts);
   }
 
-  #trains(tensor: number): boolean {
-    return this.config.train === 'all' || tensor === this.network.tensors.length - 1;
-  }
-
   #rate(): number {
     const { learningRate, hold, steps } = this.config;
     const done = (this.#step - 1) / steps;
@@ -260,9 +242,9 @@ export class NoiseStepTrainer {
   }
 
   /** The pass itself, and for each probed layer 2R passes through the layers above it, by their weights. */
-  #nodePasses(trained: number): number {
+  #nodePasses(): number {
     const { tensors, parameters } = this.network;
-    if (trained < tensors.length) return 1;
+    if (this.config.train === 'head') return 1;
     const above = tensors.slice(1).reduce((sum, { offset }) => sum + (parameters - offset) / parameters, 0);
     return 1 + 2 * this.config.probes * above;
   }

@@ -82,27 +82,18 @@ interface Extent {
 
 /**
  * The sets of a seed pool: one a tensor, each a partition of all its weights.
- * @param counts - directions of each tensor
+ * @param counts - directions of each tensor; 0: the tensor stays as it was drawn
  */
 export function poolSets(tensors: readonly Extent[], key: Key, counts: readonly number[]): DirectionSet[] {
-  return tensors.map(({ rows, columns, offset }, group) => {
-    const size = rows * columns;
-    return directionSet({
-      key,
-      step: 0,
-      group,
-      offset,
-      size,
-      directions: counts[group] as number,
-      touched: size,
-    });
-  });
+  return extentsOf(tensors, counts).map((extent) =>
+    directionSet({ ...extent, key, step: 0, touched: extent.size }),
+  );
 }
 
 /**
  * The sets of one step of a seed log: one over the whole model, or one a tensor.
  * @param step - counted from 1
- * @param counts - directions of the whole model [1], or of each tensor
+ * @param counts - directions of the whole model [1], or of each tensor; 0: it stays as it was drawn
  * @param nonzeros - of each direction; a set never touches more weights than it has
  */
 export function logSets(
@@ -112,14 +103,21 @@ export function logSets(
   counts: readonly number[],
   nonzeros: number,
 ): DirectionSet[] {
-  const sizes = tensors.map(({ rows, columns }) => rows * columns);
-  const whole = counts.length === 1;
-  const groups = whole
-    ? [{ group: tensors.length, offset: 0, size: sizes.reduce((sum, size) => sum + size, 0) }]
-    : tensors.map(({ offset }, group) => ({ group, offset, size: sizes[group] as number }));
-  return groups.map((extent, i) => {
-    const directions = counts[i] as number;
-    const touched = Math.min(extent.size, directions * nonzeros);
-    return directionSet({ ...extent, key, step, directions, touched });
+  return extentsOf(tensors, counts).map((extent) => {
+    const touched = Math.min(extent.size, extent.directions * nonzeros);
+    return directionSet({ ...extent, key, step, touched });
   });
+}
+
+/** Where the sets lie: the whole model for a single count, else the tensors that have directions. */
+function extentsOf(tensors: readonly Extent[], counts: readonly number[]) {
+  const extents = tensors.map(({ rows, columns, offset }, group) => ({
+    group,
+    offset,
+    size: rows * columns,
+  }));
+  const whole = { group: tensors.length, offset: 0, size: extents.reduce((sum, { size }) => sum + size, 0) };
+  return (counts.length === 1 ? [whole] : extents)
+    .map((extent, i) => ({ ...extent, directions: counts[i] as number }))
+    .filter(({ directions }) => directions > 0);
 }

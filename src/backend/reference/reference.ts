@@ -157,14 +157,11 @@ class ReferenceNetwork implements PlacedNetwork {
     return { alignments, evaluation: this.#evaluationOf(this.#forwardBatch()) };
   }
 
-  async alignNodes(
-    probes: NodeProbes,
-    sets: readonly (DirectionSet | null)[],
-  ): Promise<Alignment<Int32Array>> {
+  async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     const passes = this.#forwardBatch();
     const alignments: number[] = [];
-    sets.forEach((set, layer) => {
-      if (!set) return;
+    for (const set of sets) {
+      const layer = set.group;
       const tensor = this.network.tensors[layer] as Tensor;
       const errors = passes.map((pass, example) => this.#errors(pass, example, layer, probes));
       const shift = alignmentShift(nonzerosMax(set));
@@ -182,8 +179,8 @@ class ReferenceNetwork implements PlacedNetwork {
         });
         sums[k] = (sums[k] as number) + signs.at(index) * roundShift(sum, shift);
       }
-      alignments.push(...sums);
-    });
+      for (const sum of sums) alignments.push(sum);
+    }
     return { alignments: Int32Array.from(alignments), evaluation: this.#evaluationOf(passes) };
   }
 

@@ -210,15 +210,12 @@ class WasmNetwork implements PlacedNetwork {
     return { alignments: mergeThreads(sums, new Float64Array(count)), evaluation: this.#evaluation() };
   }
 
-  async alignNodes(
-    probes: NodeProbes,
-    sets: readonly (DirectionSet | null)[],
-  ): Promise<Alignment<Int32Array>> {
+  async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     this.#cursor = this.#plan.end;
     this.#plan.layers.forEach((layer, index) => {
       // A layer without an address for its errors is not probed.
       const field = this.#plan.layer / 4 + index * layerWords(layer).length + 9;
-      this.#words()[field] = sets[index] ? layer.errorsT : 0;
+      this.#words()[field] = sets.some(({ group }) => group === index) ? layer.errorsT : 0;
     });
     this.#set('key0', probes.key[0]);
     this.#set('key1', probes.key[1]);
@@ -227,16 +224,15 @@ class WasmNetwork implements PlacedNetwork {
     this.#set('sigma', probes.sigma);
     this.#set('rewardShift', probes.rewardShift);
     this.#set('rewardLimit', Math.floor(errorLimit(this.#batch) / probes.probes));
-    const trained = sets.filter((set) => set !== null);
-    const count = trained.reduce((sum, set) => sum + set.directions, 0);
-    this.#putSets(trained);
+    const count = sets.reduce((sum, set) => sum + set.directions, 0);
+    this.#putSets(sets);
     const address = this.#take(this.threads * count * 4);
     const sums = this.#i32(address, this.threads * count).fill(0);
     this.#set('alignments', address);
     this.#set('alignmentCount', count);
     await this.#run(Job.nodes, this.#tiles());
     const evaluation = this.#evaluation();
-    await this.#run(Job.align, this.#rowTiles(trained, this.#kernels.ALIGNMENT_ROWS));
+    await this.#run(Job.align, this.#rowTiles(sets, this.#kernels.ALIGNMENT_ROWS));
     return { alignments: mergeThreads(sums, new Int32Array(count)), evaluation };
   }
 
