@@ -38,7 +38,7 @@ export class ByteReader {
   }
 
   u8(what: string): number {
-    return this.take(1, what)[0] as number;
+    return this.take(1, what)[0];
   }
 
   u32(what: string): number {

@@ -126,9 +126,8 @@ function checkDirections(
   fault: (what: string) => Error,
 ): void {
   const sizes = network.tensors.map(({ rows, columns }) => rows * columns);
-  const perTensor =
-    directions.length === sizes.length && directions.every((count, i) => count <= (sizes[i] as number));
-  const whole = directions.length === 1 && (directions[0] as number) <= network.parameters;
+  const perTensor = directions.length === sizes.length && directions.every((count, i) => count <= sizes[i]);
+  const whole = directions.length === 1 && directions[0] <= network.parameters;
   const fits = {
     log: perTensor || whole,
     pool: perTensor,

@@ -108,7 +108,7 @@ function poolTensor(pool: SeedPool, index: number, latents: Int8Array): Int8Arra
     if (set.group === index) {
       const signs = new Signs(set);
       return latents.map((latent, i) => {
-        const coefficient = pool.coefficients[first + directionOfWeight(set, i)] as number;
+        const coefficient = pool.coefficients[first + directionOfWeight(set, i)];
         return tritOf(latent + coefficient * signs.at(i), pool.header.cut);
       });
     }
@@ -131,7 +131,7 @@ function moveLatents(
     for (const index of weightsOfDirection(set, k)) {
       const i = set.offset + index - offset;
       if (i < 0 || i >= latents.length) continue;
-      const moved = (latents[i] as number) - coefficient * signs.at(index);
+      const moved = latents[i] - coefficient * signs.at(index);
       latents[i] = Math.max(-range, Math.min(range, moved));
     }
   });

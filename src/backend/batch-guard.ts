@@ -14,7 +14,7 @@ export class BatchGuard {
     if (!Number.isInteger(batchMax) || batchMax < 1 || batchMax > 65_536) {
       throw expected('batch', 'an integer in 1…65536', batchMax);
     }
-    this.#width = network.widths[0] as number;
+    this.#width = network.widths[0];
     this.#classes = network.widths.at(-1) as number;
   }
 

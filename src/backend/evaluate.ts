@@ -34,7 +34,7 @@ export async function evaluateExamples(placed: PlacedNetwork, examples: Labelled
     placed.loadBatch(inputs.subarray(first * width, end * width), labels.subarray(first, end));
     const { losses, predictions } = await placed.evaluate();
     for (let i = 0; i < losses.length; i++) {
-      units += losses[i] as number; // exact: below 2^53
+      units += losses[i]; // exact: below 2^53
       if (predictions[i] === labels[first + i]) right += 1;
     }
   }

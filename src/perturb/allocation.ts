@@ -23,19 +23,19 @@ export function allocateDirections(network: Network, directions: number): number
   let left = Math.min(directions, network.parameters);
   // A tensor that is full hands the rest of its share to the others.
   while (open.length > 0) {
-    const roots = open.map((tensor) => Math.sqrt(sizes[tensor] as number));
+    const roots = open.map((tensor) => Math.sqrt(sizes[tensor]));
     const total = roots.reduce((sum, root) => sum + root, 0);
     const shares = roots.map((root) => Math.max(1, Math.floor((left * root) / total)));
-    const full = open.filter((tensor, i) => (shares[i] as number) >= (sizes[tensor] as number));
+    const full = open.filter((tensor, i) => shares[i] >= sizes[tensor]);
     if (full.length === 0) {
       open.forEach((tensor, i) => {
-        counts[tensor] = shares[i] as number;
+        counts[tensor] = shares[i];
       });
       break;
     }
     for (const tensor of full) {
-      counts[tensor] = sizes[tensor] as number;
-      left -= sizes[tensor] as number;
+      counts[tensor] = sizes[tensor];
+      left -= sizes[tensor];
     }
     open = open.filter((tensor) => !full.includes(tensor));
   }

@@ -43,7 +43,7 @@ export class Batches {
       }
       const example = permute(this.#order, place - epoch * count);
       this.inputs.set(inputs.subarray(example * width, (example + 1) * width), b * width);
-      this.labels[b] = labels[example] as number;
+      this.labels[b] = labels[example];
     }
   }
 }

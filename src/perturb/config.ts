@@ -121,7 +121,7 @@ export function checkConfig(config: NoiseStepConfig): Network {
       nonzerosBelow.length,
     );
   }
-  if (nonzeros.some((value, stage) => stage > 0 && value >= (nonzeros[stage - 1] as number))) {
+  if (nonzeros.some((value, stage) => stage > 0 && value >= nonzeros[stage - 1])) {
     throw expected('nonzeros', 'falling numbers', nonzeros.join(','));
   }
   const network = networkFor(config);

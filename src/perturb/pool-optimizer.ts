@@ -53,19 +53,19 @@ export class PoolOptimizer {
     let correction2 = 1;
     for (let k = 0; k < alignments.length; k++) {
       const i = first + k;
-      const alignment = alignments[k] as number;
-      updates[i] = (updates[i] as number) + 1;
+      const alignment = alignments[k];
+      updates[i] += 1;
       if (updates[i] !== count) {
-        count = updates[i] as number;
+        count = updates[i];
         correction1 = 1 - power(beta1, count);
         correction2 = 1 - power(beta2, count);
       }
-      const m = beta1 * (mean[i] as number) + (1 - beta1) * alignment;
-      const v = beta2 * (square[i] as number) + (1 - beta2) * alignment * alignment;
+      const m = beta1 * mean[i] + (1 - beta1) * alignment;
+      const v = beta2 * square[i] + (1 - beta2) * alignment * alignment;
       mean[i] = m;
       square[i] = v;
       if (v === 0) continue;
-      const moved = (values[i] as number) - (rate * (m / correction1)) / Math.sqrt(v / correction2);
+      const moved = values[i] - (rate * (m / correction1)) / Math.sqrt(v / correction2);
       values[i] = Math.max(-limit, Math.min(limit, moved));
     }
   }
@@ -74,7 +74,7 @@ export class PoolOptimizer {
   rounded(out: Int16Array): void {
     const { values } = this.state;
     for (let i = 0; i < values.length; i++) {
-      const value = values[i] as number;
+      const value = values[i];
       out[i] = value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
     }
   }

@@ -12,11 +12,9 @@
  */
 export function selectCoefficients(alignments: ArrayLike<number>, keep: number, out: Int8Array): void {
   const magnitudes = Float64Array.from(alignments, Math.abs).sort();
-  const threshold = magnitudes[
-    magnitudes.length - Math.max(1, Math.round(keep * magnitudes.length))
-  ] as number;
+  const threshold = magnitudes[magnitudes.length - Math.max(1, Math.round(keep * magnitudes.length))];
   for (let k = 0; k < alignments.length; k++) {
-    const alignment = alignments[k] as number;
+    const alignment = alignments[k];
     out[k] = Math.abs(alignment) >= threshold ? Math.sign(alignment) : 0;
   }
 }

@@ -153,11 +153,11 @@ export class NoiseStepTrainer {
     // The loss is known before the directions are drawn: it decides how sparse they are.
     const before = await placed.evaluate();
     this.#advanceStage(meanLoss(before) * NATS_PER_UNIT);
-    const nonzeros = config.nonzeros[this.#stage] as number;
+    const nonzeros = config.nonzeros[this.#stage];
     const sets = this.#logSets(nonzeros);
     const coefficients = new Int8Array(sets.reduce((sum, set) => sum + set.directions, 0));
     if (config.perturb === 'weights') {
-      const set = sets[0] as DirectionSet;
+      const set = sets[0];
       const { alignments } = await placed.alignWeights(set, 0, set.directions);
       selectCoefficients(alignments, config.keep, coefficients);
     } else {
@@ -237,8 +237,7 @@ export class NoiseStepTrainer {
 
   #advanceStage(loss: number): void {
     const { nonzerosBelow } = this.config;
-    while (this.#stage < nonzerosBelow.length && loss < (nonzerosBelow[this.#stage] as number))
-      this.#stage += 1;
+    while (this.#stage < nonzerosBelow.length && loss < nonzerosBelow[this.#stage]) this.#stage += 1;
   }
 
   /** The pass itself, and for each probed layer 2R passes through the layers above it, by their weights. */

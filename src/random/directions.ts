@@ -69,7 +69,7 @@ export class Signs {
       this.#block = index >>> 7;
       philox(this.set.key, this.#block, 0, this.set.step, this.#stream, this.#words);
     }
-    return ((this.#words[(index >>> 5) & 3] as number) >>> (index & 31)) & 1 ? -1 : 1;
+    return (this.#words[(index >>> 5) & 3] >>> (index & 31)) & 1 ? -1 : 1;
   }
 }
 
@@ -118,6 +118,6 @@ function extentsOf(tensors: readonly Extent[], counts: readonly number[]) {
   }));
   const whole = { group: tensors.length, offset: 0, size: extents.reduce((sum, { size }) => sum + size, 0) };
   return (counts.length === 1 ? [whole] : extents)
-    .map((extent, i) => ({ ...extent, directions: counts[i] as number }))
+    .map((extent, i) => ({ ...extent, directions: counts[i] }))
     .filter(({ directions }) => directions > 0);
 }

@@ -35,7 +35,7 @@ export function initLatents(key: Key, tensor: number, cut: number, latents: Int8
   const words = new Uint32Array(4);
   for (let i = 0; i < latents.length; i++) {
     if ((i & 7) === 0) philox(key, i >>> 3, 0, 0, stream, words);
-    const draw = ((words[(i >>> 1) & 3] as number) >>> ((i & 1) << 4)) & 0xffff;
+    const draw = (words[(i >>> 1) & 3] >>> ((i & 1) << 4)) & 0xffff;
     latents[i] = ((draw * (2 * range + 1)) >>> 16) - range;
   }
 }

@@ -47,9 +47,9 @@ export function permute(permutation: Permutation, position: number): number {
     let high = Math.floor(point / lows);
     let low = point - high * lows;
     for (let round = 0; round < FEISTEL_ROUNDS; round += 2) {
-      high += feistel(low, keys[round] as number, highs);
+      high += feistel(low, keys[round], highs);
       if (high >= highs) high -= highs;
-      low += feistel(high, keys[round + 1] as number, lows);
+      low += feistel(high, keys[round + 1], lows);
       if (low >= lows) low -= lows;
     }
     point = high * lows + low;
@@ -65,9 +65,9 @@ export function unpermute(permutation: Permutation, position: number): number {
     let high = Math.floor(point / lows);
     let low = point - high * lows;
     for (let round = FEISTEL_ROUNDS - 2; round >= 0; round -= 2) {
-      low -= feistel(high, keys[round + 1] as number, lows);
+      low -= feistel(high, keys[round + 1], lows);
       if (low < 0) low += lows;
-      high -= feistel(low, keys[round] as number, highs);
+      high -= feistel(low, keys[round], highs);
       if (high < 0) high += highs;
     }
     point = high * lows + low;

@@ -34,8 +34,8 @@ export function exp2Negative(exponent: number): number {
   const whole = exponent >>> 16;
   if (whole > WEIGHT_BITS) return 0;
   const index = (exponent >>> 8) & 255;
-  const high = EXP2[index] as number;
-  const step = high - (EXP2[index + 1] as number);
+  const high = EXP2[index];
+  const step = high - EXP2[index + 1];
   return (high - ((step * (exponent & 255) + 128) >> 8)) >>> whole;
 }
 
@@ -47,8 +47,8 @@ export function log2Fixed(value: number): number {
   const whole = 31 - Math.clz32(value);
   const fraction = ((value << (31 - whole)) >>> 15) & 0xffff; // mantissa without its leading one
   const index = fraction >>> 8;
-  const low = LOG2[index] as number;
-  const step = (LOG2[index + 1] as number) - low;
+  const low = LOG2[index];
+  const step = LOG2[index + 1] - low;
   return whole * 65_536 + low + ((step * (fraction & 255) + 128) >> 8);
 }
 
@@ -67,15 +67,15 @@ export function crossEntropy(
 ): ExampleLoss {
   let prediction = 0;
   for (let c = 1; c < logits.length; c++) {
-    if ((logits[c] as number) > (logits[prediction] as number)) prediction = c;
+    if (logits[c] > logits[prediction]) prediction = c;
   }
-  const top = (logits[prediction] as number) * logitScale;
+  const top = logits[prediction] * logitScale;
   let sum = 0; // 2^20 ≤ sum ≤ 256·2^20
   for (const logit of logits) sum += exp2Negative(top - logit * logitScale);
-  const loss = log2Fixed(sum) - WEIGHT_BITS * 65_536 + top - (logits[label] as number) * logitScale;
+  const loss = log2Fixed(sum) - WEIGHT_BITS * 65_536 + top - logits[label] * logitScale;
   if (error) {
     for (let c = 0; c < logits.length; c++) {
-      const weight = exp2Negative(top - (logits[c] as number) * logitScale);
+      const weight = exp2Negative(top - logits[c] * logitScale);
       const probability = Math.floor((weight * 2 ** PROBABILITY_BITS + (sum >>> 1)) / sum); // numerator < 2^32
       error[c] = probability - (c === label ? 2 ** PROBABILITY_BITS : 0);
     }

@@ -62,16 +62,16 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
     throw new RangeError(`"model" expected at least inputs and classes, got ${widths.join('-')}`);
   for (const width of widths) requireInteger('model', 'layer widths', width, 1, WIDTH_MAX);
   requireInteger('gain', 'an integer', gain, 1, ACTIVATION_MAX);
-  const inputsOfLast = widths[widths.length - 2] as number;
-  requireInteger('model', 'a number of classes', widths[widths.length - 1] as number, 2, CLASSES_MAX);
+  const inputsOfLast = widths[widths.length - 2];
+  requireInteger('model', 'a number of classes', widths[widths.length - 1], 2, CLASSES_MAX);
   const scaleMax = Math.floor(EXPONENT_MAX / (2 * ACTIVATION_MAX * inputsOfLast));
   requireInteger('logitScale', 'an integer', logitScale, 1, scaleMax);
 
   const tensors: Tensor[] = [];
   let offset = 0;
   for (let layer = 0; layer + 1 < widths.length; layer++) {
-    const columns = widths[layer] as number;
-    const rows = widths[layer + 1] as number;
+    const columns = widths[layer];
+    const rows = widths[layer + 1];
     if (rows * columns > TENSOR_WEIGHTS_MAX) {
       throw new RangeError(
         `"model" expected at most ${TENSOR_WEIGHTS_MAX} weights in a layer, got ${columns}-${rows}`,

@@ -43,7 +43,7 @@ export function normalizeRelu(z: Int32Array, gain: number, { mean, meanAbs }: Sc
   const reciprocal = roundDiv(gain * 2 ** RECIPROCAL_BITS, meanAbs);
   const limit = Math.floor((ACTIVATION_MAX * meanAbs) / gain) + 1;
   for (let unit = 0; unit < z.length; unit++) {
-    const clipped = Math.min(Math.max((z[unit] as number) - mean, 0), limit);
+    const clipped = Math.min(Math.max(z[unit] - mean, 0), limit);
     q[unit] = Math.min(ACTIVATION_MAX, roundShift(clipped * reciprocal, RECIPROCAL_BITS));
   }
 }

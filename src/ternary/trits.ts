@@ -44,7 +44,7 @@ export function unpackTrits(packed: Uint8Array, length: number): Int8Array {
   }
   const trits = new Int8Array(length);
   for (let byte = 0; byte < packed.length; byte++) {
-    let value = packed[byte] as number;
+    let value = packed[byte];
     if (value > 242) throw new RangeError(`packed byte ${byte} expected 0…242, got ${value}`);
     for (let place = 0; place < TRITS_PER_BYTE; place++) {
       const trit = (value % 3) - 1;

@@ -118,7 +118,7 @@ class ReferenceNetwork implements PlacedNetwork {
     for (let k = 0; k < set.directions; k++) {
       for (const index of weightsOfDirection(set, k)) {
         const i = set.offset + index;
-        const moved = (this.#latents[i] as number) - (coefficients[k] as number) * signs.at(index);
+        const moved = this.#latents[i] - coefficients[k] * signs.at(index);
         const latent = Math.max(-range, Math.min(range, moved));
         this.#latents[i] = latent;
         this.#weights[i] = tritOf(latent, this.#cut);
@@ -131,8 +131,8 @@ class ReferenceNetwork implements PlacedNetwork {
     for (const set of sets) {
       const signs = new Signs(set);
       for (let index = 0; index < set.size; index++) {
-        const coefficient = coefficients[first + directionOfWeight(set, index)] as number;
-        const latent = (this.#latents[set.offset + index] as number) + coefficient * signs.at(index);
+        const coefficient = coefficients[first + directionOfWeight(set, index)];
+        const latent = this.#latents[set.offset + index] + coefficient * signs.at(index);
         this.#weights[set.offset + index] = tritOf(latent, this.#cut);
       }
       first += set.directions;
@@ -149,7 +149,7 @@ class ReferenceNetwork implements PlacedNetwork {
         for (const index of direction)
           weights[set.offset + index] = this.#weightAt(set, index) + side * signs.at(index);
         for (let example = 0; example < this.#labels.length; example++) {
-          alignments[k] = (alignments[k] as number) + side * this.#forward(example, weights).loss;
+          alignments[k] += side * this.#forward(example, weights).loss;
         }
       }
       for (const index of direction) weights[set.offset + index] = this.#weightAt(set, index);
@@ -162,7 +162,7 @@ class ReferenceNetwork implements PlacedNetwork {
     const alignments: number[] = [];
     for (const set of sets) {
       const layer = set.group;
-      const tensor = this.network.tensors[layer] as Tensor;
+      const tensor = this.network.tensors[layer];
       const errors = passes.map((pass, example) => this.#errors(pass, example, layer, probes));
       const shift = alignmentShift(nonzerosMax(set));
       const sums = new Int32Array(set.directions);
@@ -174,10 +174,10 @@ class ReferenceNetwork implements PlacedNetwork {
         const column = index % tensor.columns;
         let sum = 0; // |sum| ≤ errorLimit·127·B < 2^31
         passes.forEach((pass, example) => {
-          const input = pass.inputs[layer] as Uint8Array;
-          sum += ((errors[example] as Int16Array)[row] as number) * (input[column] as number);
+          const input = pass.inputs[layer];
+          sum += errors[example][row] * input[column];
         });
-        sums[k] = (sums[k] as number) + signs.at(index) * roundShift(sum, shift);
+        sums[k] += signs.at(index) * roundShift(sum, shift);
       }
       for (const sum of sums) alignments.push(sum);
     }
@@ -192,26 +192,26 @@ class ReferenceNetwork implements PlacedNetwork {
     { key, step, probes, sigma, rewardShift }: NodeProbes,
   ): Int16Array {
     const { tensors, centred, gain, logitScale } = this.network;
-    const z = pass.sums[layer] as Int32Array;
+    const z = pass.sums[layer];
     const errors = new Int16Array(z.length);
     if (layer === tensors.length - 1) {
-      crossEntropy(z, this.#labels[example] as number, logitScale, errors);
+      crossEntropy(z, this.#labels[example], logitScale, errors);
       return errors;
     }
-    const active = pass.inputs[layer + 1] as Uint8Array;
+    const active = pass.inputs[layer + 1];
     const size = Math.max(1, roundShift(scaleOf(z, centred).meanAbs * sigma, 8));
     const limit = Math.floor(errorLimit(this.#labels.length) / probes);
     for (let probe = 0; probe < probes; probe++) {
       const signs = probeSigns(active, probe, key, step, layer, example);
       const losses = [1, -1].map((side) => {
-        const disturbed = z.map((value, unit) => value + side * size * (signs[unit] as number));
+        const disturbed = z.map((value, unit) => value + side * size * signs[unit]);
         const q = new Uint8Array(z.length);
         normalizeRelu(disturbed, gain, scaleOf(disturbed, centred), q);
         return this.#forwardFrom(layer + 1, q, example, this.#weights).loss;
       }) as [number, number];
       const reward = Math.max(-limit, Math.min(limit, roundShift(losses[0] - losses[1], rewardShift)));
       for (let unit = 0; unit < z.length; unit++) {
-        errors[unit] = (errors[unit] as number) + reward * (signs[unit] as number);
+        errors[unit] += reward * signs[unit];
       }
     }
     return errors;
@@ -223,7 +223,7 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   #forward(example: number, weights: Int8Array): Pass {
-    const width = this.network.widths[0] as number;
+    const width = this.network.widths[0];
     const input = this.#inputs.subarray(example * width, (example + 1) * width);
     return this.#forwardFrom(0, input, example, weights);
   }
@@ -241,7 +241,7 @@ class ReferenceNetwork implements PlacedNetwork {
       x = new Uint8Array(tensor.rows);
       normalizeRelu(z, gain, scaleOf(z, centred), x);
     }
-    const label = this.#labels[example] as number;
+    const label = this.#labels[example];
     return { inputs, sums, ...crossEntropy(sums.at(-1) as Int32Array, label, logitScale, null) };
   }
 
@@ -253,7 +253,7 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   #weightAt(set: DirectionSet, index: number): number {
-    return this.#weights[set.offset + index] as number;
+    return this.#weights[set.offset + index];
   }
 
   #part(values: Int8Array, { offset, rows, columns }: Tensor): Int8Array {
@@ -267,7 +267,7 @@ function linear(weights: Int8Array, x: Uint8Array, { rows, columns }: Tensor): I
   for (let row = 0; row < rows; row++) {
     let sum = 0;
     for (let column = 0; column < columns; column++) {
-      sum += (weights[row * columns + column] as number) * (x[column] as number);
+      sum += weights[row * columns + column] * x[column];
     }
     z[row] = sum;
   }
@@ -297,7 +297,7 @@ function probeSigns(
       philox(key, (unit >>> 7) | (group << 16), example, step, streamOf(Purpose.probe, layer), words);
     }
     if (active[unit] === 0) continue;
-    const base = ((words[(unit >>> 5) & 3] as number) >>> (unit & 31)) & 1;
+    const base = (words[(unit >>> 5) & 3] >>> (unit & 31)) & 1;
     signs[unit] = base ^ parity(probe & rank & 15) ? -1 : 1;
     rank++;
   }

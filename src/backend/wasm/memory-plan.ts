@@ -158,7 +158,7 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
       scales: scratch.take(TILE * SCALE_BYTES),
     };
   });
-  const inputs = cursor.take(batchStride * roundUp(widths[0] as number, 16));
+  const inputs = cursor.take(batchStride * roundUp(widths[0], 16));
   const labels = cursor.take(batchStride);
   const losses = cursor.take(batchStride * 4);
   const predictions = cursor.take(batchStride);

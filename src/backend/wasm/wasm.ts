@@ -119,7 +119,7 @@ class WasmNetwork implements PlacedNetwork {
   loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
     this.#guard.check(inputs, labels);
     const batch = labels.length;
-    const width = this.network.widths[0] as number;
+    const width = this.network.widths[0];
     const stride = roundUp(width, 16);
     const rows = this.#u8(this.#plan.inputs, roundUp(batch, TILE) * stride);
     if (stride === width) rows.set(inputs);
@@ -172,7 +172,7 @@ class WasmNetwork implements PlacedNetwork {
   async readWeights(): Promise<Int8Array> {
     const trits = new Int8Array(this.network.parameters);
     this.network.tensors.forEach(({ offset, rows, columns }, index) => {
-      const { weights, inputStride } = this.#plan.layers[index] as MemoryPlan['layers'][number];
+      const { weights, inputStride } = this.#plan.layers[index];
       for (let row = 0; row < rows; row++) {
         const from = new Int8Array(this.#memory.buffer, weights + row * inputStride, columns);
         trits.set(from, offset + row * columns);
@@ -251,7 +251,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   #startHelpers(): Promise<Helper[]> {
-    const generation = this.#words()[this.#plan.control / 4] as number;
+    const generation = this.#words()[this.#plan.control / 4];
     return Promise.all(
       Array.from({ length: this.threads - 1 }, (_, helper) =>
         startHelper({
@@ -329,7 +329,7 @@ class WasmNetwork implements PlacedNetwork {
       for (const index of indices) {
         const at = set.offset + index;
         const layer = this.network.tensors.findLastIndex((tensor) => tensor.offset <= at);
-        const { offset, columns } = this.network.tensors[layer] as Network['tensors'][number];
+        const { offset, columns } = this.network.tensors[layer];
         const row = Math.floor((at - offset) / columns);
         entries.push(layer, row, at - offset - row * columns, signs.at(index));
       }
@@ -362,7 +362,7 @@ class WasmNetwork implements PlacedNetwork {
 
   #rowTiles(sets: readonly DirectionSet[], rows: WebAssembly.Global): number {
     return sets.reduce((sum, set) => {
-      const tensor = this.network.tensors[this.#tensorOf(set)] as Network['tensors'][number];
+      const tensor = this.network.tensors[this.#tensorOf(set)];
       return sum + Math.ceil(tensor.rows / (rows.value as number));
     }, 0);
   }
@@ -397,7 +397,7 @@ class WasmNetwork implements PlacedNetwork {
 function mergeThreads<Values extends Float64Array | Int32Array>(shares: Values, merged: Values): Values {
   for (let i = 0; i < shares.length; i++) {
     const at = i % merged.length;
-    merged[at] = (merged[at] as number) + (shares[i] as number);
+    merged[at] += shares[i];
   }
   return merged;
 }
