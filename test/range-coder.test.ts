@@ -180,7 +180,7 @@ test('bytes that ask for a magnitude above 2^20 raise an ArtifactError with sect
   encoder.encodeDirect(2 ** 16 - 1, 16);
   const decoder = new RangeDecoder(encoder.finish(), 'coefficients');
   expect(() => new SignedCoder().decode(decoder)).toThrow(
-    /^"coefficients" expected a magnitude up to 1048576, got 1048589, at byte \d+$/,
+    /^coefficients at byte \d+: expected a magnitude up to 1048576, got 1048589$/,
   );
 });
 
@@ -188,7 +188,7 @@ test('bytes that no encoder writes are found where they are read', () => {
   expect(() => new RangeDecoder(new Uint8Array(4).fill(255))).toThrow(ArtifactError);
   // 0xfffffffe is above 255 parts of ⌊(2^32 − 1) / 256⌋
   const beyond = new RangeDecoder(Uint8Array.of(255, 255, 255, 254));
-  expect(() => beyond.decodeDirect(8)).toThrow('expected a value of 8 bits, got 256, at byte 4');
+  expect(() => beyond.decodeDirect(8)).toThrow('at byte 4: expected a value of 8 bits, got 256');
 });
 
 test('bytes that ended stop a reader that asks for a billion values', () => {
@@ -198,7 +198,7 @@ test('bytes that ended stop a reader that asks for a billion values', () => {
     const readOn = () => {
       for (let i = 0; i < 1e9; i++) coder.decode(decoder);
     };
-    expect(readOn).toThrow('"coefficients" expected more bytes, got the end, at byte 0');
+    expect(readOn).toThrow('coefficients at byte 0: expected more bytes, got the end');
   }
 });
 

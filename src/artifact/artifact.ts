@@ -8,10 +8,18 @@ import { poolSets } from '../random/directions.js';
 import { latentRange } from '../random/latents.js';
 import type { Network } from '../ternary/network.js';
 import { ByteReader, ByteWriter } from './bytes.js';
-import { encodeSection, preamble, readSections, type Section, SectionType, VERSION } from './container.js';
+import {
+  decoderOf,
+  encodeSection,
+  preamble,
+  readSections,
+  type Section,
+  SectionType,
+  VERSION,
+} from './container.js';
 import { decodeHeader, encodeHeader, type Header, type Kind, networkOfHeader, parseKey } from './header.js';
 import { SignedCoder, TritCoder } from './integer-coder.js';
-import { RangeDecoder, RangeEncoder } from './range-coder.js';
+import { RangeEncoder } from './range-coder.js';
 import {
   BLOCK_STEPS,
   encodeLogBlock,
@@ -205,7 +213,7 @@ function openLog(bytes: Uint8Array, body: readonly Section[], opened: Opened): S
 function openPool(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedPool {
   const section = only(body, SectionType.coefficients, 'one section of coefficients', opened);
   const reader = payload(bytes, section);
-  const decoder = new RangeDecoder(reader.take(reader.left, 'coefficients'), section.name);
+  const decoder = decoderOf(reader);
   const { directions, cut } = opened.header;
   const limit = latentRange(cut) + cut + 1;
   const coefficients = new Int16Array(directions.reduce((sum, count) => sum + count, 0));
@@ -226,7 +234,7 @@ function openPool(bytes: Uint8Array, body: readonly Section[], opened: Opened): 
 function openPacked(bytes: Uint8Array, body: readonly Section[], opened: Opened): Packed {
   const section = only(body, SectionType.trits, 'one section of trits', opened);
   const reader = payload(bytes, section);
-  const decoder = new RangeDecoder(reader.take(reader.left, 'trits'), section.name);
+  const decoder = decoderOf(reader);
   const trits = new Int8Array(opened.network.parameters);
   for (const { offset, rows, columns } of opened.network.tensors) {
     const coder = new TritCoder();

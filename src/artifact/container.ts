@@ -9,6 +9,7 @@
 import { ArtifactError } from '../errors.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { crc32 } from './crc32.js';
+import { RangeDecoder } from './range-coder.js';
 
 /** The first bytes of every artifact. */
 export const MAGIC = Uint8Array.of(0x54, 0x45, 0x52, 0x4e);
@@ -91,6 +92,12 @@ export function readWholeSections(bytes: Uint8Array): { sections: Section[]; len
     if (!(error instanceof ArtifactError)) throw error;
   }
   return { sections, length };
+}
+
+/** A range decoder over the rest of a section's payload. */
+export function decoderOf(reader: ByteReader): RangeDecoder {
+  const base = reader.offset;
+  return new RangeDecoder(reader.take(reader.left, 'coded bytes'), reader.section, base);
 }
 
 function openPreamble(bytes: Uint8Array): ByteReader {

@@ -159,11 +159,13 @@ export class RangeDecoder {
   /**
    * @param bytes - what `finish` returned, no more and no less
    * @param section - named in errors
+   * @param base - where the bytes begin in their file; offsets in errors count from the file's start
    * @throws {ArtifactError} when no encoder can have written the first bytes
    */
   constructor(
     private readonly bytes: Uint8Array,
     private readonly section = 'range-coded section',
+    private readonly base = 0,
   ) {
     for (let i = 0; i < 4; i++) this.code = ((this.code << 8) | this.next()) >>> 0;
     if (this.code >= this.range) throw this.fault('expected four bytes below ffffffff, got ffffffff', 0);
@@ -236,7 +238,7 @@ export class RangeDecoder {
    */
   fault(what: string, offset = this.position): ArtifactError {
     const at = Math.min(offset, this.bytes.length);
-    return new ArtifactError(`"${printable(this.section)}" ${what}, at byte ${at}`);
+    return new ArtifactError(`${printable(this.section)} at byte ${this.base + at}: ${what}`);
   }
 
   private normalize(): void {

@@ -6,9 +6,9 @@
  */
 
 import { type ByteReader, ByteWriter } from './bytes.js';
-import { encodeSection, type Section, SectionType } from './container.js';
+import { decoderOf, encodeSection, SectionType } from './container.js';
 import { SignedCoder, TritCoder } from './integer-coder.js';
-import { BitModel, RangeDecoder, RangeEncoder } from './range-coder.js';
+import { BitModel, RangeEncoder } from './range-coder.js';
 
 /** One step as a log keeps it. */
 export interface LogStep {
@@ -75,7 +75,7 @@ export function readBlockRange(reader: ByteReader): { first: number; count: numb
  */
 export function* readLogBlock(reader: ByteReader, size: number): Generator<LogStep> {
   const { count } = readBlockRange(reader);
-  const decoder = new RangeDecoder(reader.take(reader.left, 'coefficients'), reader.section);
+  const decoder = decoderOf(reader);
   const models = new BlockModels();
   const coefficients = new Int8Array(size);
   for (let step = 0; step < count; step++) {
@@ -89,6 +89,3 @@ export function* readLogBlock(reader: ByteReader, size: number): Generator<LogSt
   }
   decoder.expectEnd();
 }
-
-/** A log section among others. */
-export type LogSection = Section & { readonly type: typeof SectionType.log };
