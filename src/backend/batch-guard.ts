@@ -18,18 +18,21 @@ export class BatchGuard {
     this.#classes = network.widths.at(-1) as number;
   }
 
-  /** @throws {ConfigError} when shapes or values are not what `loadBatch` takes */
-  check(inputs: Uint8Array, labels: Uint8Array): void {
+  /** @throws {ConfigError} when shapes or labels are not what `loadBatch` takes */
+  checkShape(inputs: Uint8Array, labels: Uint8Array): void {
     if (labels.length < 1 || labels.length > this.batchMax) {
       throw expected('batch', `1…${this.batchMax} examples`, labels.length);
     }
     if (inputs.length !== labels.length * this.#width) {
       throw expected('inputs', `${labels.length} × ${this.#width} values`, inputs.length);
     }
-    if (inputs.some((value) => value > ACTIVATION_MAX))
-      throw expected('inputs', 'values in 0…127', 'a larger one');
     const label = labels.find((value) => value >= this.#classes);
     if (label !== undefined) throw expected('labels', `values in 0…${this.#classes - 1}`, label);
+  }
+
+  /** @param bits - the union of the bits of all inputs */
+  checkRange(bits: number): void {
+    if (bits > ACTIVATION_MAX) throw expected('inputs', `values in 0…${ACTIVATION_MAX}`, 'a larger one');
   }
 
   requireBatch(count: number): void {

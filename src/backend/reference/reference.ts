@@ -72,7 +72,8 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
-    this.#guard.check(inputs, labels);
+    this.#guard.checkShape(inputs, labels);
+    this.#guard.checkRange(inputs.reduce((bits, input) => bits | input, 0));
     this.#inputs = inputs.slice();
     this.#labels = labels.slice();
   }

@@ -13,6 +13,7 @@ export interface KernelExports {
   serve(generation: number): void;
   step(set: number): void;
   unpack(layer: number, trits: number): void;
+  unionOfBytes(address: number, length: number): number;
   readonly ALIGNMENT_ROWS: WebAssembly.Global;
   readonly POOL_ROWS: WebAssembly.Global;
 }

@@ -117,7 +117,8 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
-    this.#guard.check(inputs, labels);
+    this.#guard.checkShape(inputs, labels);
+    this.#batch = 0; // until the batch is found good
     const batch = labels.length;
     const width = this.network.widths[0];
     const stride = roundUp(width, 16);
@@ -128,6 +129,7 @@ class WasmNetwork implements PlacedNetwork {
         rows.set(inputs.subarray(row * width, (row + 1) * width), row * stride);
     }
     rows.fill(0, batch * stride); // the rest of the last tile
+    this.#guard.checkRange(this.#kernels.unionOfBytes(this.#plan.inputs, rows.length));
     const marks = this.#u8(this.#plan.labels, roundUp(batch, TILE));
     marks.set(labels);
     marks.fill(0, batch);

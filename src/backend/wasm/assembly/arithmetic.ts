@@ -263,3 +263,13 @@ export function crossEntropy(logits: usize, label: i32, errors: usize): i32 {
   }
   return log2Fixed(sum) - (20 << 16) + top - load<i32>(logits + <usize>(label << 2)) * scale;
 }
+
+/** The union of the bits of `length` bytes, a multiple of 16. */
+export function unionOfBytes(at: usize, length: i32): i32 {
+  let seen = i8x16.splat(0);
+  for (let end = at + <usize>length; at < end; at += 16) seen = v128.or(seen, v128.load(at));
+  const halves = i64x2.extract_lane(seen, 0) | i64x2.extract_lane(seen, 1);
+  const words = <i32>(halves | (halves >> 32));
+  const pairs = words | (words >> 16);
+  return (pairs | (pairs >> 8)) & 255;
+}

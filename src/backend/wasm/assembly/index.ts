@@ -1,13 +1,14 @@
 // The kernels' entry points: jobs that all threads share, and calls that one thread makes.
 
 import { ALIGNMENT_ROWS, alignTile } from './alignment';
+import { unionOfBytes } from './arithmetic';
 import { attach, Control, control, layerAt, setAt } from './control';
 import { forwardTile } from './forward';
 import { nodesTile } from './nodes';
 import { applyStep, initTensor, POOL_ROWS, poolTile, spread } from './update';
 import { weightsTile } from './weights';
 
-export { ALIGNMENT_ROWS, attach, POOL_ROWS };
+export { ALIGNMENT_ROWS, attach, POOL_ROWS, unionOfBytes };
 
 const JOB_FORWARD: i32 = 1;
 const JOB_NODES: i32 = 2;
