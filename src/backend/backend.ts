@@ -56,6 +56,17 @@ export interface NodeProbes {
   readonly rewardShift: number;
 }
 
+/** Bytes on the device, by what they hold. */
+export interface MemoryUse {
+  /** The weights as kernels read them. */
+  readonly weights: number;
+  readonly latents: number;
+  /** One batch: inputs, labels, results, and the activations and errors that `alignNodes` needs. */
+  readonly batch: number;
+  /** Everything else: tables, tiles of 16 examples a thread, arguments of jobs such as the coefficients. */
+  readonly work: number;
+}
+
 export interface PlacedNetwork {
   readonly network: Network;
   readonly batchMax: number;
@@ -109,8 +120,8 @@ export interface PlacedNetwork {
    */
   alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>>;
 
-  /** Bytes the network takes on the device, all buffers together. */
-  readonly deviceBytes: number;
+  /** What the network takes on the device now. */
+  readonly memory: MemoryUse;
   /** Frees the room and its threads; no other method may be called after it. */
   release(): Promise<void>;
 }

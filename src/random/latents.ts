@@ -1,17 +1,12 @@
 /**
  * Latents: the integers from which ternary weights are read. They start uniform in −R…R from
- * the init stream; the weight is the sign of the latent where |latent| > cut, else 0.
+ * the init stream; the weight is the sign of the latent where |latent| > cut, else 0. With
+ * R = 3·cut + 1 a third of the weights start at zero.
  */
 
 import { type Key, Purpose, philox, streamOf } from './philox.js';
 
-/** How latents become weights. R = 3·cut + 1, so that a third of the weights start at zero. */
-export interface LatentRule {
-  /** |latent| above this gives ±1; 0…42. */
-  readonly cut: number;
-}
-
-/** Cut 42 gives latents in −127…127, a byte. */
+/** The largest cut: 42 gives latents in −127…127, a byte. */
 export const CUT_MAX = 42;
 
 /** The latent range R of a cut; 1 (the weight is its own latent) for cut 0. */

@@ -15,7 +15,6 @@ export const Purpose = {
   sign: 3,
   dataOrder: 4,
   probe: 5,
-  directionChoice: 6,
 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 

@@ -23,6 +23,7 @@ import {
   type Backend,
   type Evaluation,
   errorLimit,
+  type MemoryUse,
   type NodeProbes,
   type PlacedNetwork,
   type Room,
@@ -67,8 +68,14 @@ class ReferenceNetwork implements PlacedNetwork {
     this.#latents = new Int8Array(network.parameters);
   }
 
-  get deviceBytes(): number {
-    return 2 * this.network.parameters + this.#inputs.length + this.#labels.length;
+  get memory(): MemoryUse {
+    const { parameters } = this.network;
+    return {
+      weights: parameters,
+      latents: parameters,
+      batch: this.#inputs.length + this.#labels.length,
+      work: 0,
+    };
   }
 
   loadBatch(inputs: Uint8Array, labels: Uint8Array): void {

@@ -6,7 +6,7 @@
  */
 
 import type { Network } from '../../ternary/network.js';
-import type { Room } from '../backend.js';
+import type { MemoryUse, Room } from '../backend.js';
 
 /** Examples of a tile, as in assembly/control.ts. */
 export const TILE = 16;
@@ -98,6 +98,8 @@ export interface MemoryPlan {
   readonly scratchOffsets: Int32Array;
   /** First free byte: the arguments of jobs follow, and grow the memory where they must. */
   readonly end: number;
+  /** Bytes of what belongs to weights, latents and one batch; the rest is work. */
+  readonly use: Pick<MemoryUse, 'weights' | 'latents' | 'batch'>;
 }
 
 /** Hands out addresses, each on a cache line. */
@@ -134,6 +136,12 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
   );
 
   const cursor = new Cursor(64);
+  const use = { weights: 0, latents: 0, batch: 0 };
+  /** Takes bytes and counts them as what they are used for. */
+  const takeFor = (purpose: keyof typeof use, bytes: number): number => {
+    use[purpose] += bytes;
+    return cursor.take(bytes);
+  };
   const control = cursor.take(CONTROL.length * 4);
   const layer = cursor.take(tensors.length * LAYER_WORDS * 4);
   const exp2 = cursor.take(257 * 4);
@@ -148,25 +156,25 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
       inputStride,
       paddedRows,
       outputStride,
-      weights: cursor.take(paddedRows * inputStride),
-      transposed: room.weights ? cursor.take(columns * outputStride) : 0,
-      latents: cursor.take(rows * columns),
-      inputsT: probes ? cursor.take(inputStride * batchStride) : 0,
-      errorsT: probes ? cursor.take(outputStride * batchStride * 2) : 0,
+      weights: takeFor('weights', paddedRows * inputStride),
+      transposed: room.weights ? takeFor('weights', columns * outputStride) : 0,
+      latents: takeFor('latents', rows * columns),
+      inputsT: probes ? takeFor('batch', inputStride * batchStride) : 0,
+      errorsT: probes ? takeFor('batch', outputStride * batchStride * 2) : 0,
       sums: scratch.take(TILE * outputStride * 4),
       outputs: scratch.take(TILE * outputStride),
       scales: scratch.take(TILE * SCALE_BYTES),
     };
   });
-  const inputs = cursor.take(batchStride * roundUp(widths[0], 16));
-  const labels = cursor.take(batchStride);
-  const losses = cursor.take(batchStride * 4);
-  const predictions = cursor.take(batchStride);
-  const logits = cursor.take(batchStride * roundUp(widths.at(-1) as number, 16) * 4);
+  const inputs = takeFor('batch', batchStride * roundUp(widths[0], 16));
+  const labels = takeFor('batch', batchStride);
+  const losses = takeFor('batch', batchStride * 4);
+  const predictions = takeFor('batch', batchStride);
+  const logits = takeFor('batch', batchStride * roundUp(widths.at(-1) as number, 16) * 4);
   const scratchAt = cursor.take(threads * scratch.at);
   return {
     ...{ control, layer, layers, exp2, log2, inputs, labels, losses, predictions, logits, batchStride },
-    ...{ scratch: scratchAt, scratchStride: scratch.at, scratchOffsets, end: cursor.at },
+    ...{ scratch: scratchAt, scratchStride: scratch.at, scratchOffsets, end: cursor.at, use },
   };
 }
 

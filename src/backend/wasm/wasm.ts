@@ -14,6 +14,7 @@ import {
   type Backend,
   type Evaluation,
   errorLimit,
+  type MemoryUse,
   type NodeProbes,
   type PlacedNetwork,
   type Room,
@@ -112,8 +113,14 @@ class WasmNetwork implements PlacedNetwork {
     this.#kernels.attach(this.#plan.control, 0);
   }
 
-  get deviceBytes(): number {
-    return this.#memory.buffer.byteLength;
+  get memory(): MemoryUse {
+    const { weights, latents, batch } = this.#plan.use;
+    return {
+      weights,
+      latents,
+      batch,
+      work: Math.max(this.#plan.end, this.#cursor) - weights - latents - batch,
+    };
   }
 
   loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
