@@ -139,8 +139,9 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
   const use = { weights: 0, latents: 0, batch: 0 };
   /** Takes bytes and counts them as what they are used for. */
   const takeFor = (purpose: keyof typeof use, bytes: number): number => {
-    use[purpose] += bytes;
-    return cursor.take(bytes);
+    const address = cursor.take(bytes);
+    use[purpose] += cursor.at - address; // with the fill up to the next line
+    return address;
   };
   const control = cursor.take(CONTROL.length * 4);
   const layer = cursor.take(tensors.length * LAYER_WORDS * 4);
