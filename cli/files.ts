@@ -43,7 +43,7 @@ export function writeWhole(path: string, bytes: Uint8Array): void {
 
 /** Writes all of the bytes, however many the system takes at a time. */
 export function writeAll(file: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+  for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
 }
 
 /** A system's error in our wording. */

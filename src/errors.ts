@@ -56,9 +56,8 @@ export function expected(name: string, what: string, got: unknown): ConfigError 
 /** Text from outside, made safe for a terminal: control characters escaped, at most 200 characters. */
 export function printable(text: string): string {
   const escaped = text.replace(
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to escape
-    /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, // control and format characters, line and paragraph separators
+    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
   );
   return escaped.length > 200 ? `${escaped.slice(0, 200)}…` : escaped;
 }

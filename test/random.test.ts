@@ -137,7 +137,7 @@ describe('a permutation', () => {
     for (const row of counts) expect(Math.abs(surprise(row))).toBeLessThan(5);
   });
 
-  // A Feistel network of six rounds cannot do this for fewer points than a dozen, whatever its rounds.
+  // Six Feistel rounds cannot do this for fewer than about twenty points, whatever the round function.
   it('of 31 points sends two to every pair of places equally often', () => {
     const counts = new Map(range(31 * 31).map((pair) => [pair, 0]));
     for (const step of range(60 * 31 * 31)) {

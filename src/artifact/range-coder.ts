@@ -91,7 +91,7 @@ export class RangeEncoder {
     if (!Number.isInteger(value) || value < 0 || value >= 2 ** bits) {
       throw expected('value', `an integer in 0…${2 ** bits - 1}`, value);
     }
-    for (let left = bits; left > 0; ) {
+    for (let left = bits; left > 0;) {
       const taken = Math.min(left, 8); // what truncation loses stays below 2^-16 of the range
       left -= taken;
       const part = Math.floor(value / 2 ** left) & (2 ** taken - 1);
@@ -198,7 +198,7 @@ export class RangeDecoder {
   decodeDirect(bits: number): number {
     checkBits(bits);
     let value = 0;
-    for (let left = bits; left > 0; ) {
+    for (let left = bits; left > 0;) {
       const taken = Math.min(left, 8);
       left -= taken;
       this.range >>>= taken;

@@ -194,7 +194,7 @@ export class NoiseStepTrainer {
       let first = ((this.#step - 1) * count) % total;
       evaluation = await placed.evaluate();
       passes = 1 + 2 * count;
-      for (let left = count; left > 0; ) {
+      for (let left = count; left > 0;) {
         const { set, from } = locate(sets, first);
         const here = Math.min(left, set.directions - (first - from));
         const { alignments } = await placed.alignWeights(set, first - from, here);

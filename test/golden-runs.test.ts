@@ -1,0 +1,139 @@
+/**
+ * Whole small runs: every backend must reach the same losses and the same weights, the ones
+ * pinned here, and training must work. A changed hash means that artifacts made before no
+ * longer replay to what they promise.
+ */
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import { weightsHash } from '../src/artifact/weights-hash.js';
+import type { Backend } from '../src/backend/backend.js';
+import type { TrainingSet } from '../src/perturb/batches.js';
+import type { NoiseStepConfig } from '../src/perturb/config.js';
+import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import { philox } from '../src/random/philox.js';
+import { fastBackends, reference } from './support/backends.js';
+
+/** Philox bytes under a key of the data's own, so that no run draws them, too. */
+function noise(count: number, stream: number): Uint8Array {
+  const words = new Uint32Array(Math.ceil(count / 16) * 4);
+  for (let at = 0; at < words.length; at += 4) {
+    philox([2024, 11], at, 0, 0, stream, words.subarray(at, at + 4));
+  }
+  return Uint8Array.from({ length: count }, (_, i) => (words[i >> 2] as number) >>> (8 * (i & 3)));
+}
+
+/** Four clusters in 16 dimensions whose noise is half as wide as they are apart. */
+function clusters(count: number): TrainingSet {
+  const centres = noise(4 * 16, 0);
+  const spread = noise(count * 16, 1);
+  const inputs = Uint8Array.from(spread, (draw, i) => {
+    const centre = (centres[((i >> 4) % 4) * 16 + (i & 15)] as number) / 2;
+    return Math.max(0, Math.min(127, Math.floor(centre + (draw - 128) / 4)));
+  });
+  return { inputs, labels: Uint8Array.from({ length: count }, (_, i) => i % 4), count, width: 16 };
+}
+
+const data = clusters(300);
+
+const base: NoiseStepConfig = {
+  model: '16-24-12-4',
+  centred: true,
+  gain: 25,
+  logitScale: 1600,
+  perturb: 'nodes',
+  artifact: 'pool',
+  train: 'all',
+  seed: 'golden',
+  steps: 25,
+  batch: 100,
+  cut: 1,
+  directions: 60,
+  nonzeros: [4, 2, 1],
+  nonzerosBelow: [1.2, 0.8],
+  keep: 0.5,
+  pool: 400,
+  learningRate: 0.3,
+  hold: 0.5,
+  beta1: 0.9,
+  beta2: 0.99,
+  probes: 4,
+  sigma: 51,
+  rewardShift: 5,
+};
+
+// Made by: npx vitest run test/golden-runs.test.ts (0.1.0; a run that differs prints its hash).
+// lossBits: what the loss must fall below; chance is 2.
+const GOLDEN: [name: string, change: Partial<NoiseStepConfig>, hash: string, lossBits: number][] = [
+  [
+    'nodes, pool, cut 1',
+    { perturb: 'nodes', artifact: 'pool', cut: 1 },
+    'b73923cb270f8e5ff9b41dca14bf31823ee7e38b0c027586feea59fc782e33c3',
+    0.6,
+  ],
+  [
+    'nodes, log, cut 1',
+    { perturb: 'nodes', artifact: 'log', cut: 1 },
+    'c3ad852d8047a19454acb01bcd55abfda7be5126c0d331a6270a9fa2d094a600',
+    0.6,
+  ],
+  [
+    'nodes, packed, cut 0, not centred',
+    { perturb: 'nodes', artifact: 'packed', cut: 0, centred: false },
+    'c5136a10ec4c4e6fcd7672a57ccab7a423a239c7582ad29c217229f1e6618a9a',
+    0.6,
+  ],
+  [
+    'weights, log, cut 0',
+    { perturb: 'weights', artifact: 'log', cut: 0 },
+    '00979e1f35f700a268f967795408e649346933a524dcb0f3c6dc16887c89e256',
+    1.5,
+  ],
+  [
+    'weights, pool, cut 1',
+    { perturb: 'weights', artifact: 'pool', cut: 1 },
+    '18a569487e6a6d67a6b9c7fb59d7c486fa254b0ce601a5e8d29bc32296415685',
+    1.7,
+  ],
+];
+
+async function run(change: Partial<NoiseStepConfig>, backend: Backend) {
+  const config = { ...base, ...change };
+  const trainer = await NoiseStepTrainer.create(config, data, backend);
+  const losses: number[] = [];
+  while (trainer.step < config.steps) losses.push((await trainer.next()).lossUnits);
+  const hash = await weightsHash(await trainer.placed.readWeights());
+  await trainer.placed.release();
+  return { hash, losses };
+}
+
+/** Mean of the last five losses in bits. */
+function lastBits(losses: readonly number[]): number {
+  return losses.slice(-5).reduce((sum, units) => sum + units / 65_536, 0) / 5;
+}
+
+describe.each(GOLDEN)('%s', (_, change, hash, lossBits) => {
+  let oracle: Awaited<ReturnType<typeof run>>;
+  beforeAll(async () => {
+    oracle = await run(change, reference);
+  });
+
+  it('has its golden weights on the reference', () => {
+    expect(oracle.hash).toBe(hash);
+  });
+
+  it.each(fastBackends)('has the same weights and losses on %s', async (_name, open) => {
+    const backend = await open();
+    expect(await run(change, backend)).toEqual(oracle);
+    await backend.close();
+  });
+
+  it('learns', () => {
+    expect(lastBits(oracle.losses)).toBeLessThan(lossBits);
+  });
+});
+
+it('the estimator of the nodes trains the hidden layers: without them the loss stays twice as high', async () => {
+  const all = await run({}, reference);
+  const head = await run({ train: 'head' }, reference);
+  expect(lastBits(head.losses)).toBeGreaterThan(2 * lastBits(all.losses));
+});
