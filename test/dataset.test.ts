@@ -67,7 +67,7 @@ test('both spellings, raw and packed, give the same dataset', async () => {
 
 test('a missing directory or file is an InputError that names what was looked for', async () => {
   await expect(loadIdxDirectory(join(root, 'nowhere'))).rejects.toThrow(/nowhere" expected a directory/);
-  const three: Partial<ReturnType<typeof smallSet>> = smallSet();
+  const three = smallSet();
   delete three['t10k-labels-idx1'];
   const directory = await write(three);
   await expect(loadIdxDirectory(directory)).rejects.toThrow(
