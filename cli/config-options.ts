@@ -22,6 +22,7 @@ const HELP: Record<Key, string> = {
   seed: 'any text',
   steps: 'updates of the weights',
   batch: 'examples a step',
+  shift: 'images are shifted by up to so many pixels each way',
   cut: 'latents above it give ±1; 0: no latents',
   directions: 'directions probed or recorded in a step',
   nonzeros: 'nonzeros of a log’s direction, a stage each: 16,4,1',

@@ -25,7 +25,7 @@ export async function readBytes(path: string): Promise<Uint8Array> {
  * @throws {InputError} when the folder or the disk does not take it; the target is as it was
  */
 export function writeWhole(path: string, bytes: Uint8Array): void {
-  const beside = `${path}.${process.pid}.tmp`;
+  const beside = `${path}.tmp`; // one name: what a killed run left is written over
   try {
     const file = openSync(beside, 'w');
     try {

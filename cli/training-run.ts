@@ -146,6 +146,7 @@ export class TrainingRun {
     writeWhole(this.out, this.#encode(trits, outcome));
     this.close();
     rmSync(this.#path, { force: true });
+    rmSync(`${this.#path}.tmp`, { force: true }); // of a run that was killed while it saved
   }
 
   /** Closes the file of a log; what was trained stays. */

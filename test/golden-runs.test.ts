@@ -19,7 +19,7 @@ function noise(count: number, stream: number): Uint8Array {
   for (let at = 0; at < words.length; at += 4) {
     philox([2024, 11], at, 0, 0, stream, words.subarray(at, at + 4));
   }
-  return Uint8Array.from({ length: count }, (_, i) => (words[i >> 2] as number) >>> (8 * (i & 3)));
+  return Uint8Array.from({ length: count }, (_, i) => words[i >> 2] >>> (8 * (i & 3)));
 }
 
 /** Four clusters in 16 dimensions whose noise is half as wide as they are apart. */

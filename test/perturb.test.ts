@@ -116,7 +116,7 @@ function adam(alignments: readonly number[], rates: readonly number[], beta1: nu
     first = beta1 * first + (1 - beta1) * gradient;
     second = beta2 * second + (1 - beta2) * gradient ** 2;
     const unbiased = first / (1 - beta1 ** (index + 1));
-    const move = ((rates[index] as number) * unbiased) / Math.sqrt(second / (1 - beta2 ** (index + 1)));
+    const move = (rates[index] * unbiased) / Math.sqrt(second / (1 - beta2 ** (index + 1)));
     value -= move;
     path += Math.abs(move);
   });
@@ -149,7 +149,7 @@ describe('PoolOptimizer', () => {
         }
         seen.forEach(({ alignments, rates }, i) => {
           const { value, path } = adam(alignments, rates, beta1, beta2);
-          const apart = Math.abs((optimizer.state.values[i] as number) - value);
+          const apart = Math.abs(optimizer.state.values[i] - value);
           expect(apart).toBeLessThanOrEqual(1e-9 * path);
           expect(optimizer.state.updates[i]).toBe(alignments.length);
         });
@@ -173,8 +173,8 @@ describe('PoolOptimizer', () => {
     for (let step = 0; step < 10; step++) optimizer.update([1, -1], 0, 1);
     expect([...optimizer.state.values]).toEqual([-3, 3]);
     optimizer.update([-1, 1], 0, 1);
-    expect(Math.abs(optimizer.state.values[0] as number)).toBeLessThan(3);
-    expect(Math.abs(optimizer.state.values[1] as number)).toBeLessThan(3);
+    expect(Math.absoptimizer.state.values[0]).toBeLessThan(3);
+    expect(Math.absoptimizer.state.values[1]).toBeLessThan(3);
   });
 
   it('rounds half away from zero', () => {
@@ -256,6 +256,7 @@ describe('checkConfig', () => {
     seed: notText,
     steps: [0, -1, 10_000_001, ...notIntegers],
     batch: [0, 65_537, ...notIntegers],
+    shift: [-1, 9, 0.5, '1', null],
     cut: [-1, 43, ...notIntegers],
     directions: [0, 2 ** 24 + 1, ...notIntegers],
     nonzeros: [[0, 0, 0], [4, 2, 1.5], '4', 4, [4, 4, 1], [1, 2, 4], ['4', '2', '1']],

@@ -131,7 +131,7 @@ describe('a permutation', () => {
       for (const position of range(size)) {
         const row = counts[position] as number[];
         const image = permute(permutation, position);
-        row[image] = (row[image] as number) + 1;
+        row[image] += 1;
       }
     }
     for (const row of counts) expect(Math.abs(surprise(row))).toBeLessThan(5);
@@ -155,7 +155,7 @@ describe('a permutation', () => {
       const permutation = permutationOf([5, 6], step, streamOf(Purpose.permutation, 1), 100_003);
       for (const position of range(1000)) {
         const bin = Math.floor((permute(permutation, position) * 50) / 100_003);
-        bins[bin] = (bins[bin] as number) + 1;
+        bins[bin] += 1;
       }
     }
     expect(Math.abs(surprise(bins))).toBeLessThan(5);
@@ -257,7 +257,7 @@ describe('signs', () => {
     ];
     expect(new Set(base)).toEqual(new Set([-1, 1]));
     for (const other of others) {
-      const product = base.reduce((sum, sign, weight) => sum + sign * (other[weight] as number), 0);
+      const product = base.reduce((sum, sign, weight) => sum + sign * other[weight], 0);
       expect(Math.abs(product)).toBeLessThan(4 * Math.sqrt(40_000));
     }
   });
@@ -289,8 +289,8 @@ describe('latents', () => {
       const trits = [0, 0, 0];
       for (const latent of latents) {
         const trit = tritOf(latent, cut);
-        counts[latent + reach] = (counts[latent + reach] as number) + 1; // NaN when out of range
-        trits[trit + 1] = (trits[trit + 1] as number) + 1;
+        counts[latent + reach] = counts[latent + reach] + 1; // NaN when out of range
+        trits[trit + 1] = trits[trit + 1] + 1;
       }
       expect(Math.abs(surprise(counts))).toBeLessThan(5);
       expect(Math.abs(surprise(trits))).toBeLessThan(5);

@@ -225,7 +225,7 @@ const preActivations = fc
     const columns = Math.max(1, Math.floor(columnsMax * (size > 0.5 ? 1 : size)));
     const pattern = Array.from({ length: 251 }, () => noise.next().value as number);
     const z = Int32Array.from({ length: rows }, (_, row) => {
-      const draw = pattern[row % 251] as number;
+      const draw = pattern[row % 251];
       const magnitude = 254 * columns * reach * (blunt ? 1 : draw / 255);
       return Math.trunc((draw * 7 + row) % 256 < positive ? magnitude : -magnitude);
     });
@@ -263,7 +263,7 @@ describe('normalize', () => {
         const q = new Uint8Array(z.length);
         normalizeRelu(z, gain, scaleOf(z, centred), q);
         const farthest = q.reduce((worst, activation, unit) => {
-          const real = ((z[unit] as number) - mean) * (gain / meanAbs);
+          const real = (z[unit] - mean) * (gain / meanAbs);
           return Math.max(worst, Math.abs(activation - Math.round(Math.max(0, Math.min(127, real)))));
         }, 0);
         expect(farthest).toBeLessThanOrEqual(1);
@@ -346,13 +346,13 @@ describe('cross-entropy', () => {
         const shares = softmax(logits, logitScale);
         const top = Math.max(...logits);
         const lossBits =
-          Math.log2(1 / Math.max(...shares)) + ((top - (logits[label] as number)) * logitScale) / 65_536;
+          Math.log2(1 / Math.max(...shares)) + ((top - logits[label]) * logitScale) / 65_536;
         // Every class below 2^−20 may be lost: 256 of them weigh 2^−11.5 bits.
         const tolerance = logits.length <= 100 ? 2 ** -12 : 2 ** -11;
         expect(Math.abs(loss / 65_536 - lossBits)).toBeLessThan(tolerance);
         shares.forEach((share, c) => {
           const exact = 2048 * (share - (c === label ? 1 : 0));
-          expect(Math.abs((error[c] as number) - exact)).toBeLessThan(1);
+          expect(Math.abs(error[c] - exact)).toBeLessThan(1);
         });
       }),
       { numRuns: 500 },
@@ -374,7 +374,7 @@ describe('cross-entropy', () => {
         }
         expect(sum).toBeLessThanOrEqual(BigInt(I32_MAX));
         expect((1n << 31n) + sum / 2n).toBeLessThan(1n << 32n); // the largest class's share of 2^11
-        const lossMax = BigInt(top - (logits[label] as number)) * BigInt(logitScale) + (8n << 16n);
+        const lossMax = BigInt(top - logits[label]) * BigInt(logitScale) + (8n << 16n);
         expect(lossMax).toBeLessThanOrEqual(BigInt(I32_MAX));
         expect(BigInt(loss)).toBeLessThanOrEqual(lossMax);
       }),

@@ -45,13 +45,14 @@ export const DIRECTIONS_MAX = 2 ** 24;
  * within a version.
  */
 const DICTIONARY = new TextEncoder().encode(
-  '{"kind":"log","kind":"packed","kind":"pool","model":"784-256-256-10","model":"784-512-10","centred":true,' +
-    '"gain":40,"logitScale":300,"key":"","cut":3,"directions":[29448,3320],"config":{"model":"784-512-10",' +
-    '"centred":true,"gain":40,"logitScale":300,"perturb":"weights","artifact":"log","perturb":"nodes",' +
-    '"artifact":"pool","train":"head","train":"all","seed":"1","steps":3000,"batch":1024,"cut":3,' +
-    '"directions":128,"nonzeros":[16,4,1],"nonzerosBelow":[2,1],"keep":0.5,"pool":32768,"learningRate":0.3,' +
-    '"hold":0.3,"beta1":0.9,"beta2":0.99,"probes":8,"sigma":51,"rewardShift":5},"data":{"name":"mnist",' +
-    '"hash":"b2d8f5bf"}}',
+  '{"kind":"log","kind":"packed","kind":"pool","model":"784-256-256-10","model":"784-128-128-10",' +
+    '"model":"784-256-128-10","centred":true,"gain":40,"logitScale":250,"key":"","cut":0,"directions":[128],' +
+    '"config":{"model":"784-256-128-10","centred":true,"gain":25,"logitScale":900,"perturb":"weights",' +
+    '"artifact":"log","perturb":"nodes","artifact":"pool","train":"head","train":"all","seed":"1",' +
+    '"steps":3000,"batch":1024,"shift":0,"cut":0,"directions":128,"nonzeros":[16,4,1],"nonzerosBelow":[2,1],' +
+    '"keep":0.5,"pool":57344,"learningRate":0.15,"hold":0,"beta1":0.9,"beta2":0.99,"probes":8,"sigma":51,' +
+    '"rewardShift":5},"data":{"name":"mnist",' +
+    '"hash":"b2d8f5bf39174ee5ffeefa97e42d673c35432b411bb5d1f74fbbeddae7f1690a"}}',
 );
 
 /** The header's payload. */

@@ -20,6 +20,8 @@ export interface Examples {
   count: number;
   /** Inputs of one example, at least 1. */
   width: number;
+  /** Pixels of a row of an image; `width` where the images have no rows. */
+  columns: number;
   /** 2…256, the same for training and test. */
   classes: number;
 }
@@ -113,7 +115,7 @@ function pair(images: IdxFile, labels: IdxFile, classes: number): Examples {
   }
   const inputs = images.data.map((pixel) => pixel >> 1);
   const width = pixels.reduce((product, dimension) => product * dimension, 1);
-  return { inputs, labels: labels.data.slice(), count, width, classes };
+  return { inputs, labels: labels.data.slice(), count, width, columns: pixels.at(-1) ?? width, classes };
 }
 
 async function readIdx(directory: string, stem: string): Promise<IdxFile> {

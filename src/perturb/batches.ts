@@ -1,10 +1,11 @@
 /**
- * The order of the examples: every epoch is a keyed permutation of the training set, and step
- * t takes the t-th slice, so any step's batch can be found without those before it.
+ * The batches of a run: every epoch is a keyed permutation of the training set, and step t
+ * takes the t-th slice, so any step's batch can be found without those before it. Images may
+ * be shifted at random on the way.
  */
 
 import { type Permutation, permutationOf, permute } from '../random/permutation.js';
-import { type Key, Purpose, streamOf } from '../random/philox.js';
+import { type Key, Purpose, philox, streamOf } from '../random/philox.js';
 
 /** The examples of a training set as a trainer reads them. */
 export interface TrainingSet {
@@ -14,6 +15,8 @@ export interface TrainingSet {
   readonly labels: Uint8Array;
   readonly count: number;
   readonly width: number;
+  /** Pixels of a row of an image; needed where images are shifted. */
+  readonly columns?: number;
 }
 
 export class Batches {
@@ -21,11 +24,14 @@ export class Batches {
   readonly labels: Uint8Array;
   #epoch = -1;
   #order: Permutation | null = null;
+  readonly #words = new Uint32Array(4);
 
+  /** @param shift - how far an image may be shifted each way, in pixels */
   constructor(
     readonly key: Key,
     readonly data: TrainingSet,
     readonly batch: number,
+    readonly shift = 0,
   ) {
     this.inputs = new Uint8Array(batch * data.width);
     this.labels = new Uint8Array(batch);
@@ -42,8 +48,29 @@ export class Batches {
         this.#order = permutationOf(this.key, epoch, streamOf(Purpose.dataOrder, 0), count);
       }
       const example = permute(this.#order, place - epoch * count);
-      this.inputs.set(inputs.subarray(example * width, (example + 1) * width), b * width);
+      const image = inputs.subarray(example * width, (example + 1) * width);
+      if (this.shift > 0) this.#putShifted(image, step, b);
+      else this.inputs.set(image, b * width);
       this.labels[b] = labels[example];
     }
+  }
+
+  /** Copies an image moved by a random number of rows and columns; what moves in is zero. */
+  #putShifted(image: Uint8Array, step: number, b: number): void {
+    const { width, columns = width } = this.data;
+    philox(this.key, 0, b, step, streamOf(Purpose.shift, 0), this.#words);
+    const [right, down] = [this.#draw(0), columns < width ? this.#draw(1) : 0];
+    const target = this.inputs.subarray(b * width, (b + 1) * width);
+    target.fill(0);
+    const by = down * columns + right;
+    target.set(image.subarray(Math.max(0, -by), width - Math.max(0, by)), Math.max(0, by));
+    // A move to the side carries pixels over the end of a row into the next: they are cleared.
+    const from = right > 0 ? 0 : columns + right;
+    for (let row = 0; row < width; row += columns) target.fill(0, row + from, row + from + Math.abs(right));
+  }
+
+  /** An integer in −shift…shift. */
+  #draw(word: number): number {
+    return (((this.#words[word] >>> 16) * (2 * this.shift + 1)) >>> 16) - this.shift;
   }
 }

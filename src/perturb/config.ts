@@ -29,6 +29,8 @@ export interface NoiseStepConfig {
   steps: number;
   /** Examples a step. */
   batch: number;
+  /** Images are shifted at random by up to so many pixels each way; 0: not at all. */
+  shift: number;
   /** |latent| above this gives ±1; the latent range is 3·cut + 1. 0: the weight is its own latent. */
   cut: number;
   /** K, directions probed or recorded in a step. */
@@ -85,6 +87,7 @@ const RULES: Record<keyof NoiseStepConfig, Rule> = {
   seed: text,
   steps: integer(1, 1e7),
   batch: integer(1, 65_536),
+  shift: integer(0, 8),
   cut: integer(0, CUT_MAX),
   directions: integer(1, 2 ** 24),
   nonzeros: listOf('a list of positive integers', (value) => Number.isInteger(value) && value >= 1),

@@ -6,24 +6,25 @@
 import type { NoiseStepConfig } from './config.js';
 
 const base: NoiseStepConfig = {
-  model: '784-256-10',
+  model: '784-256-128-10',
   centred: true,
   gain: 25,
-  logitScale: 480,
+  logitScale: 900,
   perturb: 'nodes',
   artifact: 'pool',
   train: 'all',
   seed: '1',
-  steps: 2400,
+  steps: 3000,
   batch: 1024,
-  cut: 1,
+  shift: 0,
+  cut: 0,
   directions: 128,
   nonzeros: [16, 4, 1],
   nonzerosBelow: [2, 1],
   keep: 0.5,
-  pool: 32_768,
-  learningRate: 0.2,
-  hold: 0.3,
+  pool: 57_344,
+  learningRate: 0.15,
+  hold: 0,
   beta1: 0.9,
   beta2: 0.99,
   probes: 8,
@@ -33,23 +34,30 @@ const base: NoiseStepConfig = {
 
 /** What `--preset` takes. */
 export const PRESETS = {
-  /** A good net in a minute or two: what `npm start` trains. */
+  /** A good net in a minute: what `npm start` trains. */
   default: base,
-  /** noise_step as published: weight perturbation, a seed log, no latents. */
+  /** noise_step's recipe: weight perturbation, a seed log, no latents. */
   paper: {
     ...base,
     model: '784-256-256-10',
     gain: 40,
-    logitScale: 2364,
+    logitScale: 250,
     perturb: 'weights',
     artifact: 'log',
     steps: 1550,
-    cut: 0,
   },
   /** The fewest bytes. */
-  small: { ...base, pool: 8192 },
+  small: { ...base, model: '784-128-128-10', pool: 8192, steps: 4000 },
   /** The highest accuracy. */
-  best: { ...base, model: '784-1024-10', pool: 131_072, steps: 6000, batch: 2048, probes: 16 },
+  best: {
+    ...base,
+    model: '784-256-256-10',
+    pool: 131_072,
+    learningRate: 0.1,
+    probes: 16,
+    shift: 1,
+    steps: 6000,
+  },
 } as const satisfies Record<string, NoiseStepConfig>;
 
 export type PresetName = keyof typeof PRESETS;

@@ -63,7 +63,7 @@ export class NoiseStepTrainer {
     data: TrainingSet,
   ) {
     this.key = keyOf(config.seed);
-    this.#batches = new Batches(this.key, data, config.batch);
+    this.#batches = new Batches(this.key, data, config.batch, config.shift);
     this.counts = directionCounts(config, network);
     const pooled = config.artifact !== 'log';
     const size = pooled ? this.counts.reduce((sum, count) => sum + count, 0) : 0;
@@ -90,6 +90,9 @@ export class NoiseStepTrainer {
       throw new ConfigError(
         `"model" expected ${data.width} inputs, as the data has, got ${network.widths[0]}`,
       );
+    }
+    if (config.shift > 0 && (data.columns ?? data.width) <= config.shift) {
+      throw new ConfigError('"shift" expected 0, since the data are not images, or less than a row');
     }
     const classes = network.widths.at(-1) as number;
     if (data.labels.some((label) => label >= classes)) {

@@ -15,6 +15,7 @@ export const Purpose = {
   sign: 3,
   dataOrder: 4,
   probe: 5,
+  shift: 6,
 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 
