@@ -45,7 +45,7 @@ export const DIRECTIONS_MAX = 2 ** 24;
  * within a version.
  */
 const DICTIONARY = new TextEncoder().encode(
-  '{"kind":"log","kind":"packed","kind":"pool","model":"784-256-256-10","model":"784-128-128-10",' +
+  '{"kind":"log","kind":"packed","kind":"pool","model":"784-256-256-10","model":"784-128-64-10",' +
     '"model":"784-256-128-10","centred":true,"gain":40,"logitScale":250,"key":"","cut":0,"directions":[128],' +
     '"config":{"model":"784-256-128-10","centred":true,"gain":25,"logitScale":900,"perturb":"weights",' +
     '"artifact":"log","perturb":"nodes","artifact":"pool","train":"head","train":"all","seed":"1",' +

@@ -47,7 +47,7 @@ export const PRESETS = {
     steps: 1550,
   },
   /** The fewest bytes. */
-  small: { ...base, model: '784-128-128-10', pool: 8192, steps: 4000 },
+  small: { ...base, model: '784-128-64-10', pool: 8192, steps: 4000 },
   /** The highest accuracy. */
   best: {
     ...base,
