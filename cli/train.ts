@@ -170,6 +170,7 @@ async function report(
     ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
     ...{ split: heldOut ? 'held out' : 'test', steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    deviceBytes: run.trainer.placed.memory,
     ...{ seed: run.trainer.config.seed, backend: backend.name, weightsHash: artifact.weightsHash },
     ...{ model: artifact.header.model, parameters, packedBytes, floatBytes },
   };

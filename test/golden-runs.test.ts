@@ -27,10 +27,11 @@ function clusters(count: number): TrainingSet {
   const centres = noise(4 * 16, 0);
   const spread = noise(count * 16, 1);
   const inputs = Uint8Array.from(spread, (draw, i) => {
-    const centre = (centres[((i >> 4) % 4) * 16 + (i & 15)] as number) / 2;
+    const centre = centres[((i >> 4) % 4) * 16 + (i & 15)] / 2;
     return Math.max(0, Math.min(127, Math.floor(centre + (draw - 128) / 4)));
   });
-  return { inputs, labels: Uint8Array.from({ length: count }, (_, i) => i % 4), count, width: 16 };
+  const labels = Uint8Array.from({ length: count }, (_, i) => i % 4);
+  return { inputs, labels, count, width: 16, columns: 4 };
 }
 
 const data = clusters(300);
@@ -46,6 +47,7 @@ const base: NoiseStepConfig = {
   seed: 'golden',
   steps: 25,
   batch: 100,
+  shift: 0,
   cut: 1,
   directions: 60,
   nonzeros: [4, 2, 1],
@@ -81,6 +83,12 @@ const GOLDEN: [name: string, change: Partial<NoiseStepConfig>, hash: string, los
     { perturb: 'nodes', artifact: 'packed', cut: 0, centred: false },
     'c5136a10ec4c4e6fcd7672a57ccab7a423a239c7582ad29c217229f1e6618a9a',
     0.6,
+  ],
+  [
+    'nodes, pool, shifted images',
+    { perturb: 'nodes', artifact: 'pool', shift: 1 },
+    '7de863c47d29c9cc02ba1829821b1a1f3e8a19fca25642bfd8f1917cf4bcecf2',
+    1.8,
   ],
   [
     'weights, log, cut 0',

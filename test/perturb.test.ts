@@ -68,7 +68,7 @@ describe('selectCoefficients', () => {
 
 describe('allocateDirections', () => {
   it('shares by the square root of the sizes', () => {
-    const [hidden, last] = allocateDirections(networkOf([784, 512, 10], options), 32_768) as [number, number];
+    const [hidden, last] = allocateDirections(networkOf([784, 512, 10], options), 32_768);
     expect(Math.abs(hidden + last - 32_768)).toBeLessThan(2);
     expect(hidden / last).toBeCloseTo(Math.sqrt((784 * 512) / (512 * 10)), 1);
   });
@@ -91,7 +91,7 @@ describe('allocateDirections', () => {
         const counts = allocateDirections(network, directions);
         expect(counts).toHaveLength(inner.length);
         counts.forEach((count, tensor) => {
-          const { rows, columns } = network.tensors[tensor] as (typeof network.tensors)[number];
+          const { rows, columns } = network.tensors[tensor];
           expect(count).toBeGreaterThanOrEqual(1);
           expect(count).toBeLessThanOrEqual(rows * columns);
         });
@@ -173,8 +173,8 @@ describe('PoolOptimizer', () => {
     for (let step = 0; step < 10; step++) optimizer.update([1, -1], 0, 1);
     expect([...optimizer.state.values]).toEqual([-3, 3]);
     optimizer.update([-1, 1], 0, 1);
-    expect(Math.absoptimizer.state.values[0]).toBeLessThan(3);
-    expect(Math.absoptimizer.state.values[1]).toBeLessThan(3);
+    expect(Math.abs(optimizer.state.values[0])).toBeLessThan(3);
+    expect(Math.abs(optimizer.state.values[1])).toBeLessThan(3);
   });
 
   it('rounds half away from zero', () => {
@@ -200,7 +200,7 @@ describe('Batches', () => {
   const load = (batches: Batches, step: number): number[] => {
     batches.load(step);
     return Array.from(batches.labels, (label, b) => {
-      const [example, next] = batches.inputs.subarray(2 * b, 2 * b + 2) as unknown as [number, number];
+      const [example, next] = batches.inputs.subarray(2 * b, 2 * b + 2);
       expect([next, label]).toEqual([example + 1, example % 5]);
       return example;
     });
@@ -241,6 +241,59 @@ describe('Batches', () => {
   });
 });
 
+describe('batches of shifted images', () => {
+  /** The image moved right and down by so much, pixel by pixel; zero moves in. */
+  const moved = (image: Uint8Array, columns: number, right: number, down: number) =>
+    image.map((_, pixel) => {
+      const [row, column] = [Math.floor(pixel / columns) - down, (pixel % columns) - right];
+      const inside = row >= 0 && column >= 0 && column < columns && row * columns < image.length;
+      return inside ? image[row * columns + column] : 0;
+    });
+  const images = (count: number, rows: number, columns: number): TrainingSet => ({
+    inputs: Uint8Array.from({ length: count * rows * columns }, (_, i) => 1 + ((i * 71) % 127)),
+    labels: new Uint8Array(count),
+    count,
+    width: rows * columns,
+    columns,
+  });
+
+  it('hold each image moved by some rows and columns within the bound, nothing else', () => {
+    const shapes = fc
+      .record({ shift: fc.integer({ min: 1, max: 8 }), more: fc.tuple(fc.nat(6), fc.nat(6)) })
+      .map(({ shift, more: [rows, columns] }) => ({
+        shift,
+        rows: shift + 1 + rows,
+        columns: shift + 1 + columns,
+      }));
+    fc.assert(
+      fc.property(shapes, fc.nat(1000), ({ shift, rows, columns }, step) => {
+        const batches = new Batches([3, 4], images(1, rows, columns), 5, shift);
+        batches.load(step);
+        const reach = Array.from({ length: 2 * shift + 1 }, (_, i) => i - shift);
+        const allowed = reach.flatMap((right) =>
+          reach.map((down) => moved(batches.data.inputs, columns, right, down).join()),
+        );
+        for (let b = 0; b < 5; b++) {
+          const image = batches.inputs.subarray(b * rows * columns, (b + 1) * rows * columns);
+          expect(allowed).toContain(image.join());
+        }
+      }),
+    );
+  });
+
+  it('take all shifts equally often', () => {
+    const batches = new Batches([3, 4], images(1, 5, 6), 1, 1);
+    const counts = new Map<string, number>();
+    for (let step = 0; step < 4500; step++) {
+      batches.load(step);
+      const image = batches.inputs.join();
+      counts.set(image, (counts.get(image) ?? 0) + 1);
+    }
+    expect(counts.size).toBe(9);
+    for (const count of counts.values()) expect(Math.abs(count - 500)).toBeLessThan(5 * Math.sqrt(500));
+  });
+});
+
 describe('checkConfig', () => {
   const base: NoiseStepConfig = { ...PRESETS.default, model: '16-12-4' };
   const notIntegers = [1.5, Number.NaN, Number.POSITIVE_INFINITY, '4', null];
@@ -256,7 +309,7 @@ describe('checkConfig', () => {
     seed: notText,
     steps: [0, -1, 10_000_001, ...notIntegers],
     batch: [0, 65_537, ...notIntegers],
-    shift: [-1, 9, 0.5, '1', null],
+    shift: [-1, 9, ...notIntegers],
     cut: [-1, 43, ...notIntegers],
     directions: [0, 2 ** 24 + 1, ...notIntegers],
     nonzeros: [[0, 0, 0], [4, 2, 1.5], '4', 4, [4, 4, 1], [1, 2, 4], ['4', '2', '1']],
@@ -293,7 +346,7 @@ describe('checkConfig', () => {
     [{ batch: 0 }, '"batch" expected an integer in 1…65536, got 0'],
     [{ perturb: 'both' }, '"perturb" expected weights or nodes, got "both"'],
     [{ seed: 5 }, '"seed" expected text, got 5'],
-    [{ perturb: '\u001b[31m' }, '"perturb" expected weights or nodes, got "\\u001b[31m"'],
+    [{ perturb: '\u001b[31m' }, '"perturb" expected weights or nodes, got "\\u{1b}[31m"'],
     [{ model: '16-12-300' }, '"model" expected a number of classes in 2…256, got 300'],
     [{ logitScale: 88_070 }, '"logitScale" expected an integer in 1…88069, got 88070'],
     [{ pool: 1 }, '"pool" expected at least 2, one a tensor, got 1'],
@@ -314,8 +367,27 @@ describe('checkConfig', () => {
   it('accepts every preset, and the ends of every range', () => {
     for (const preset of Object.values(PRESETS))
       expect(checkConfig(preset).tensors.length).toBeGreaterThan(1);
-    const least = { gain: 1, logitScale: 1, steps: 1, batch: 1, cut: 0, probes: 1, sigma: 1, rewardShift: 0 };
-    const most = { gain: 127, steps: 1e7, batch: 65_536, cut: 42, probes: 64, sigma: 256, rewardShift: 16 };
+    const least = {
+      gain: 1,
+      logitScale: 1,
+      steps: 1,
+      batch: 1,
+      shift: 0,
+      cut: 0,
+      probes: 1,
+      sigma: 1,
+      rewardShift: 0,
+    };
+    const most = {
+      gain: 127,
+      steps: 1e7,
+      batch: 65_536,
+      shift: 8,
+      cut: 42,
+      probes: 64,
+      sigma: 256,
+      rewardShift: 16,
+    };
     for (const ends of [least, { ...most, pool: 2 ** 24, keep: 1, hold: 1, learningRate: 100 }]) {
       expect(check(ends)().parameters).toBe(240);
     }
@@ -335,7 +407,7 @@ const data: TrainingSet = {
 
 describe('the trainer', () => {
   const small: NoiseStepConfig = {
-    ...{ ...PRESETS.default, model: '16-12-4', logitScale: 2000, batch: 50, steps: 12, probes: 4 },
+    ...{ ...PRESETS.default, model: '16-12-4', shift: 0, logitScale: 2000, batch: 50, steps: 12, probes: 4 },
     ...{ pool: 160, directions: 40, nonzeros: [4, 2, 1], nonzerosBelow: [1.2, 0.7], cut: 1 },
   };
 
@@ -358,7 +430,7 @@ describe('the trainer', () => {
     const { records } = await run({ artifact: 'log', perturb: 'nodes', steps: 30 });
     let stage = 0;
     const wanted = records.map(({ loss }) => {
-      while (stage < 2 && loss < ([1.2, 0.7][stage] as number)) stage++;
+      while (stage < 2 && loss < [1.2, 0.7][stage]) stage++;
       return [4, 2, 1][stage];
     });
     expect(records.map(({ log }) => log?.nonzeros)).toEqual(wanted);
@@ -415,6 +487,10 @@ describe('the trainer', () => {
     await expect(create({ model: '15-12-4' })).rejects.toThrow(
       new ConfigError('"model" expected 16 inputs, as the data has, got 15'),
     );
+    await expect(create({ shift: 1 })).resolves.toBeDefined(); // one row of 16
+    await expect(
+      NoiseStepTrainer.create({ ...small, shift: 4 }, { ...data, columns: 4 }, reference),
+    ).rejects.toThrow('"shift" expected 0, since the data are not images, or less than a row');
     await expect(create({ model: '16-12-3' })).rejects.toThrow(
       new ConfigError('"model" expected at least as many classes as the data has, got 3'),
     );

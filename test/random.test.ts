@@ -129,7 +129,7 @@ describe('a permutation', () => {
     for (const step of range(200 * size)) {
       const permutation = permutationOf([11, 22], step, streamOf(Purpose.permutation, 0), size);
       for (const position of range(size)) {
-        const row = counts[position] as number[];
+        const row = counts[position];
         const image = permute(permutation, position);
         row[image] += 1;
       }
@@ -199,7 +199,7 @@ describe('the directions of a set', () => {
   it('have exactly n nonzeros each in a step of a log', () => {
     const tensors = [{ rows: 20, columns: 30, offset: 0 }];
     for (const nonzeros of [1, 2, 7, 16]) {
-      const [set] = logSets(tensors, [1, 2], 9, [37], nonzeros) as [DirectionSet];
+      const [set] = logSets(tensors, [1, 2], 9, [37], nonzeros);
       for (const k of range(37)) expect(weightsOfDirection(set, k)).toHaveLength(nonzeros);
     }
   });
@@ -217,7 +217,7 @@ describe('the directions of a set', () => {
       { rows: 5, columns: 7, offset: 77 },
       { rows: 3, columns: 5, offset: 112 },
     ];
-    const [first, last, ...more] = poolSets(tensors, [3, 4], [10, 0, 15]) as [DirectionSet, DirectionSet];
+    const [first, last, ...more] = poolSets(tensors, [3, 4], [10, 0, 15]);
     expect(more).toEqual([]);
     expect(first).toMatchObject({ step: 0, group: 0, offset: 0, size: 77, touched: 77, directions: 10 });
     expect(last).toMatchObject({ step: 0, group: 2, offset: 112, size: 15, touched: 15, directions: 15 });
@@ -302,6 +302,12 @@ describe('latents', () => {
     expect([-1, 0, 1].map((latent) => tritOf(latent, 0))).toEqual([-1, 0, 1]);
   });
 
+  it('are 16-bit draws, low half of a word first, scaled to 2R + 1 values', () => {
+    const words = [0, 1, 2].flatMap((index) => block([77, 88], index, 0, 0, streamOf(Purpose.init, 0)));
+    const draws = words.flatMap((drawn) => [drawn % 65_536, Math.floor(drawn / 65_536)]);
+    expect([...draw(42, 24)]).toEqual(draws.map((drawn) => Math.floor((drawn * 255) / 65_536) - 127));
+  });
+
   it('differ between tensors, and do not depend on how many are drawn', () => {
     expect(draw(3, 1000, 1)).not.toEqual(draw(3, 1000, 0));
     expect(draw(3, 13)).toEqual(draw(3, 1000).slice(0, 13));
@@ -309,13 +315,13 @@ describe('latents', () => {
 });
 
 describe('streams', () => {
-  it('give 1,536 distinct first words for 1,536 purposes, groups and steps', () => {
+  it('give 1,536 distinct first words for 1,536 groups, steps and purposes', () => {
     // A known port drew 276 distinct ones from as many seeds, which it had added together.
     const words = new Set<number>();
     for (const purpose of Object.values(Purpose)) {
       for (const group of range(16)) {
         for (const step of range(16)) {
-          words.add(block([1, 2], 0, 0, step, streamOf(purpose, group))[0] as number);
+          words.add(block([1, 2], 0, 0, step, streamOf(purpose, group))[0]);
         }
       }
     }
@@ -332,6 +338,7 @@ describe('streams', () => {
       for (const counter of new Set(counters.drawn)) {
         const owner = owners.get(counter);
         if (owner?.startsWith('sign') && name.startsWith('probe')) continue; // alignNodes reads signs, too
+        if (owner?.startsWith('order') && name.startsWith('shift')) continue; // the same batches, shifted
         expect(`${counter} of ${owner ?? name}`).toBe(`${counter} of ${name}`);
         owners.set(counter, name);
         fresh++;
@@ -353,6 +360,8 @@ describe('streams', () => {
     const labels = Uint8Array.of(0, 1, 2, 0, 1);
     const batches = new Batches([1, 2], { inputs, labels, count: batch, width }, batch);
     for (const epoch of range(steps)) await note(`order ${epoch}`, 2, () => batches.load(epoch));
+    const shifting = new Batches([1, 2], { inputs, labels, count: batch, width }, batch, 1);
+    for (const step of range(steps)) await note(`shift ${step}`, batch, () => shifting.load(step));
 
     const groups = [...network.tensors, { rows: 1, columns: network.parameters, offset: 0 }];
     const drawn = new Map<string, DirectionSet>();

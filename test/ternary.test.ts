@@ -44,6 +44,7 @@ describe('rounding', () => {
 
   it('sends halves away from zero', () => {
     expect([-3, -2, -1, 1, 2, 3].map((numerator) => roundDiv(numerator, 2))).toEqual([-2, -1, -1, 1, 1, 2]);
+    expect([-3, -2, -1, 1, 2, 3].map((value) => roundShift(value, 1))).toEqual([-2, -1, -1, 1, 1, 2]);
     expect([-6, -5, 5, 6, 7].map((value) => roundShift(value, 2))).toEqual([-2, -1, 1, 2, 2]);
   });
 
@@ -345,8 +346,7 @@ describe('cross-entropy', () => {
         const { loss } = crossEntropy(logits, label, logitScale, error);
         const shares = softmax(logits, logitScale);
         const top = Math.max(...logits);
-        const lossBits =
-          Math.log2(1 / Math.max(...shares)) + ((top - logits[label]) * logitScale) / 65_536;
+        const lossBits = Math.log2(1 / Math.max(...shares)) + ((top - logits[label]) * logitScale) / 65_536;
         // Every class below 2^−20 may be lost: 256 of them weigh 2^−11.5 bits.
         const tolerance = logits.length <= 100 ? 2 ** -12 : 2 ** -11;
         expect(Math.abs(loss / 65_536 - lossBits)).toBeLessThan(tolerance);

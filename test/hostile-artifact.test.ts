@@ -1,0 +1,615 @@
+/**
+ * Checks that bytes that lie are an ArtifactError and nothing else: damaged files, files whose
+ * checksums are right but whose content is not, and files of other formats.
+ */
+
+import { deflateRawSync, gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { afterEach, beforeAll, describe, expect, it, test, vi } from 'vitest';
+import { encodeSeedLog, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
+import type { PoolArrays } from '../src/artifact/checkpoint.js';
+import {
+  encodeCheckpoint,
+  kindOfUnfinished,
+  openingOfLog,
+  readCheckpoint,
+  readUnfinishedLog,
+} from '../src/artifact/checkpoint.js';
+import { rebuildVerified } from '../src/artifact/rebuild.js';
+import { encodeLogBlock } from '../src/artifact/seed-log.js';
+import { ArtifactError } from '../src/errors.js';
+import { reference } from './support/backends.js';
+import {
+  concat,
+  headerPayload,
+  joinSections,
+  leb128,
+  type RawSection,
+  section,
+  splitSections,
+  text,
+} from './support/sections.js';
+import { type TinyRun, tinyRun } from './support/tiny-runs.js';
+
+const KINDS = [
+  { artifact: 'log', perturb: 'weights', cut: 0 },
+  { artifact: 'log', perturb: 'nodes', cut: 1 },
+  { artifact: 'pool', perturb: 'nodes', cut: 1 },
+  { artifact: 'packed', perturb: 'nodes', cut: 1 },
+] as const;
+
+/** No reader may ask for a larger array before it has seen that the file is worth it. */
+const ALLOCATION_MAX = 2 ** 26;
+
+const REFUSED = 'refused';
+const SAME = 'the same weights';
+
+const runs = new Map<string, TinyRun>();
+beforeAll(async () => {
+  for (const kind of KINDS) runs.set(nameOf(kind), await tinyRun(kind, reference));
+});
+const nameOf = ({ artifact, perturb }: (typeof KINDS)[number]) => `${artifact} of ${perturb}`;
+const runOf = (kind: (typeof KINDS)[number]) => runs.get(nameOf(kind)) as TinyRun;
+
+describe.each(KINDS)('a damaged $artifact of $perturb', (kind) => {
+  it('cut at any byte is an ArtifactError', () => {
+    const { bytes } = runOf(kind);
+    for (let length = 0; length < bytes.length; length++) expectRefused(bytes.subarray(0, length));
+  });
+
+  it('with any bit flipped is an ArtifactError', () => {
+    const { bytes } = runOf(kind);
+    for (let bit = 0; bit < 8 * bytes.length; bit++) expectRefused(flipped(bytes, bit));
+  });
+
+  it('with anything after its end is an ArtifactError', () => {
+    const { bytes } = runOf(kind);
+    for (const extra of [Uint8Array.of(0), text('E'), bytes, text('TERN')])
+      expectRefused(concat(bytes, extra));
+  });
+});
+
+describe.each(KINDS)('a $artifact of $perturb that lies with right checksums', (kind) => {
+  it('in any bit of any section, never gives other weights', async () => {
+    const run = runOf(kind);
+    const sections = splitSections(run.bytes);
+    const outcomes = new Set<string>();
+    for (const [index, { payload }] of sections.entries()) {
+      for (let bit = 0; bit < 8 * payload.length; bit++) {
+        outcomes.add(await expectSafe(replaced(sections, index, flipped(payload, bit)), run.hash));
+      }
+    }
+    expect(outcomes).toContain(REFUSED);
+  });
+
+  it('in the length of its header, never gives other weights', async () => {
+    const run = runOf(kind);
+    const sections = splitSections(run.bytes);
+    for (const other of resized(sections[0].payload))
+      await expectSafe(replaced(sections, 0, other), run.hash);
+  });
+
+  it('in the length of its body or its end, is an ArtifactError', async () => {
+    const run = runOf(kind);
+    const sections = splitSections(run.bytes);
+    for (const index of [1, 2]) {
+      for (const other of resized(sections[index].payload)) {
+        expect(await expectSafe(replaced(sections, index, other), run.hash)).toBe(REFUSED);
+      }
+    }
+  });
+
+  it('in the length that a section declares, is an ArtifactError', () => {
+    const sections = splitSections(runOf(kind).bytes);
+    for (const [index, { type, payload }] of sections.entries()) {
+      const lengths = [payload.length - 1, payload.length + 1, 2 ** 28, 2 ** 28 + 1, 2 ** 32 - 1].map(leb128);
+      const overlong = concat(
+        Uint8Array.of((payload.length % 128) | 128, Math.floor(payload.length / 128) | 128),
+        Uint8Array.of(0),
+      );
+      for (const length of [...lengths, overlong, new Uint8Array(9).fill(255)]) {
+        expectRefused(
+          concat(
+            joinSections(sections.slice(0, index)),
+            section(type, payload, length),
+            joinSections(sections.slice(index + 1)).subarray(5),
+          ),
+        );
+      }
+    }
+  });
+
+  it('with a section missing, doubled, swapped or foreign, is an ArtifactError', () => {
+    const sections = splitSections(runOf(kind).bytes);
+    for (const [index, one] of sections.entries()) {
+      expectRefused(joinSections(sections.toSpliced(index, 1)));
+      expectRefused(joinSections(sections.toSpliced(index, 0, one)));
+      for (const type of ['Z', '\0', 'S', 'C', 'L', 'T', 'H']) {
+        expectRefused(joinSections(sections.toSpliced(index, 0, { type, payload: new Uint8Array(3) })));
+        if (type !== one.type) expectRefused(joinSections(sections.with(index, { ...one, type })));
+      }
+      for (let other = 0; other < index; other++) {
+        expectRefused(joinSections(sections.with(index, sections[other] as RawSection).with(other, one)));
+      }
+    }
+    expectRefused(joinSections([]));
+  });
+});
+
+describe('an end section', () => {
+  const end = (steps: number, hash = new Uint8Array(32)) => concat(leb128(steps), hash);
+
+  it('with other steps than the log has is an ArtifactError', () => {
+    const sections = splitSections(runOf(KINDS[0]).bytes);
+    for (const steps of [0, 11, 13, 10_000_001, 2 ** 32 - 1]) {
+      expectRefused(joinSections(sections.with(-1, { type: 'E', payload: end(steps) })));
+    }
+  });
+
+  it.each(KINDS)('of a $artifact of $perturb with another hash opens and does not verify', async (kind) => {
+    const sections = splitSections(runOf(kind).bytes);
+    const bytes = joinSections(sections.with(-1, { type: 'E', payload: end(12) }));
+    const error = await rebuildVerified(openArtifact(bytes), reference).catch((reason) => reason);
+    expectFault(error, bytes);
+  });
+});
+
+describe('a log block', () => {
+  const lying = (range: readonly number[]) => {
+    const [header, log, end] = splitSections(runOf(KINDS[0]).bytes) as [RawSection, RawSection, RawSection];
+    const payload = concat(...range.map(leb128), log.payload.subarray(2)); // 1 and 12 take a byte each
+    return joinSections([header, { type: 'L', payload }, end]);
+  };
+
+  it('that holds the steps it says is accepted', () => {
+    expect(lying([1, 12])).toEqual(runOf(KINDS[0]).bytes);
+  });
+
+  it.each([
+    [0, 12],
+    [2, 12],
+    [1, 0],
+    [1, 11],
+    [1, 13],
+    [1, 10_000_000],
+    [10_000_001, 12],
+    [2 ** 32 - 1, 2 ** 32 - 1],
+  ])('that says to begin at step %i and to hold %i is an ArtifactError', (...range) =>
+    expectRefused(lying(range)),
+  );
+
+  it('of no steps, between others that are right, is an ArtifactError', () => {
+    const sections = splitSections(runOf(KINDS[0]).bytes);
+    const empty = { type: 'L', payload: concat(leb128(13), leb128(0)) };
+    expectRefused(joinSections(sections.toSpliced(2, 0, empty)));
+  });
+
+  it.each([0, 2 ** 20 + 1])('whose directions have %i nonzeros is an ArtifactError', async (nonzeros) => {
+    const { header, steps } = runOf(KINDS[0]);
+    const outcome = { steps: 1, weightsHash: '0'.repeat(64) };
+    const bytes = encodeSeedLog(header, [{ ...steps[0], nonzeros }], outcome);
+    await expect(openAndRebuild(bytes)).rejects.toThrow(/^log at byte \d+: .* nonzeros, got/);
+  });
+
+  it('that holds other steps than block and end agree on does not replay', async () => {
+    for (const count of [1, 11, 13, 5000]) {
+      const sections = splitSections(lying([1, 12])).with(-1, {
+        type: 'E',
+        payload: concat(leb128(count), new Uint8Array(32)),
+      });
+      const log = sections[1] as RawSection;
+      const payload = concat(leb128(1), leb128(count), log.payload.subarray(2));
+      const bytes = joinSections(sections.with(1, { ...log, payload }));
+      expectFault(await rebuildVerified(openArtifact(bytes), reference).catch((reason) => reason), bytes);
+    }
+  });
+});
+
+test('a pool’s coefficient that no training reaches is an ArtifactError', () => {
+  const { header, trainer } = runOf(KINDS[2]);
+  const outcome = { steps: 12, weightsHash: '0'.repeat(64) };
+  // cut 1: latents in −4…4, so that ±6 moves any of them past the cut
+  for (const [value, message] of [
+    [6, null],
+    [7, 'within ±6, got 7'],
+    [-32_768, 'within ±6, got -32768'],
+  ] as const) {
+    const bytes = encodeSeedPool(header, trainer.poolCoefficients().fill(value, 3, 4), outcome);
+    if (message === null) openArtifact(bytes);
+    else expect(() => openArtifact(bytes)).toThrow(message);
+  }
+});
+
+describe('a header', () => {
+  const withPayload = (payload: Uint8Array, kind: (typeof KINDS)[number] = KINDS[2]) =>
+    replaced(splitSections(runOf(kind).bytes), 0, payload);
+  const withJson = (json: unknown, kind?: (typeof KINDS)[number]) => withPayload(headerPayload(json), kind);
+
+  it('written without the dictionary is accepted, so that the cases below fail for their own reason', () => {
+    for (const kind of KINDS)
+      expect(openArtifact(withJson(runOf(kind).header, kind)).kind).toBe(kind.artifact);
+  });
+
+  it('with a key missing or of another type is an ArtifactError that names the key', () => {
+    const { header } = runOf(KINDS[2]);
+    const values = [
+      null,
+      true,
+      0,
+      -1,
+      1.5,
+      1e99,
+      2 ** 40,
+      '',
+      'x',
+      'x'.repeat(1000),
+      [],
+      [0],
+      [1.5],
+      ['1'],
+      {},
+    ];
+    for (const key of Object.keys(header) as (keyof typeof header)[]) {
+      const { [key]: good, ...rest } = header;
+      expect(() => openArtifact(withJson(rest))).toThrow(`"${key}"`);
+      for (const value of values.filter((other) => typeof other !== typeof good)) {
+        expectRefused(withJson({ ...header, [key]: value }));
+      }
+    }
+    for (const value of values) expectRefused(withJson(value));
+  });
+
+  it.each(['extra', 'Kind', 'constructor', 'toString', '__proto__'])(
+    'with the unknown key "%s" is an ArtifactError',
+    (key) => {
+      const json = JSON.stringify(runOf(KINDS[2]).header);
+      expectRefused(withJson(json.replace('{', `{"${key}":1,`)));
+    },
+  );
+
+  it.each([
+    ['no directions', []],
+    ['fewer sets than tensors', [37]],
+    ['negative directions', [-1, 11]],
+    ['too many sets', [37, 11, 1]],
+    ['more directions than weights', [289, 11]],
+    ['2^24 directions', [2 ** 24, 2 ** 24]],
+    ['directions above every limit', [2 ** 53, 1]],
+    ['20,000 sets', Array(20_000).fill(1)],
+  ])('with %s is an ArtifactError, when opened or when replayed', async (_, directions) => {
+    for (const kind of KINDS.slice(1)) {
+      if (kind.artifact === 'packed' && directions.length === 0) continue;
+      const bytes = withJson({ ...runOf(kind).header, directions }, kind);
+      expect(await expectSafe(bytes, '')).toBe(REFUSED);
+    }
+  });
+
+  it.each([
+    '',
+    '36',
+    '36-',
+    '-36-4',
+    '36--4',
+    '036-4',
+    '36-0-4',
+    '3.6-4',
+    '36-8-1',
+    '36-8-257',
+    '65536-4',
+    '36-65535-65535-4',
+    '999999-999999',
+    '36-8-4 ',
+    '36\n-8-4',
+    '３６-8-4',
+    Array(66).fill(4).join('-'),
+    Array(2000).fill(4).join('-'),
+  ])('with the model "%s" is an ArtifactError', (model) => {
+    const bytes = withJson({ ...runOf(KINDS[3]).header, logitScale: 1, model }, KINDS[3]);
+    expectRefused(bytes);
+    expect(() => openArtifact(bytes)).toThrow('"model"');
+  });
+
+  it.each([
+    { gain: 0 },
+    { gain: 128 },
+    { logitScale: 0 },
+    { logitScale: 2 ** 28 },
+    { cut: 43 },
+    { key: 'G'.repeat(16) },
+    { key: '0'.repeat(17) },
+  ])('with %o is an ArtifactError', (change) =>
+    expectRefused(withJson({ ...runOf(KINDS[2]).header, ...change })),
+  );
+
+  it('of another kind than the body is an ArtifactError', () => {
+    for (const kind of KINDS) {
+      const { header } = runOf(kind);
+      for (const other of ['log', 'pool', 'packed', 'checkpoint'].filter((one) => one !== kind.artifact)) {
+        expectRefused(withJson({ ...header, kind: other }, kind));
+        const directions = other === 'packed' ? [] : runOf(KINDS[2]).header.directions;
+        expectRefused(withJson({ ...header, kind: other, directions }, kind));
+      }
+    }
+  });
+
+  it('that unpacks to another length than it says, or to no JSON, is an ArtifactError', () => {
+    const json = JSON.stringify(runOf(KINDS[2]).header);
+    for (const length of [0, json.length - 1, json.length + 1, 65_536, 65_537, 2 ** 32 - 1]) {
+      expectRefused(withPayload(headerPayload(json, length)));
+    }
+    for (const other of ['', ' ', '{', `${json}}`, `${json}\0`, json.replace('"', "'"), 'NaN', '\u{feff}']) {
+      expectRefused(withJson(other));
+    }
+    const notUtf8 = text(json.replace('"name":"tiny"', '"name":"tin?"'));
+    notUtf8[notUtf8.indexOf('?'.charCodeAt(0))] = 0xff;
+    expectRefused(withPayload(concat(leb128(notUtf8.length), new Uint8Array(deflateRawSync(notUtf8)))));
+  });
+
+  it('that is a deflate bomb is an ArtifactError, and finds no room to unpack to', () => {
+    const bomb = new Uint8Array(deflateRawSync(new Uint8Array(2 ** 26)));
+    const allocated = largestAllocation(() => {
+      for (const length of [0, 100, 65_536]) expectRefused(withPayload(concat(leb128(length), bomb)));
+    });
+    expect(allocated).toBeLessThan(2 ** 20);
+  });
+
+  it('of more bytes than its JSON can take is an ArtifactError before it is unpacked', () => {
+    const zeros = new Uint8Array(deflateRawSync(new Uint8Array(2 ** 27)));
+    expect(() => openArtifact(withPayload(concat(leb128(65_536), zeros)))).toThrow(
+      `bytes of deflated JSON, got ${zeros.length}`,
+    );
+  });
+
+  it('whose JSON is padded to megabytes is an ArtifactError', () => {
+    const spaces = `${' '.repeat(2 ** 22)}${JSON.stringify(runOf(KINDS[2]).header)}`;
+    for (const length of [0, 65_536, spaces.length])
+      expectRefused(withPayload(headerPayload(spaces, length)));
+  });
+
+  it('whose JSON is nested deeply is an ArtifactError', () => {
+    const json = JSON.stringify({ ...runOf(KINDS[2]).header, config: { deep: 0 } });
+    for (const [open, close] of [
+      ['[', ']'],
+      ['{"a":', '}'],
+    ] as const) {
+      const depth = Math.floor(60_000 / (open.length + close.length));
+      const nested = `${open.repeat(depth)}0${close.repeat(depth)}`;
+      expectRefused(withJson(json.replace('"deep":0', `"deep":${nested}`)));
+      expectRefused(withJson(nested));
+    }
+  });
+
+  it.each(KINDS)('of a $artifact of $perturb with the largest model asks for no large array', (kind) => {
+    const model = Array.from({ length: 65 }, (_, i) => (i % 2 === 0 ? 64 : 65_535)).join('-');
+    const directions = kind.artifact === 'packed' ? [] : Array(64).fill(64 * 65_535);
+    const bytes = withJson({ ...runOf(kind).header, model, directions, logitScale: 1 }, kind);
+    expect(largestAllocation(() => errorOf(() => openArtifact(bytes)))).toBeLessThanOrEqual(ALLOCATION_MAX);
+  });
+});
+
+describe('an unfinished run', () => {
+  const log = () => {
+    const { header, steps } = runOf(KINDS[0]);
+    return concat(openingOfLog(header), ...steps.map((step, index) => encodeLogBlock(index + 1, [step])));
+  };
+  const checkpoint = () => {
+    const { header, trainer } = runOf(KINDS[2]);
+    return encodeCheckpoint(header, 12, trainer.state().pool as PoolArrays);
+  };
+
+  it('of a pool, damaged or cut anywhere, is an ArtifactError', () => {
+    const bytes = checkpoint();
+    for (let length = 0; length < bytes.length; length++) {
+      expectFault(
+        errorOf(() => readCheckpoint(bytes.subarray(0, length))),
+        bytes,
+      );
+      expectFault(
+        errorOf(() => readCheckpoint(flipped(bytes, 8 * length + (length % 8)))),
+        bytes,
+      );
+    }
+  });
+
+  it('that lies with right checksums is an ArtifactError or is read', () => {
+    for (const bytes of [log(), checkpoint()]) {
+      const sections = splitSections(bytes);
+      for (const [index, { payload }] of sections.entries()) {
+        for (let bit = 0; bit < 8 * payload.length; bit += 7) {
+          const lie = replaced(sections, index, flipped(payload, bit));
+          for (const read of [kindOfUnfinished, readUnfinishedLog, readCheckpoint]) {
+            const error = errorOf(() => read(lie));
+            if (error !== undefined) expectFault(error, lie);
+          }
+        }
+      }
+    }
+  });
+
+  it('whose sections are of another kind is an ArtifactError', () => {
+    const [opening, first, second] = splitSections(log()) as [RawSection, RawSection, RawSection];
+    const [header, state] = splitSections(checkpoint()) as [RawSection, RawSection];
+    for (const sections of [
+      [opening, second],
+      [opening, first, first],
+      [opening, first, opening],
+      [opening, first, state],
+      [opening, { ...first, type: 'C' }],
+      [first],
+    ]) {
+      const bytes = joinSections(sections);
+      expectFault(
+        errorOf(() => readUnfinishedLog(bytes)),
+        bytes,
+      );
+    }
+    const pool = { type: 'H', payload: headerPayload(runOf(KINDS[2]).header) };
+    for (const sections of [
+      [header],
+      [state],
+      [pool, state],
+      [header, state, state],
+      [header, first],
+      [opening, state],
+      [state, header],
+    ]) {
+      const bytes = joinSections(sections);
+      expectFault(
+        errorOf(() => readCheckpoint(bytes)),
+        bytes,
+      );
+    }
+  });
+});
+
+test.each([
+  ['nothing', new Uint8Array(0)],
+  ['a PNG', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52)],
+  ['gzip', new Uint8Array(gzipSync('TERN'))],
+  ['a zip', Uint8Array.of(0x50, 0x4b, 3, 4, 20, 0, 0, 0, 8, 0)],
+  ['text', text('TERNseed is not a magic number\n')],
+  ['the first half of the magic number', text('TE')],
+  ['zeros', new Uint8Array(1000)],
+])('%s is an ArtifactError', (_, bytes) => expectRefused(bytes));
+
+test('another version is an ArtifactError that names it and says what to do', () => {
+  const sections = splitSections(runOf(KINDS[2]).bytes);
+  for (const version of [0, 2, 255]) {
+    expectRefused(joinSections(sections, version));
+    expect(() => openArtifact(joinSections(sections, version))).toThrow(
+      `expected version 1, got ${version}: use the ternseed that wrote it`,
+    );
+  }
+});
+
+describe('random bytes are an ArtifactError or the weights they say:', () => {
+  const letters = fc.constantFrom('H', 'C', 'L', 'T', 'S', 'E');
+  const sections = fc.array(fc.record({ type: letters, payload: fc.uint8Array({ maxLength: 60 }) }), {
+    maxLength: 5,
+  });
+
+  it('any bytes, with and without magic number', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (bytes, magic) =>
+        expectRefused(magic ? concat(text('TERN'), Uint8Array.of(1), bytes) : bytes),
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('any sections with right checksums', () => {
+    fc.assert(
+      fc.property(sections, (parts) => expectRefused(joinSections(parts))),
+      { numRuns: 1000 },
+    );
+  });
+
+  it.each(KINDS)('random bodies under the header of a $artifact of $perturb', async (kind) => {
+    const run = runOf(kind);
+    const [header, body, end] = splitSections(run.bytes) as [RawSection, RawSection, RawSection];
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), fc.nat(20), async (payload, kept) => {
+        const lie = concat(body.payload.subarray(0, kept), payload);
+        await expectSafe(joinSections([header, { ...body, payload: lie }, end]), run.hash);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+test('a fault inside a section is told with its byte in the file', async () => {
+  for (const kind of KINDS) {
+    const { bytes } = runOf(kind);
+    const { offset, name } = openArtifact(bytes).sections[1] as { offset: number; name: string };
+    const sections = splitSections(bytes);
+    const { payload } = sections[1] as RawSection;
+    const cut = replaced(sections, 1, payload.subarray(0, payload.length >> 1));
+    const error = await openAndRebuild(cut).catch((reason) => reason);
+    const { section: named, byte } = expectFault(error, cut);
+    expect(named).toBe(name);
+    expect(byte).toBeGreaterThanOrEqual(offset);
+  }
+});
+
+afterEach(() => vi.unstubAllGlobals());
+
+/** The bytes must not open, for a reason that is told with section and byte. */
+function expectRefused(bytes: Uint8Array): void {
+  expectFault(
+    errorOf(() => openArtifact(bytes)),
+    bytes,
+  );
+}
+
+/** The bytes must be refused, when opened or when rebuilt, or hold the weights of that hash. */
+async function expectSafe(bytes: Uint8Array, hash: string): Promise<typeof REFUSED | typeof SAME> {
+  const artifact = await openAndRebuild(bytes).catch((error) => {
+    expectFault(error, bytes);
+    return null;
+  });
+  if (artifact === null) return REFUSED;
+  expect(artifact.weightsHash).toBe(hash);
+  return SAME;
+}
+
+async function openAndRebuild(bytes: Uint8Array) {
+  const artifact = openArtifact(bytes);
+  await rebuildVerified(artifact, reference);
+  return artifact;
+}
+
+function expectFault(error: unknown, bytes: Uint8Array): { section: string; byte: number } {
+  expect(error).toBeInstanceOf(ArtifactError);
+  const { message, exitCode } = error as ArtifactError;
+  expect(exitCode).toBe(3);
+  const told = /^([a-z]+) at byte (\d+): ./.exec(message);
+  expect(told, message).not.toBeNull();
+  const byte = Number(told?.[2]);
+  expect(byte).toBeLessThanOrEqual(bytes.length);
+  return { section: String(told?.[1]), byte };
+}
+
+function errorOf(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+/** Bytes of the largest typed array that is made during some work. */
+function largestAllocation(work: () => unknown): number {
+  let largest = 0;
+  for (const name of ['Int8Array', 'Uint8Array', 'Int16Array', 'Float64Array', 'Uint32Array'] as const) {
+    const counting = new Proxy(globalThis[name] as new (...args: unknown[]) => { byteLength: number }, {
+      construct(target, args, newTarget) {
+        const array = Reflect.construct(target, args, newTarget) as { byteLength: number };
+        if (typeof args[0] === 'number') largest = Math.max(largest, array.byteLength);
+        return array;
+      },
+    });
+    vi.stubGlobal(name, counting);
+  }
+  try {
+    work();
+  } finally {
+    vi.unstubAllGlobals();
+  }
+  return largest;
+}
+
+function flipped(bytes: Uint8Array, bit: number): Uint8Array {
+  const copy = bytes.slice();
+  copy[bit >> 3] = (copy[bit >> 3] as number) ^ (1 << (bit & 7));
+  return copy;
+}
+
+/** A byte less at either end, a byte more, and nothing. */
+function resized(payload: Uint8Array): Uint8Array[] {
+  return [payload.subarray(0, -1), payload.subarray(1), concat(payload, Uint8Array.of(0)), new Uint8Array(0)];
+}
+
+function replaced(sections: readonly RawSection[], index: number, payload: Uint8Array): Uint8Array {
+  return joinSections(sections.with(index, { ...(sections[index] as RawSection), payload }));
+}

@@ -1,0 +1,137 @@
+/**
+ * Layers point one way: what a folder may import, read from the sources themselves. A folder
+ * without a rule fails, so that a new one gets its rule with its first file.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** What each unit may import of src beside itself; a name with a dot is a single file. */
+const ALLOWED: Record<string, readonly string[]> = {
+  'errors.ts': [],
+  ternary: [],
+  random: [],
+  backend: ['ternary', 'random', 'errors.ts'],
+  artifact: ['backend', 'ternary', 'random', 'errors.ts'],
+  perturb: ['backend', 'ternary', 'random', 'errors.ts'],
+  data: ['errors.ts', 'artifact/crc32.ts'],
+  'index.ts': ['artifact', 'backend', 'data', 'perturb', 'ternary', 'random', 'errors.ts'],
+};
+
+/** Packages that each unit may import; Node's own are a rule apart. */
+const PACKAGES: Record<string, readonly string[]> = {
+  artifact: ['fflate'],
+  data: ['fflate'],
+  perturb: ['seedrandom'],
+  cli: ['commander'],
+};
+
+interface Import {
+  /** Path of the importing file. */
+  readonly from: string;
+  /** The path of a file of the project, or a package's name. */
+  readonly target: string;
+  /** Whether it is an `import(…)` call. */
+  readonly dynamic: boolean;
+}
+
+function importsOf(from: string, source: string): Import[] {
+  const code = source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+  const found = (pattern: RegExp, dynamic: boolean) =>
+    Array.from(code.matchAll(pattern), ([, specifier]) => {
+      const local = posix.join(posix.dirname(from), specifier).replace(/\.js$/, '.ts');
+      return { from, target: specifier.startsWith('.') ? local : specifier, dynamic };
+    });
+  return [
+    ...found(/^\s*(?:import|export)\b[^;'"]*?\bfrom\s*['"]([^'"]+)['"]/gm, false),
+    ...found(/^\s*import\s*['"]([^'"]+)['"]/gm, false),
+    ...found(/\b(?:import|require)\s*\(\s*['"]([^'"]+)['"]/g, true),
+  ];
+}
+
+const sources = ['src', 'cli'].flatMap((folder) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => posix.join(folder, path.replaceAll('\\', '/')))
+    .filter((path) => !path.startsWith('src/backend/wasm/assembly/')),
+);
+const imports = sources.flatMap((path) => importsOf(path, readFileSync(join(root, path), 'utf8')));
+
+/** `src/random/philox.ts` is of the unit `random`, `src/errors.ts` of `errors.ts`, `cli/x.ts` of `cli`. */
+function unitOf(path: string): string {
+  const [top, unit] = path.split('/');
+  return top === 'src' ? unit : top;
+}
+
+const text = ({ from, target }: Import) => `${from} imports ${target}`;
+const isLocal = ({ target }: Import) => target.startsWith('src/') || target.startsWith('cli/');
+
+describe('the scan', () => {
+  it('sees every form of import', () => {
+    const source = `
+      import a, { type B } from '../random/philox.js';
+      import {
+        c,
+      } from "../errors.js";
+      import './d.js';
+      export * from './e.js';
+      // import no from './comment.js';
+      /* import no from './comment.js'; */
+      const f = await import('node:os');`;
+    expect(importsOf('src/ternary/x.ts', source).map(({ target }) => target)).toEqual([
+      'src/random/philox.ts',
+      'src/errors.ts',
+      'src/ternary/e.ts',
+      'src/ternary/d.ts',
+      'node:os',
+    ]);
+  });
+
+  it('finds the sources, and every import of a file is one of them', () => {
+    expect(sources).toEqual(expect.arrayContaining(['src/errors.ts', 'src/ternary/trits.ts', 'cli/main.ts']));
+    const missing = imports.filter(isLocal).filter(({ target }) => !sources.includes(target));
+    expect(missing.map(text)).toEqual([]);
+  });
+});
+
+describe('layers', () => {
+  const units = [...new Set(sources.filter((path) => path.startsWith('src/')).map(unitOf))].sort();
+
+  it('have a rule each', () => {
+    expect(units).toEqual(Object.keys(ALLOWED).sort());
+  });
+
+  it.each(units)('src/%s imports what its rule allows', (unit) => {
+    const wrong = imports
+      .filter(({ from }) => from.startsWith('src/') && unitOf(from) === unit)
+      .filter(isLocal)
+      .filter(({ target }) => {
+        const allowed = target.startsWith('src/') && [unit, ...(ALLOWED[unit] ?? [])];
+        return (
+          !allowed || ![unitOf(target), target.slice('src/'.length)].some((name) => allowed.includes(name))
+        );
+      });
+    expect(wrong.map(text)).toEqual([]);
+  });
+
+  it('take only the packages they need', () => {
+    const wrong = imports
+      .filter((found) => !isLocal(found) && !found.target.startsWith('node:'))
+      .filter(({ from, target }) => !PACKAGES[unitOf(from)]?.includes(target));
+    expect(wrong.map(text)).toEqual([]);
+  });
+
+  it('need Node only in data/ and cli/; backend/ asks for it while it runs', () => {
+    const wrong = imports
+      .filter(({ target }) => target.startsWith('node:'))
+      .filter(({ from, dynamic }) => {
+        const unit = unitOf(from);
+        return !['data', 'cli'].includes(unit) && !(unit === 'backend' && dynamic);
+      });
+    expect(wrong.map(text)).toEqual([]);
+  });
+});

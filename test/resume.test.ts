@@ -1,0 +1,252 @@
+/** Checks that a run may die at any moment and byte, and still ends in the artifact of the run that did not. */
+
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { TrainingRun } from '../cli/training-run.js';
+import { kindOfUnfinished, readCheckpoint, readUnfinishedLog } from '../src/artifact/checkpoint.js';
+import type { Backend } from '../src/backend/backend.js';
+import { openWasm } from '../src/backend/wasm/wasm.js';
+import { type Dataset, loadIdxDirectory } from '../src/data/dataset.js';
+import { TernseedError } from '../src/errors.js';
+import type { NoiseStepConfig } from '../src/perturb/config.js';
+import { cli, cliJson, onlyObject, startCli } from './support/cli.js';
+import { headerPayload, joinSections, splitSections } from './support/sections.js';
+import { writeTinyData } from './support/tiny-data.js';
+import { tinyConfig, tinyOptions } from './support/tiny-runs.js';
+
+let root: string;
+let data: string;
+let dataset: Dataset;
+let wasm: Backend;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'ternseed-resume-'));
+  data = join(root, 'tiny');
+  await writeTinyData(data);
+  dataset = await loadIdxDirectory(data);
+  wasm = await openWasm({ threads: 1 });
+});
+afterAll(async () => {
+  await wasm.close();
+  await rm(root, { recursive: true });
+});
+
+/** A path in a folder of its own. */
+const fresh = async (name: string) => join(await mkdtemp(join(root, 'run-')), name);
+const start = (config: NoiseStepConfig, out: string) =>
+  TrainingRun.start(config, { dataset, train: dataset.train }, wasm, out);
+const resume = (out: string) => TrainingRun.resume({ dataset, train: dataset.train }, wasm, out);
+
+async function finished(run: TrainingRun): Promise<Buffer> {
+  while (run.trainer.step < run.trainer.config.steps) await run.next();
+  await run.finish();
+  await run.trainer.placed.release();
+  return readFile(run.out);
+}
+
+/** What is on the disk when a run dies after some steps. */
+async function partialAfter(config: NoiseStepConfig, steps: number): Promise<Buffer> {
+  const out = await fresh('dead.tern');
+  const run = await start(config, out);
+  while (run.trainer.step < steps) await run.next();
+  run.save();
+  run.close();
+  await run.trainer.placed.release();
+  return readFile(`${out}.partial`);
+}
+
+async function resumedFrom(partial: Uint8Array): Promise<Buffer> {
+  const out = await fresh('again.tern');
+  await writeFile(`${out}.partial`, partial);
+  const bytes = await finished(await resume(out));
+  expect(existsSync(`${out}.partial`)).toBe(false);
+  return bytes;
+}
+
+describe.each([
+  { artifact: 'log', perturb: 'weights', cut: 0 },
+  { artifact: 'log', perturb: 'nodes', cut: 1 },
+  { artifact: 'pool', perturb: 'nodes', cut: 1 },
+  { artifact: 'packed', perturb: 'weights', cut: 0 },
+] as const)('a $artifact of $perturb', (changes) => {
+  const config: NoiseStepConfig = { ...tinyConfig, ...changes };
+
+  it('stopped after any step, none and the last among them, ends in the same bytes', async () => {
+    const whole = await finished(await start(config, await fresh('whole.tern')));
+    for (let step = 0; step <= config.steps; step++) {
+      expect(await resumedFrom(await partialAfter(config, step)), `after step ${step}`).toEqual(whole);
+    }
+  });
+
+  it('stopped again and again ends in the same bytes', async () => {
+    const whole = await finished(await start(config, await fresh('whole.tern')));
+    const out = await fresh('again.tern');
+    let run = await start(config, out);
+    for (let step = 0; step < config.steps; step++) {
+      await run.next();
+      run.save();
+      run.close();
+      await run.trainer.placed.release();
+      run = await resume(out);
+    }
+    expect(await finished(run)).toEqual(whole);
+  });
+
+  it('whose header does not belong to its configuration is refused', async () => {
+    const partial = await partialAfter(config, 5);
+    const { header } = openHeader(partial);
+    const lies = [
+      ...[{ directions: [1, 1] }, { key: '0'.repeat(16) }, { model: '36-9-4' }, { cut: config.cut + 1 }],
+      { config: { ...header.config, directions: 20, pool: 60 } },
+    ];
+    for (const lie of lies) {
+      const sections = splitSections(partial);
+      const payload = headerPayload({ ...header, ...lie });
+      const lying = joinSections(sections.with(0, { type: 'H', payload }));
+      const error = await resumedFrom(lying).catch((reason) => reason);
+      expect(error, JSON.stringify(lie)).toBeInstanceOf(TernseedError);
+      expect((error as TernseedError).exitCode).toBe(3);
+    }
+  });
+});
+
+describe('a log whose last steps were being written', () => {
+  it('goes on from the last whole step, wherever it was cut', async () => {
+    const config: NoiseStepConfig = { ...tinyConfig, artifact: 'log', perturb: 'weights' };
+    const whole = await finished(await start(config, await fresh('whole.tern')));
+    const partial = await partialAfter(config, config.steps);
+    const twoSteps = splitSections(partial)
+      .slice(-2)
+      .reduce((sum, { payload }) => sum + payload.length + 6, 0);
+    for (let cut = partial.length - twoSteps - 1; cut < partial.length; cut++) {
+      expect(await resumedFrom(partial.subarray(0, cut)), `cut at byte ${cut}`).toEqual(whole);
+    }
+  });
+
+  it('keeps the steps that it takes after that', async () => {
+    const config: NoiseStepConfig = { ...tinyConfig, artifact: 'log', perturb: 'weights' };
+    const partial = await partialAfter(config, 6);
+    const out = await fresh('again.tern');
+    await writeFile(`${out}.partial`, partial.subarray(0, -1));
+    for (const step of [5, 6, 7]) {
+      const run = await resume(out);
+      expect(run.trainer.step).toBe(step);
+      await run.next();
+      run.close();
+      await run.trainer.placed.release();
+    }
+  });
+});
+
+describe('a process that is killed', () => {
+  const KILLS = 20;
+  /** What stderr shows right before the first step. */
+  const FIRST_STEP = ' steps of ';
+
+  /** An unbroken run: its bytes, how long it took until its first step, and from there to its end. */
+  async function unbroken(settings: readonly string[]) {
+    const out = await fresh('whole.tern');
+    const begun = performance.now();
+    const run = startCli(['train', 'idx', '--data', data, ...settings, '--out', out]);
+    await run.shown(FIRST_STEP);
+    const startMs = performance.now() - begun;
+    const { code, stderr } = await run.ended;
+    expect(code, stderr).toBe(0);
+    return { bytes: await readFile(out), startMs, stepsMs: performance.now() - begun - startMs };
+  }
+
+  /**
+   * Sends signals at random moments, every fifth before the first step, and lets the run go on after each.
+   * The moments are spread so that the last ones still find it going.
+   */
+  async function survives(settings: readonly string[], signals: readonly NodeJS.Signals[]) {
+    const { bytes, startMs, stepsMs } = await unbroken(settings);
+    const out = await fresh('dying.tern');
+    const told: string[] = [];
+    let hits = 0;
+    for (let kill = 0; kill < KILLS && !existsSync(out); kill++) {
+      const begin = existsSync(`${out}.partial`) ? ['--resume', out] : [...settings, '--out', out];
+      const run = startCli(['train', 'idx', '--data', data, ...begin]);
+      const early = kill % 5 === 4;
+      if (!early) await run.shown(FIRST_STEP);
+      const ms = Math.random() * (early ? startMs : (1.5 * stepsMs) / KILLS);
+      await sleep(ms);
+      const signal = signals[kill % signals.length];
+      run.child.kill(signal);
+      const ended = await run.ended;
+      told.push(`${signal} ${early ? 'at the start' : 'in its steps'}, after ${ms.toFixed(1)} ms`);
+      expect([null, 0, 130], `${told}: ${ended.stderr}`).toContain(ended.code);
+      if (!early && ended.code !== 0) hits++;
+    }
+    expect(hits, told.join('\n')).toBeGreaterThanOrEqual(KILLS / 4);
+    if (!existsSync(out)) await cliJson(['train', 'idx', '--data', data, '--resume', out]);
+    expect(await readFile(out), told.join('\n')).toEqual(bytes);
+    expect(await readdir(dirname(out))).toEqual(['dying.tern']);
+  }
+
+  it('twenty times while it grows a log of weights, ends in the same bytes', async () => {
+    await survives(
+      [...tinyOptions, '--artifact', 'log', '--perturb', 'weights', '--steps', '2000', '--batch', '64'],
+      ['SIGKILL'],
+    );
+  });
+
+  // A pool is saved at its start, when it is interrupted, and every ten seconds: kills alone would
+  // always lead back to the start, so every second one is an interrupt, whose state the next must keep.
+  it('or interrupted, twenty times while it trains a pool of nodes, ends in the same bytes', async () => {
+    await survives(
+      [...tinyOptions, '--artifact', 'pool', '--perturb', 'nodes', '--steps', '8000', '--batch', '64'],
+      ['SIGINT', 'SIGKILL'],
+    );
+  });
+
+  it('has no step twice in its metrics and none left out', async () => {
+    const out = await fresh('killed.tern');
+    const metrics = join(dirname(out), 'metrics.jsonl');
+    const settings = [
+      ...tinyOptions,
+      '--artifact',
+      'log',
+      '--perturb',
+      'weights',
+      '--steps',
+      '3000',
+      '--metrics',
+      metrics,
+    ];
+    const run = startCli(['train', 'idx', '--data', data, ...settings, '--out', out]);
+    await run.shown(FIRST_STEP);
+    while ((await readFile(`${out}.partial`)).length < 2000) await sleep(1);
+    run.child.kill('SIGKILL');
+    expect((await run.ended).signal).toBe('SIGKILL');
+    await cliJson(['train', 'idx', '--data', data, '--resume', out, '--metrics', metrics]);
+    const lines = (await readFile(metrics, 'utf8')).trimEnd().split('\n');
+    const steps = lines.map((line) => (JSON.parse(line) as { step: number }).step);
+    const told = { lines: steps.length, different: new Set(steps).size, last: steps.at(-1) };
+    expect(told).toEqual({ lines: 3000, different: 3000, last: 3000 });
+  });
+
+  it('after its last step still ends in the same bytes and tells the same figures', async () => {
+    const settings = [...tinyOptions, '--artifact', 'log', '--steps', String(tinyConfig.steps)];
+    const out = await fresh('whole.tern');
+    const whole = await cliJson(['train', 'idx', '--data', data, ...settings, '--out', out]);
+    const again = await fresh('again.tern');
+    await writeFile(
+      `${again}.partial`,
+      await partialAfter({ ...tinyConfig, artifact: 'log' }, tinyConfig.steps),
+    );
+    const { code, stdout, stderr } = await cli(['train', 'idx', '--data', data, '--resume', again, '--json']);
+    expect(code, stderr).toBe(0);
+    const { steps, accuracy, forwardPasses, weightsHash } = whole;
+    expect(onlyObject(stdout)).toMatchObject({ steps, accuracy, forwardPasses, weightsHash });
+    expect(await readFile(again)).toEqual(await readFile(out));
+  });
+});
+
+/** The header of what a run leaves behind. */
+function openHeader(partial: Uint8Array) {
+  return kindOfUnfinished(partial) === 'log' ? readUnfinishedLog(partial) : readCheckpoint(partial);
+}

@@ -1,0 +1,30 @@
+/** Builds the package once before all tests, when `dist` or the kernels are missing or older than their sources. */
+
+import { execFileSync } from 'node:child_process';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const SOURCES = ['src', 'cli', 'scripts', 'tsconfig.json', 'tsconfig.build.json'];
+const PRODUCTS = ['dist/cli/main.js', 'src/backend/wasm/kernels.generated.ts'];
+
+export function setup(): void {
+  const changed = Math.max(...SOURCES.flatMap(filesOf).filter(isSource).map(timeOf));
+  if (PRODUCTS.every((product) => timeOf(product) >= changed)) return;
+  execFileSync(process.execPath, ['scripts/build.mjs'], { cwd: ROOT, stdio: 'inherit' });
+}
+
+function filesOf(path: string): string[] {
+  if (!statSync(join(ROOT, path)).isDirectory()) return [path];
+  return readdirSync(join(ROOT, path), { recursive: true, encoding: 'utf8' }).map((name) => join(path, name));
+}
+
+function isSource(path: string): boolean {
+  return !path.endsWith('.generated.ts');
+}
+
+/** When a file was written; never, if it is not there. */
+function timeOf(path: string): number {
+  return statSync(join(ROOT, path), { throwIfNoEntry: false })?.mtimeMs ?? Number.NEGATIVE_INFINITY;
+}
