@@ -1,4 +1,7 @@
-/** Builds the package once before all tests, when `dist` or the kernels are missing or older than their sources. */
+/**
+ * Before all tests: builds the package when `dist` or the kernels are missing or older than their sources, and
+ * installs the newer Node that artifacts are compared with.
+ */
 
 import { execFileSync } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
@@ -11,8 +14,12 @@ const PRODUCTS = ['dist/cli/main.js', 'src/backend/wasm/kernels.generated.ts'];
 
 export function setup(): void {
   const changed = Math.max(...SOURCES.flatMap(filesOf).filter(isSource).map(timeOf));
-  if (PRODUCTS.every((product) => timeOf(product) >= changed)) return;
-  execFileSync(process.execPath, ['scripts/build.mjs'], { cwd: ROOT, stdio: 'inherit' });
+  if (PRODUCTS.some((product) => timeOf(product) < changed)) {
+    execFileSync(process.execPath, ['scripts/build.mjs'], { cwd: ROOT, stdio: 'inherit' });
+  }
+  if (timeOf('test/newer-node/node_modules/.bin/node') === Number.NEGATIVE_INFINITY) {
+    execFileSync('npm', ['ci', '--silent'], { cwd: join(ROOT, 'test/newer-node'), stdio: 'inherit' });
+  }
 }
 
 function filesOf(path: string): string[] {
