@@ -27,6 +27,7 @@ const { values: options } = parseArgs({
     seeds: { type: 'string', default: '1,2,3' },
   },
 });
+const where = circumstances();
 const presets = options.presets.split(',');
 const seeds = options.seeds.split(',');
 const folder = mkdtempSync(join(tmpdir(), 'ternseed-bench-'));
@@ -43,8 +44,9 @@ const fashion = presets.map((preset) => ({
 }));
 const forward = await forwardPasses();
 const replays = await replayTimes();
-const results = { ...circumstances(), runs, fashion, forward, replays };
+const results = { ...where, runs, fashion, forward, replays };
 writeReport('mnist', results, page(results));
+await import('./readme.mjs');
 
 /** One run a seed; what `train --json` says of each, summed up. */
 function trainAll(source, preset, train, chosen = seeds) {

@@ -14,7 +14,9 @@ export function circumstances() {
   const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
   return {
     date: new Date().toISOString().slice(0, 10),
-    commit: git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain') ? '+' : ''),
+    commit:
+      git('rev-parse', '--short', 'HEAD') +
+      (git('status', '--porcelain', 'src', 'cli', 'bench', 'package-lock.json') ? '+' : ''),
     processor: cpus()[0].model,
     cores: availableParallelism(),
     memoryGiB: Math.round(totalmem() / 2 ** 30),

@@ -198,8 +198,12 @@ describe('a checkpoint', () => {
         for (const read of [readCheckpoint(bytes), readCheckpoint(Buffer.from(bytes))]) {
           expect(read).toMatchObject({ header: { ...run.header, kind: 'checkpoint' }, step });
           const { pool } = read;
-          const buffers = [pool.values, pool.mean, pool.square, pool.updates].map(({ buffer }) => buffer);
-          expect(buffers).toEqual([values, mean, square, updates].map(({ buffer }) => buffer));
+          const arrays = [pool.values, pool.mean, pool.square, pool.updates];
+          // As bytes, because −0 and the many NaN are different bits.
+          const bits = arrays.map(
+            ({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength),
+          );
+          expect(bits).toEqual([values, mean, square, updates]);
         }
       }),
     );

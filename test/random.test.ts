@@ -59,7 +59,7 @@ function surprise(counts: readonly number[]): number {
 }
 
 describe('Philox4x32-10', () => {
-  // Random123 1.14, tests/kat_vectors: counter c0…c3, key k0 k1, expected.
+  // Random123, tests/kat_vectors: counter c0…c3, key k0 k1, expected.
   it.each([
     ['00000000 00000000 00000000 00000000', '00000000 00000000', '6627e8d5 e169c58d bc57ac4c 9b00dbd8'],
     ['ffffffff ffffffff ffffffff ffffffff', 'ffffffff ffffffff', '408f276d 41c83b0e a20bc7c6 6d5451fd'],

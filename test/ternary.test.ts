@@ -250,7 +250,7 @@ describe('normalize', () => {
         normalizeRelu(z, gain, scale, q);
         expect(q).toEqual(exact.q);
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     );
   });
 
@@ -269,7 +269,7 @@ describe('normalize', () => {
         }, 0);
         expect(farthest).toBeLessThanOrEqual(1);
       }),
-      { numRuns: 50 },
+      { numRuns: 30 },
     );
   });
 
