@@ -46,11 +46,11 @@ const text = [
 
 const path = join(root, 'README.md');
 const readme = readFileSync(path, 'utf8');
-const marked = /(<!-- figures -->\n)[\s\S]*?(\n<!-- \/figures -->)/;
+const marked = /(<!-- figures -->\n)[\s\S]*?(<!-- \/figures -->)/;
 if (!marked.test(readme)) throw new Error('README.md has no <!-- figures --> markers');
 writeFileSync(
   path,
-  readme.replace(marked, (_, open, close) => `${open}${text}${close}`),
+  readme.replace(marked, (_, open, close) => `${open}${text}\n${close}`),
 );
 
 const points = runs.map(({ preset, trained }) => ({

@@ -345,7 +345,7 @@ describe('checkConfig', () => {
   it.each([
     [{ batch: 0 }, '"batch" expected an integer in 1…65536, got 0'],
     [{ perturb: 'both' }, '"perturb" expected weights or nodes, got "both"'],
-    [{ seed: 5 }, '"seed" expected text, got 5'],
+    [{ seed: 5 }, '"seed" expected text of at most 256 characters, got 5'],
     [{ perturb: '\u001b[31m' }, '"perturb" expected weights or nodes, got "\\u{1b}[31m"'],
     [{ model: '16-12-300' }, '"model" expected a number of classes in 2…256, got 300'],
     [{ logitScale: 88_070 }, '"logitScale" expected an integer in 1…88069, got 88070'],
@@ -490,7 +490,7 @@ describe('the trainer', () => {
     await expect(create({ shift: 1 })).resolves.toBeDefined(); // one row of 16
     await expect(
       NoiseStepTrainer.create({ ...small, shift: 4 }, { ...data, columns: 4 }, reference),
-    ).rejects.toThrow('"shift" expected 0, since the data are not images, or less than a row');
+    ).rejects.toThrow('"shift" expected less than 4 pixels, as the images have, got 4');
     await expect(create({ model: '16-12-3' })).rejects.toThrow(
       new ConfigError('"model" expected at least as many classes as the data has, got 3'),
     );

@@ -2,6 +2,7 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { ACTIVATION_MAX, type Network } from '../ternary/network.js';
+import { NODES_BATCH_MAX, PROBES_MAX } from './backend.js';
 
 export class BatchGuard {
   readonly #width: number;
@@ -33,6 +34,16 @@ export class BatchGuard {
   /** @param bits - the union of the bits of all inputs */
   checkRange(bits: number): void {
     if (bits > ACTIVATION_MAX) throw expected('inputs', `values in 0…${ACTIVATION_MAX}`, 'a larger one');
+  }
+
+  /** @throws {ConfigError} when `alignNodes` cannot keep its sums within i32 */
+  checkNodes(batch: number, probes: number): void {
+    this.requireBatch(batch);
+    if (batch > NODES_BATCH_MAX)
+      throw expected('batch', `at most ${NODES_BATCH_MAX} examples for nodes`, batch);
+    if (!Number.isInteger(probes) || probes < 1 || probes > PROBES_MAX) {
+      throw expected('probes', `an integer in 1…${PROBES_MAX}`, probes);
+    }
   }
 
   requireBatch(count: number): void {

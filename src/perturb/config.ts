@@ -3,7 +3,7 @@
  * stored in the artifact, so a run can be repeated from its own file.
  */
 
-import { PROBES_MAX } from '../backend/backend.js';
+import { NODES_BATCH_MAX, PROBES_MAX } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
 import { CUT_MAX, latentRange } from '../random/latents.js';
 import { type Network, networkOf, parseWidths } from '../ternary/network.js';
@@ -70,11 +70,16 @@ const number = (what: string, holds: (value: number) => boolean): Rule => [
 ];
 const oneOf = (...names: string[]): Rule => [names.join(' or '), (value) => names.includes(value as string)];
 const flag: Rule = ['true or false', (value) => typeof value === 'boolean'];
-const listOf = (what: string, holds: (value: number) => boolean): Rule => [
-  what,
-  (value) => Array.isArray(value) && value.every((entry) => typeof entry === 'number' && holds(entry)),
+const falling = (what: string, holds: (value: number) => boolean): Rule => [
+  `${what}, each below the one before`,
+  (value) =>
+    Array.isArray(value) &&
+    value.every((entry, i) => typeof entry === 'number' && holds(entry) && (i === 0 || entry < value[i - 1])),
 ];
-const text: Rule = ['text', (value) => typeof value === 'string' && value.length <= 256];
+const text: Rule = [
+  'text of at most 256 characters',
+  (value) => typeof value === 'string' && value.length <= 256,
+];
 
 const RULES: Record<keyof NoiseStepConfig, Rule> = {
   model: text,
@@ -90,8 +95,8 @@ const RULES: Record<keyof NoiseStepConfig, Rule> = {
   shift: integer(0, 8),
   cut: integer(0, CUT_MAX),
   directions: integer(1, 2 ** 24),
-  nonzeros: listOf('a list of positive integers', (value) => Number.isInteger(value) && value >= 1),
-  nonzerosBelow: listOf('a list of losses in nats', (value) => value >= 0),
+  nonzeros: falling('positive integers', (value) => Number.isInteger(value) && value >= 1),
+  nonzerosBelow: falling('losses in nats', (value) => value >= 0),
   keep: number('a share above 0, at most 1', (value) => value > 0 && value <= 1),
   pool: integer(1, 2 ** 24),
   learningRate: number('a number above 0, at most 100', (value) => value > 0 && value <= 100),
@@ -116,16 +121,14 @@ export function checkConfig(config: NoiseStepConfig): Network {
     const [what, holds] = RULES[key];
     if (!holds(config[key])) throw expected(key, what, config[key]);
   }
-  const { nonzeros, nonzerosBelow, artifact, perturb, cut } = config;
+  const { nonzeros, nonzerosBelow, artifact, perturb } = config;
+  if (nonzeros.length === 0) throw expected('nonzeros', 'at least one number', 'none');
   if (nonzeros.length !== nonzerosBelow.length + 1) {
     throw expected(
       'nonzerosBelow',
       `${nonzeros.length - 1} losses, one less than nonzeros`,
       nonzerosBelow.length,
     );
-  }
-  if (nonzeros.some((value, stage) => stage > 0 && value >= nonzeros[stage - 1])) {
-    throw expected('nonzeros', 'falling numbers', nonzeros.join(','));
   }
   const network = networkFor(config);
   const most = Math.max(...nonzeros);
@@ -142,7 +145,9 @@ export function checkConfig(config: NoiseStepConfig): Network {
   if (artifact !== 'log' && config.pool < network.tensors.length) {
     throw expected('pool', `at least ${network.tensors.length}, one a tensor`, config.pool);
   }
-  if (artifact !== 'log' && latentRange(cut) + cut > 32_767) throw expected('cut', 'a smaller cut', cut);
+  if (perturb === 'nodes' && config.batch > NODES_BATCH_MAX) {
+    throw expected('batch', `at most ${NODES_BATCH_MAX} for nodes`, config.batch);
+  }
   return network;
 }
 

@@ -5,7 +5,7 @@
  */
 
 import type { Alignment, Backend, Evaluation, PlacedNetwork } from '../backend/backend.js';
-import { ConfigError } from '../errors.js';
+import { ConfigError, expected } from '../errors.js';
 import { type DirectionSet, logSets, poolSets } from '../random/directions.js';
 import type { Key } from '../random/philox.js';
 import { NATS_PER_UNIT } from '../ternary/loss.js';
@@ -91,9 +91,10 @@ export class NoiseStepTrainer {
         `"model" expected ${data.width} inputs, as the data has, got ${network.widths[0]}`,
       );
     }
-    if (config.shift > 0 && (data.columns ?? data.width) <= config.shift) {
-      throw new ConfigError('"shift" expected 0, since the data are not images, or less than a row');
-    }
+    const { width, columns = width } = data;
+    const side = columns < width ? Math.min(columns, Math.floor(width / columns)) : columns;
+    if (config.shift >= side)
+      throw expected('shift', `less than ${side} pixels, as the images have`, config.shift);
     const classes = network.widths.at(-1) as number;
     if (data.labels.some((label) => label >= classes)) {
       throw new ConfigError(`"model" expected at least as many classes as the data has, got ${classes}`);

@@ -109,7 +109,7 @@ export function logSets(
   });
 }
 
-/** Where the sets lie: the whole model for a single count, else the tensors that have directions. */
+/** Where the sets lie: the whole model for a single count of several tensors, else the tensors that have directions. */
 function extentsOf(tensors: readonly Extent[], counts: readonly number[]) {
   const extents = tensors.map(({ rows, columns, offset }, group) => ({
     group,
@@ -117,7 +117,7 @@ function extentsOf(tensors: readonly Extent[], counts: readonly number[]) {
     size: rows * columns,
   }));
   const whole = { group: tensors.length, offset: 0, size: extents.reduce((sum, { size }) => sum + size, 0) };
-  return (counts.length === 1 ? [whole] : extents)
+  return (counts.length < tensors.length ? [whole] : extents)
     .map((extent, i) => ({ ...extent, directions: counts[i] }))
     .filter(({ directions }) => directions > 0);
 }

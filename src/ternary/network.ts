@@ -38,6 +38,8 @@ export interface Network extends NetworkOptions {
 
 /** No tensor may have more weights: sums of a row's absolute values stay below 2^31 (see `networkOf`). */
 export const TENSOR_WEIGHTS_MAX = 1 << 22;
+/** 254·N ≤ gain · 2^18 keeps four bits and more in the reciprocal of `normalize`. */
+const RECIPROCAL_ONE = 2 ** 18;
 /** No layer may be wider: its index in a direction's entry takes 16 bits. */
 export const WIDTH_MAX = 65_535;
 /** Labels are bytes. */
@@ -72,6 +74,11 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
   for (let layer = 0; layer + 1 < widths.length; layer++) {
     const columns = widths[layer];
     const rows = widths[layer + 1];
+    if (254 * columns > gain * RECIPROCAL_ONE) {
+      throw new RangeError(
+        `"gain" expected at least ${Math.ceil((254 * columns) / RECIPROCAL_ONE)} for ${columns} inputs, got ${gain}`,
+      );
+    }
     if (rows * columns > TENSOR_WEIGHTS_MAX) {
       throw new RangeError(
         `"model" expected at most ${TENSOR_WEIGHTS_MAX} weights in a layer, got ${columns}-${rows}`,
@@ -89,7 +96,7 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
  */
 export function parseWidths(model: string): number[] {
   if (!/^[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})+$/.test(model)) {
-    throw new RangeError('"model" expected layer widths such as 784-256-10');
+    throw new RangeError(`"model" expected layer widths such as 784-256-10, got "${model}"`);
   }
   return model.split('-').map(Number);
 }

@@ -166,6 +166,7 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    this.#guard.checkNodes(this.#labels.length, probes.probes);
     const passes = this.#forwardBatch();
     const alignments: number[] = [];
     for (const set of sets) {

@@ -220,6 +220,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    this.#guard.checkNodes(this.#batch, probes.probes);
     this.#cursor = this.#plan.end;
     this.#plan.layers.forEach((layer, index) => {
       // A layer without an address for its errors is not probed.
