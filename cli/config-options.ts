@@ -21,6 +21,7 @@ const HELP: Record<Key, string> = {
   train: 'all, or head: the last layer alone, as a control',
   seed: 'any text',
   steps: 'updates of the weights',
+  holdout: 'keep the last training examples back and score on them, not on the test set',
   batch: 'examples a step',
   shift: 'images are shifted by up to so many pixels each way',
   cut: 'latents above it give ±1; 0: no latents',

@@ -26,8 +26,10 @@ export async function readBytes(path: string): Promise<Uint8Array> {
  */
 export function writeWhole(path: string, bytes: Uint8Array): void {
   const beside = `${path}.tmp`; // one name: what a killed run left is written over
+  let opened = false;
   try {
     const file = openSync(beside, 'w');
+    opened = true;
     try {
       writeAll(file, bytes);
       fsyncSync(file);
@@ -36,7 +38,7 @@ export function writeWhole(path: string, bytes: Uint8Array): void {
     }
     renameSync(beside, path);
   } catch (cause) {
-    rmSync(beside, { force: true });
+    if (opened) rmSync(beside, { force: true });
     throw unusable(path, 'to be writable', cause);
   }
 }
@@ -51,6 +53,7 @@ export function unusable(path: string, what: string, cause: unknown): InputError
   const { code, message } = cause as NodeJS.ErrnoException;
   const reasons: Record<string, string> = {
     ENOENT: 'no such file or folder',
+    ENOTDIR: 'a file where a folder should be',
     EACCES: 'permission denied',
     EROFS: 'a read-only file system',
     EISDIR: 'a folder',

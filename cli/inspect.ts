@@ -25,7 +25,7 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       ['bytes', `${count(bytes)} (${bits} bits a weight)`],
       ['model', `${printable(model)}, ${count(network.parameters)} weights`],
       ['steps', count(steps)],
-      ['seed', printable(String(config.seed))],
+      ['seed', typeof config.seed === 'string' ? printable(config.seed) : 'none'],
       ['key', key],
       ['data', `${printable(data.name)} ${printable(data.hash)}`],
       ['weights hash', weightsHash],

@@ -39,10 +39,6 @@ function buildProgram(): Command {
       .option('--resume <file>', 'go on with the unfinished run of this artifact')
       .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
       .option('--metrics <file>', 'write a JSON line a step')
-      .option(
-        '--holdout <count>',
-        'keep the last training examples back and score on them, not on the test set',
-      )
       .option('--target-accuracy <share>', 'exit with 5 below this accuracy, 0…1')
       .option('--json', 'print one JSON object', false)
       .action(async (options) => (await import('./train.js')).train(source, options));

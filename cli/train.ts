@@ -1,21 +1,21 @@
 /** `ternseed train mnist | idx`: trains, writes the artifact, and says what came out. */
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { type Dataset, type Examples, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
+import { type Dataset, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import type { StepRecord } from '../src/perturb/trainer.js';
 import { TRITS_PER_BYTE } from '../src/ternary/trits.js';
 import { namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
-import { readBytes, unusable } from './files.js';
+import { readBytes, unusable, writeAll } from './files.js';
 import { Interrupted } from './interrupted.js';
 import { count, duration, Progress, percent, printResult, table } from './output.js';
-import { partialPath, type RunData, TrainingRun } from './training-run.js';
+import { partialPath, splitTraining, TrainingRun } from './training-run.js';
 
 export interface TrainOptions {
   readonly method: string;
@@ -26,7 +26,6 @@ export interface TrainOptions {
   readonly threads?: number;
   readonly minutes?: string;
   readonly metrics?: string;
-  readonly holdout?: string;
   readonly targetAccuracy?: string;
   readonly json: boolean;
 }
@@ -52,17 +51,15 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
   const config = options.resume === undefined ? await resolveConfig(settings) : null;
   if (config) checkConfig(config);
 
-  const data = split(
-    source === 'mnist' ? await loadMnist() : await loadIdxDirectory(requireData(options)),
-    limits.holdout,
-  );
+  const data = source === 'mnist' ? await loadMnist() : await loadIdxDirectory(requireData(options));
   const backend = await openBackend(options.backend, options.threads);
   const progress = new Progress();
   try {
     const run = config
       ? await TrainingRun.start(config, data, backend, out)
       : await TrainingRun.resume(data, backend, out);
-    const figures = await runSteps(run, options, limits.minutes, backend, progress);
+    const metrics = openMetrics(run, options.metrics);
+    const figures = await runSteps(run, metrics, options, limits.minutes, backend, progress);
     await report(run, figures, data, options, backend, limits.target);
   } finally {
     progress.clear();
@@ -78,6 +75,7 @@ interface Figures {
 /** Trains until the steps, the minutes or the user's patience are over. */
 async function runSteps(
   run: TrainingRun,
+  metrics: Metrics,
   options: TrainOptions,
   minutes: number,
   backend: Backend,
@@ -86,12 +84,10 @@ async function runSteps(
   const { trainer } = run;
   const { config } = trainer;
   const first = trainer.step;
-  const metrics = new Metrics(options.metrics, first);
   const started = performance.now();
   const recent: StepRecord[] = [];
   let interrupted = false;
   let breath = started;
-  let passesPerStep = 0;
   const interrupt = () => {
     if (interrupted) process.exit(130); // the second time: at once
     interrupted = true;
@@ -103,11 +99,9 @@ async function runSteps(
   );
   try {
     while (trainer.step < config.steps) {
-      const record = await run.next();
-      passesPerStep = record.forwardPasses;
+      const record = await run.next((one) => metrics.add(one));
       recent.push(record);
       if (recent.length > WINDOW) recent.shift();
-      metrics.add(record);
       progress.show(() => progressLine(recent, config, first, (performance.now() - started) / 1000));
       if (performance.now() - breath > BREATH) {
         await new Promise((resolve) => setImmediate(resolve)); // signals are handled here
@@ -124,13 +118,13 @@ async function runSteps(
     }
   } finally {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-    metrics.flush();
+    metrics.close();
     run.close();
   }
   progress.clear();
   const seconds = (performance.now() - started) / 1000;
   await run.finish();
-  return { seconds, forwardPasses: passesPerStep * trainer.step };
+  return { seconds, forwardPasses: trainer.forwardPassesPerStep * trainer.step };
 }
 
 function progressLine(
@@ -154,12 +148,13 @@ function progressLine(
 async function report(
   run: TrainingRun,
   { seconds, forwardPasses }: Figures,
-  { dataset, heldOut }: SplitData,
+  dataset: Dataset,
   options: TrainOptions,
   backend: Backend,
   target: number | null,
 ): Promise<void> {
   const artifact = openArtifact(await readBytes(run.out));
+  const { heldOut } = splitTraining(dataset.train, run.trainer.config.holdout);
   const placed = await backend.place(artifact.network, { batch: 1000 });
   await placed.writeWeights(await rebuildVerified(artifact, backend));
   const { accuracy, loss, examples } = await evaluateExamples(placed, heldOut ?? dataset.test);
@@ -201,38 +196,12 @@ function describe(artifact: Artifact): string {
   return { log: 'seed log', pool: 'seed pool', packed: 'packed trits' }[artifact.kind];
 }
 
-interface SplitData extends RunData {
-  readonly heldOut: Examples | null;
-}
-
-/** Takes the last examples of the training set away, to choose on. */
-function split(dataset: Dataset, holdout: number): SplitData {
-  const { train } = dataset;
-  if (holdout === 0) return { dataset, train, heldOut: null };
-  if (holdout >= train.count) throw expected('--holdout', `fewer than ${train.count} examples`, holdout);
-  const part = (from: number, to: number): Examples => ({
-    ...train,
-    inputs: train.inputs.subarray(from * train.width, to * train.width),
-    labels: train.labels.subarray(from, to),
-    count: to - from,
-  });
-  return {
-    dataset,
-    train: part(0, train.count - holdout),
-    heldOut: part(train.count - holdout, train.count),
-  };
-}
-
-function readLimits({ minutes, holdout, targetAccuracy }: TrainOptions) {
+function readLimits({ minutes, targetAccuracy }: TrainOptions) {
   const limits = {
     minutes: minutes === undefined ? Number.POSITIVE_INFINITY : parseNumber('--minutes', minutes),
-    holdout: holdout === undefined ? 0 : parseNumber('--holdout', holdout),
     target: targetAccuracy === undefined ? null : parseNumber('--target-accuracy', targetAccuracy),
   };
   if (!(limits.minutes > 0)) throw expected('--minutes', 'a number above 0', minutes);
-  if (!Number.isInteger(limits.holdout) || limits.holdout < 0) {
-    throw expected('--holdout', 'a number of examples', holdout);
-  }
   if (limits.target !== null && !(limits.target >= 0 && limits.target <= 1)) {
     throw expected('--target-accuracy', 'a share in 0…1', targetAccuracy);
   }
@@ -245,50 +214,49 @@ function requireData({ data }: TrainOptions): string {
   return data;
 }
 
+/** Opens the metrics of a run; where they cannot be written, a run that is new is taken back. */
+function openMetrics(run: TrainingRun, path: string | undefined): Metrics {
+  try {
+    return new Metrics(path, run.trainer.step);
+  } catch (error) {
+    if (run.trainer.step === 0) run.discard();
+    throw error;
+  }
+}
+
 /** JSON lines, one a step; a resumed run drops those that it makes again. */
 class Metrics {
-  #lines: string[] = [];
-  #written = performance.now();
+  readonly #file: number | null = null;
 
   constructor(
     readonly path: string | undefined,
     first: number,
   ) {
     if (path === undefined) return;
-    let kept = '';
     try {
-      if (first > 0) {
-        kept = readFileSync(path, 'utf8')
-          .split('\n')
-          .filter((line) => stepOf(line) <= first)
-          .map((line) => `${line}\n`)
-          .join('');
-      }
+      const kept = first > 0 && existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
+      const whole = kept.filter((line) => stepOf(line) <= first).map((line) => `${line}\n`);
+      writeFileSync(path, whole.join(''));
+      this.#file = openSync(path, 'a');
     } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(path, 'to be readable', cause);
+      throw unusable(path, 'to be writable', cause);
     }
-    this.#put(kept, 'w');
   }
 
+  /** One line, at once: a run that dies after it finds the step when it goes on. */
   add({ step, loss, accuracy, forwardPasses, log }: StepRecord): void {
-    if (this.path === undefined) return;
+    if (this.#file === null) return;
     const kept = log?.coefficients.reduce((sum, value) => sum + Math.abs(value), 0);
-    this.#lines.push(JSON.stringify({ step, loss, accuracy, forwardPasses, nonzeros: log?.nonzeros, kept }));
-    if (performance.now() - this.#written > 1000) this.flush();
-  }
-
-  flush(): void {
-    if (this.#lines.length > 0) this.#put(`${this.#lines.join('\n')}\n`, 'a');
-    this.#lines = [];
-    this.#written = performance.now();
-  }
-
-  #put(text: string, flag: string): void {
+    const line = JSON.stringify({ step, loss, accuracy, forwardPasses, nonzeros: log?.nonzeros, kept });
     try {
-      writeFileSync(this.path as string, text, { flag });
+      writeAll(this.#file, new TextEncoder().encode(`${line}\n`));
     } catch (cause) {
       throw unusable(this.path as string, 'to be writable', cause);
     }
+  }
+
+  close(): void {
+    if (this.#file !== null) closeSync(this.#file);
   }
 }
 

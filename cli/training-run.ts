@@ -4,7 +4,7 @@
  * `FILE` itself appears whole when the run ends, so an older one is never half-overwritten.
  */
 
-import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { encodePacked, encodeSeedLog, encodeSeedPool, type Outcome } from '../src/artifact/artifact.js';
 import {
   encodeCheckpoint,
@@ -13,12 +13,12 @@ import {
   readCheckpoint,
   readUnfinishedLog,
 } from '../src/artifact/checkpoint.js';
-import { formatKey, type Header } from '../src/artifact/header.js';
+import { encodeHeader, formatKey, type Header } from '../src/artifact/header.js';
 import { encodeLogBlock, type LogStep, lossOfUnits } from '../src/artifact/seed-log.js';
-import { weightsHash } from '../src/artifact/weights-hash.js';
+import { toHex, weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
-import { ConfigError, InputError, printable } from '../src/errors.js';
+import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer, type StepRecord } from '../src/perturb/trainer.js';
 import { readBytes, unusable, writeAll, writeWhole } from './files.js';
@@ -26,10 +26,23 @@ import { readBytes, unusable, writeAll, writeWhole } from './files.js';
 /** Seconds between two checkpoints of a pool, and between two syncs of a log. */
 const SAVE_SECONDS = 10;
 
-/** What a run trains on: its data, and the part of them that is not held out. */
-export interface RunData {
-  readonly dataset: Dataset;
-  readonly train: Examples;
+/** Takes the last examples of a training set away, to choose on. */
+export function splitTraining(
+  train: Examples,
+  holdout: number,
+): { train: Examples; heldOut: Examples | null } {
+  if (holdout === 0) return { train, heldOut: null };
+  if (holdout >= train.count) throw expected('holdout', `fewer than ${train.count} examples`, holdout);
+  const part = (from: number, to: number): Examples => ({
+    ...train,
+    inputs: train.inputs.subarray(from * train.width, to * train.width),
+    labels: train.labels.subarray(from, to),
+    count: to - from,
+  });
+  return {
+    train: part(0, train.count - holdout),
+    heldOut: part(train.count - holdout, train.count),
+  };
 }
 
 export class TrainingRun {
@@ -68,19 +81,28 @@ export class TrainingRun {
    */
   static async start(
     config: NoiseStepConfig,
-    data: RunData,
+    data: Dataset,
     backend: Backend,
     out: string,
   ): Promise<TrainingRun> {
+    if (existsSync(out) && statSync(out).isDirectory()) {
+      throw new InputError(`"${printable(out)}" expected to be writable, got a folder`);
+    }
     if (existsSync(partialPath(out))) {
       throw new ConfigError(
         `"${printable(partialPath(out))}" holds an unfinished run: go on with "--resume ${printable(out)}", or delete it`,
       );
     }
-    const trainer = await NoiseStepTrainer.create(config, data.train, backend);
-    const run = new TrainingRun(trainer, out, data.dataset);
-    if (config.artifact === 'log') run.#grow(openingOfLog(run.#header), 0);
-    else run.save();
+    const { train } = splitTraining(data.train, config.holdout);
+    const trainer = await NoiseStepTrainer.create(config, train, backend);
+    const run = new TrainingRun(trainer, out, data);
+    if (config.artifact === 'log') {
+      const opening = openingOfLog(run.#header);
+      writeWhole(run.#path, opening);
+      run.#grow(opening.length);
+    } else {
+      run.save();
+    }
     return run;
   }
 
@@ -88,33 +110,46 @@ export class TrainingRun {
    * Goes on with the run that `out` is the end of.
    * @throws {InputError} when there is none, or the data are not those it was trained on
    */
-  static async resume(data: RunData, backend: Backend, out: string): Promise<TrainingRun> {
+  static async resume(data: Dataset, backend: Backend, out: string): Promise<TrainingRun> {
     const bytes = await readBytes(partialPath(out));
     const log = kindOfUnfinished(bytes) === 'log' ? readUnfinishedLog(bytes) : null;
     const checkpoint = log ? null : readCheckpoint(bytes);
     const header = (log ?? checkpoint)?.header as Header;
-    if (header.data.hash !== data.dataset.hash) {
+    if (header.data.hash !== data.hash) {
       throw new InputError(
         `"${printable(out)}" expected the data it was trained on (${printable(header.data.name)}), got others`,
       );
     }
-    const trainer = await NoiseStepTrainer.create(configOf(header), data.train, backend);
-    const run = new TrainingRun(trainer, out, data.dataset);
+    const config = configOf(header);
+    const { train } = splitTraining(data.train, config.holdout);
+    const trainer = await NoiseStepTrainer.create(config, train, backend);
+    const run = new TrainingRun(trainer, out, data);
+    run.#checkHeader(header);
     if (log) {
+      const stray = log.steps.findIndex(({ nonzeros }) => !config.nonzeros.includes(nonzeros));
+      if (stray >= 0 || log.steps.length > config.steps) {
+        throw new InputError(
+          `"${printable(run.#path)}" expected at most ${config.steps} steps of ${config.nonzeros} nonzeros`,
+        );
+      }
       for (const step of log.steps) {
         await trainer.replay(step);
         run.#steps.push(step);
       }
-      run.#grow(null, log.length);
+      run.#grow(log.length);
     } else if (checkpoint) {
       await trainer.restore(checkpoint);
     }
     return run;
   }
 
-  /** One step; when it returns, a log has it on disk. */
-  async next(): Promise<StepRecord> {
+  /**
+   * One step; when it returns, a log has it on disk.
+   * @param note - told of the step before the log is, so that it never knows fewer steps
+   */
+  async next(note?: (record: StepRecord) => void): Promise<StepRecord> {
     const record = await this.trainer.next();
+    note?.(record);
     if (record.log) {
       const step = { ...record.log, loss: lossOfUnits(record.lossUnits) };
       this.#steps.push(step);
@@ -149,10 +184,26 @@ export class TrainingRun {
     rmSync(`${this.#path}.tmp`, { force: true }); // of a run that was killed while it saved
   }
 
+  /** Takes back a run that has not begun. */
+  discard(): void {
+    this.close();
+    rmSync(this.#path, { force: true });
+  }
+
   /** Closes the file of a log; what was trained stays. */
   close(): void {
     if (this.#file !== null) closeSync(this.#file);
     this.#file = null;
+  }
+
+  /** A run goes on only from a header that it would write itself. */
+  #checkHeader(header: Header): void {
+    const { kind, data } = header;
+    const directions = kind === 'checkpoint' ? this.trainer.counts : this.#header.directions;
+    const mine = encodeHeader({ ...this.#header, kind, data, directions });
+    if (toHex(mine) !== toHex(encodeHeader(header))) {
+      throw new InputError(`"${printable(this.#path)}" expected a header that fits its configuration`);
+    }
   }
 
   #encode(trits: Int8Array, outcome: Outcome): Uint8Array {
@@ -170,16 +221,13 @@ export class TrainingRun {
   }
 
   /** Opens the growing log at a length, which cuts off a step that was half written. */
-  #grow(opening: Uint8Array | null, length: number): void {
+  #grow(length: number): void {
     try {
-      this.#file = openSync(this.#path, opening ? 'wx' : 'r+');
-      ftruncateSync(this.#file, length);
-      closeSync(this.#file);
+      truncateSync(this.#path, length);
       this.#file = openSync(this.#path, 'a');
     } catch (cause) {
       throw unusable(this.#path, 'to be writable', cause);
     }
-    if (opening) this.#write(opening);
   }
 
   #write(bytes: Uint8Array): void {

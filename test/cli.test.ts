@@ -291,7 +291,7 @@ describe('settings', () => {
   });
 
   it('that need more memory than wasm has are refused, not a fault', async () => {
-    const wide = ['--model', '36-60000-4', '--logit-scale', '1', '--batch', '65536'];
+    const wide = ['--model', '36-60000-4', '--logit-scale', '1', '--batch', '8192', '--threads', '256'];
     const { code, stderr } = await cli(train(at('a.tern'), ...wide));
     expect(stderr).toMatch(/memory/);
     expect(code).toBe(2);

@@ -53,6 +53,7 @@ test('both spellings, raw and packed, give the same dataset', async () => {
         labels: Uint8Array.of(0, 2),
         count: 2,
         width: 4,
+        columns: 2,
         classes: 4,
       });
       expect(test.labels).toEqual(Uint8Array.of(3));

@@ -60,7 +60,7 @@ test('dimensions whose product overflows or is zero are an InputError', () => {
 
 test('an error names the file, what was expected, what was got and where', () => {
   expect(() => parseIdx(SMALL.subarray(0, 17), 'a\u001b[31m')).toThrow(
-    '"a\\u001b[31m" expected 2×3 = 6 bytes of data, got 5, at byte 12',
+    '"a\\u{1b}[31m" expected 2×3 = 6 bytes of data, got 5, at byte 12',
   );
 });
 

@@ -308,6 +308,7 @@ describe('checkConfig', () => {
     train: ['tail', true],
     seed: notText,
     steps: [0, -1, 10_000_001, ...notIntegers],
+    holdout: [-1, 2 ** 31, ...notIntegers],
     batch: [0, 65_537, ...notIntegers],
     shift: [-1, 9, ...notIntegers],
     cut: [-1, 43, ...notIntegers],
@@ -381,7 +382,7 @@ describe('checkConfig', () => {
     const most = {
       gain: 127,
       steps: 1e7,
-      batch: 65_536,
+      batch: 8192,
       shift: 8,
       cut: 42,
       probes: 64,

@@ -36,9 +36,8 @@ afterAll(async () => {
 
 /** A path in a folder of its own. */
 const fresh = async (name: string) => join(await mkdtemp(join(root, 'run-')), name);
-const start = (config: NoiseStepConfig, out: string) =>
-  TrainingRun.start(config, { dataset, train: dataset.train }, wasm, out);
-const resume = (out: string) => TrainingRun.resume({ dataset, train: dataset.train }, wasm, out);
+const start = (config: NoiseStepConfig, out: string) => TrainingRun.start(config, dataset, wasm, out);
+const resume = (out: string) => TrainingRun.resume(dataset, wasm, out);
 
 async function finished(run: TrainingRun): Promise<Buffer> {
   while (run.trainer.step < run.trainer.config.steps) await run.next();

@@ -237,7 +237,7 @@ describe('normalize', () => {
   it('is the exact formula, and none of its intermediates leaves 32 bits', () => {
     fc.assert(
       fc.property(preActivations, ({ columns, z, gain: wanted, centred }) => {
-        const gain = Math.max(wanted, Math.ceil((254 * columns) / 2 ** 18));
+        const gain = Math.max(wanted, Math.ceil((254 * Math.max(columns, z.length)) / 2 ** 22));
         networkOf([columns, z.length, 2], { ...options, gain }); // the shape is allowed
         let extreme = 0n;
         const exact = exactNormalize(z, gain, centred, (value) => {

@@ -198,7 +198,7 @@ function openLog(bytes: Uint8Array, body: readonly Section[], opened: Opened): S
     next += count;
   }
   if (next - 1 !== opened.steps) {
-    throw new ArtifactError(`end: expected ${next - 1} steps, as the log has, got ${opened.steps}`);
+    throw atEnd(opened, `expected ${next - 1} steps, as the log has, got ${opened.steps}`);
   }
   const size = opened.header.directions.reduce((sum, count) => sum + count, 0);
   return {
@@ -257,6 +257,11 @@ function unexpected(section: Section, what: string): ArtifactError {
 
 function missing(what: string, at: number): ArtifactError {
   return new ArtifactError(`body at byte ${at}: expected ${what}, got none`);
+}
+
+/** A fault of what the end section says. */
+export function atEnd({ sections }: Pick<Opened, 'sections'>, what: string): ArtifactError {
+  return new ArtifactError(`end at byte ${sections.at(-1)?.offset}: ${what}`);
 }
 
 /** The direction sets and the key of an opened pool. */

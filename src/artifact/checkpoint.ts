@@ -58,12 +58,14 @@ export function readCheckpoint(bytes: Uint8Array): Checkpoint {
   const reader = payload(bytes, state);
   const step = reader.integer('step', STEPS_MAX);
   const size = header.directions.reduce((sum, count) => sum + count, 0);
-  const doubles = () => new Float64Array(reader.take(size * 8, 'state').slice().buffer);
+  // A copy of its own, aligned; a Buffer's `slice` would be a view.
+  const copy = (length: number) => Uint8Array.from(reader.take(length, 'state')).buffer;
+  const doubles = () => new Float64Array(copy(size * 8));
   const pool = {
     values: doubles(),
     mean: doubles(),
     square: doubles(),
-    updates: new Uint32Array(reader.take(size * 4, 'state').slice().buffer),
+    updates: new Uint32Array(copy(size * 4)),
   };
   reader.expectEnd();
   return { header, step, pool };

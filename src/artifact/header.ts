@@ -35,9 +35,13 @@ export interface Header {
 
 /** The unpacked JSON may not be longer. */
 export const HEADER_BYTES_MAX = 65_536;
+/** Deflate adds five bytes a block of 64 KiB to what it cannot shorten; what is longer is a bomb. */
+const DEFLATE_OVERHEAD_BYTES = 64;
+/** Objects and lists may not be nested deeper, so that whatever walks a header may recurse. */
+export const NESTING_MAX = 16;
 /** A model may not have more layers of weights. */
 export const LAYERS_MAX = 64;
-/** Directions of one set, as many as a trainer may ask for. */
+/** Directions of all sets together, as many as a trainer may ask for. */
 export const DIRECTIONS_MAX = 2 ** 24;
 
 /**
@@ -49,7 +53,7 @@ const DICTIONARY = new TextEncoder().encode(
     '"model":"784-256-128-10","centred":true,"gain":40,"logitScale":250,"key":"","cut":0,"directions":[128],' +
     '"config":{"model":"784-256-128-10","centred":true,"gain":25,"logitScale":900,"perturb":"weights",' +
     '"artifact":"log","perturb":"nodes","artifact":"pool","train":"head","train":"all","seed":"1",' +
-    '"steps":3000,"batch":1024,"shift":0,"cut":0,"directions":128,"nonzeros":[16,4,1],"nonzerosBelow":[2,1],' +
+    '"steps":3000,"holdout":0,"batch":1024,"shift":0,"cut":0,"directions":128,"nonzeros":[16,4,1],"nonzerosBelow":[2,1],' +
     '"keep":0.5,"pool":57344,"learningRate":0.15,"hold":0,"beta1":0.9,"beta2":0.99,"probes":8,"sigma":51,' +
     '"rewardShift":5},"data":{"name":"mnist",' +
     '"hash":"b2d8f5bf39174ee5ffeefa97e42d673c35432b411bb5d1f74fbbeddae7f1690a"}}',
@@ -71,6 +75,11 @@ export function encodeHeader(header: Header): Uint8Array {
 export function decodeHeader(reader: ByteReader): Header {
   const start = reader.offset;
   const length = reader.integer('unpacked length', HEADER_BYTES_MAX);
+  if (reader.left > length + DEFLATE_OVERHEAD_BYTES) {
+    throw reader.fault(
+      `expected at most ${length + DEFLATE_OVERHEAD_BYTES} bytes of deflated JSON, got ${reader.left}`,
+    );
+  }
   const deflated = reader.take(reader.left, 'deflated JSON');
   let value: unknown;
   try {
@@ -105,10 +114,11 @@ const SHAPE: Record<keyof Header, [what: string, holds: (value: unknown) => bool
 
 function checkHeader(value: unknown, fault: (what: string) => Error): Header {
   if (!isRecord(value)) throw fault('expected a JSON object');
+  if (isNestedDeeper(value, NESTING_MAX)) throw fault(`expected at most ${NESTING_MAX} levels of JSON`);
   for (const [key, [what, holds]] of Object.entries(SHAPE)) {
     if (!holds(value[key])) throw fault(`expected "${key}" to be ${what}`);
   }
-  const unknown = Object.keys(value).find((key) => !(key in SHAPE));
+  const unknown = Object.keys(value).find((key) => !Object.hasOwn(SHAPE, key));
   if (unknown !== undefined) throw fault('expected no other keys');
   const header = value as unknown as Header;
   let network: Network;
@@ -126,6 +136,8 @@ function checkDirections(
   network: Network,
   fault: (what: string) => Error,
 ): void {
+  const total = directions.reduce((sum, count) => sum + count, 0);
+  if (total > DIRECTIONS_MAX) throw fault(`expected at most ${DIRECTIONS_MAX} directions, got ${total}`);
   const sizes = network.tensors.map(({ rows, columns }) => rows * columns);
   const perTensor = directions.length === sizes.length && directions.every((count, i) => count <= sizes[i]);
   const whole = directions.length === 1 && directions[0] <= network.parameters;
@@ -160,6 +172,11 @@ export function parseKey(text: string): Key {
 
 function isIntegerIn(value: unknown, minimum: number, maximum: number): boolean {
   return Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum;
+}
+
+function isNestedDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((entry) => isNestedDeeper(entry, levels - 1));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

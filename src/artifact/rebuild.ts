@@ -4,7 +4,7 @@
  */
 
 import type { Backend } from '../backend/backend.js';
-import { ArtifactError, ConfigError, expected, printable } from '../errors.js';
+import { ConfigError, expected, printable } from '../errors.js';
 import {
   type DirectionSet,
   directionOfWeight,
@@ -13,7 +13,7 @@ import {
   weightsOfDirection,
 } from '../random/directions.js';
 import { initLatents, latentRange, tritOf } from '../random/latents.js';
-import { type Artifact, type SeedLog, type SeedPool, setsOfPool } from './artifact.js';
+import { type Artifact, atEnd, type SeedLog, type SeedPool, setsOfPool } from './artifact.js';
 import { parseKey } from './header.js';
 import { weightsHash } from './weights-hash.js';
 
@@ -62,7 +62,7 @@ export async function rebuildVerified(artifact: Artifact, backend: Backend): Pro
   const trits = await rebuild(artifact, backend);
   const hash = await weightsHash(trits);
   if (hash !== artifact.weightsHash) {
-    throw new ArtifactError(`end: expected weights with hash ${artifact.weightsHash}, got ${hash}`);
+    throw atEnd(artifact, `expected weights with hash ${artifact.weightsHash}, got ${hash}`);
   }
   return trits;
 }

@@ -5,6 +5,7 @@
 
 import { NODES_BATCH_MAX, PROBES_MAX } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
+import { NONZEROS_MAX } from '../random/directions.js';
 import { CUT_MAX, latentRange } from '../random/latents.js';
 import { type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { allocateDirections } from './allocation.js';
@@ -27,6 +28,8 @@ export interface NoiseStepConfig {
   /** Any text; becomes the 64-bit key. */
   seed: string;
   steps: number;
+  /** Training examples, the last ones, that are not trained on: the run is scored on them. */
+  holdout: number;
   /** Examples a step. */
   batch: number;
   /** Images are shifted at random by up to so many pixels each way; 0: not at all. */
@@ -91,11 +94,15 @@ const RULES: Record<keyof NoiseStepConfig, Rule> = {
   train: oneOf('all', 'head'),
   seed: text,
   steps: integer(1, 1e7),
+  holdout: integer(0, 2 ** 31 - 1),
   batch: integer(1, 65_536),
   shift: integer(0, 8),
   cut: integer(0, CUT_MAX),
   directions: integer(1, 2 ** 24),
-  nonzeros: falling('positive integers', (value) => Number.isInteger(value) && value >= 1),
+  nonzeros: falling(
+    `integers in 1…${NONZEROS_MAX}`,
+    (value) => Number.isInteger(value) && value >= 1 && value <= NONZEROS_MAX,
+  ),
   nonzerosBelow: falling('losses in nats', (value) => value >= 0),
   keep: number('a share above 0, at most 1', (value) => value > 0 && value <= 1),
   pool: integer(1, 2 ** 24),

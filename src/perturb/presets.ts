@@ -15,6 +15,7 @@ const base: NoiseStepConfig = {
   train: 'all',
   seed: '1',
   steps: 3000,
+  holdout: 0,
   batch: 1024,
   shift: 0,
   cut: 0,

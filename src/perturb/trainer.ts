@@ -114,6 +114,15 @@ export class NoiseStepTrainer {
     return this.#step;
   }
 
+  /** Forward passes of one example that every step is worth, by the estimator's definition. */
+  get forwardPassesPerStep(): number {
+    const { artifact, perturb, batch, directions } = this.config;
+    if (perturb === 'nodes') return this.#nodePasses() * batch;
+    const total = this.counts.reduce((sum, count) => sum + count, 0);
+    // The published recipe counts the perturbed passes alone.
+    return ((artifact === 'log' ? 0 : 1) + 2 * Math.min(directions, total)) * batch;
+  }
+
   /** One step: propose, evaluate, select, apply. */
   async next(): Promise<StepRecord> {
     this.#batches.load(this.#step);
@@ -176,8 +185,7 @@ export class NoiseStepTrainer {
     }
     const log = { nonzeros, coefficients };
     await this.#applyLog(log);
-    const passes = config.perturb === 'weights' ? 2 * config.directions : this.#nodePasses();
-    return this.#record(before, passes, log);
+    return this.#record(before, log);
   }
 
   async #poolStep(optimizer: PoolOptimizer): Promise<StepRecord> {
@@ -185,11 +193,9 @@ export class NoiseStepTrainer {
     const sets = this.#poolSets();
     const rate = this.#rate();
     let evaluation: Evaluation;
-    let passes: number;
     if (config.perturb === 'nodes') {
       const result = await this.#alignNodes(sets);
       evaluation = result.evaluation;
-      passes = this.#nodePasses();
       optimizer.update(result.alignments, 0, rate);
     } else {
       // K of the D directions a step, in turn.
@@ -197,7 +203,6 @@ export class NoiseStepTrainer {
       const count = Math.min(config.directions, total);
       let first = ((this.#step - 1) * count) % total;
       evaluation = await placed.evaluate();
-      passes = 1 + 2 * count;
       for (let left = count; left > 0;) {
         const { set, from } = locate(sets, first);
         const here = Math.min(left, set.directions - (first - from));
@@ -209,7 +214,7 @@ export class NoiseStepTrainer {
     }
     optimizer.rounded(this.#coefficients);
     await placed.applyPool(sets, this.#coefficients);
-    return this.#record(evaluation, passes);
+    return this.#record(evaluation);
   }
 
   #alignNodes(sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
@@ -252,7 +257,7 @@ export class NoiseStepTrainer {
     return 1 + 2 * this.config.probes * above;
   }
 
-  #record(evaluation: Evaluation, passes: number, log?: LogEntry): StepRecord {
+  #record(evaluation: Evaluation, log?: LogEntry): StepRecord {
     const { labels } = this.#batches;
     const right = evaluation.predictions.reduce((sum, guess, b) => sum + (guess === labels[b] ? 1 : 0), 0);
     const lossUnits = meanLoss(evaluation);
@@ -261,7 +266,7 @@ export class NoiseStepTrainer {
       lossUnits,
       loss: lossUnits * NATS_PER_UNIT,
       accuracy: right / labels.length,
-      forwardPasses: passes * labels.length,
+      forwardPasses: this.forwardPassesPerStep,
       ...(log && { log }),
     };
   }

@@ -8,6 +8,9 @@
 import { type Permutation, permutationOf, permute, unpermute } from './permutation.js';
 import { type Key, Purpose, philox, streamOf } from './philox.js';
 
+/** Nonzeros of a direction of a log, at most. */
+export const NONZEROS_MAX = 2 ** 20;
+
 /** A set of disjoint directions over the weights offset…offset + size − 1 of a model. */
 export interface DirectionSet {
   readonly key: Key;

@@ -38,8 +38,10 @@ export interface Network extends NetworkOptions {
 
 /** No tensor may have more weights: sums of a row's absolute values stay below 2^31 (see `networkOf`). */
 export const TENSOR_WEIGHTS_MAX = 1 << 22;
-/** 254·N ≤ gain · 2^18 keeps four bits and more in the reciprocal of `normalize`. */
-const RECIPROCAL_ONE = 2 ** 18;
+/** No model may have more weights: a reader makes room for them before it has read them. */
+export const PARAMETERS_MAX = 1 << 26;
+/** 254·N ≤ gain · 2^22 keeps the reciprocal of `normalize` above zero. */
+const RECIPROCAL_ONE = 2 ** 22;
 /** No layer may be wider: its index in a direction's entry takes 16 bits. */
 export const WIDTH_MAX = 65_535;
 /** Labels are bytes. */
@@ -86,6 +88,9 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
     }
     tensors.push({ name: `layer${layer}.weight`, rows, columns, offset });
     offset += rows * columns;
+  }
+  if (offset > PARAMETERS_MAX) {
+    throw new RangeError(`"model" expected at most ${PARAMETERS_MAX} weights, got ${offset}`);
   }
   return { widths: [...widths], tensors, parameters: offset, centred, gain, logitScale };
 }

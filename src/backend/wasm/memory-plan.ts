@@ -108,7 +108,7 @@ class Cursor {
 
   take(bytes: number): number {
     const address = this.at;
-    this.at = (address + bytes + 63) & ~63;
+    this.at = roundUp(address + bytes, 64);
     return address;
   }
 }

@@ -4,6 +4,7 @@
  * arithmetic is in assembly/. Prefer it over `reference` for everything but definitions.
  */
 
+import { ConfigError } from '../../errors.js';
 import { type DirectionSet, nonzerosMax, Signs, weightsOfDirection } from '../../random/directions.js';
 import type { Key } from '../../random/philox.js';
 import { EXP2, LOG2 } from '../../ternary/loss.js';
@@ -105,6 +106,13 @@ class WasmNetwork implements PlacedNetwork {
     this.batchMax = room.batch;
     this.#plan = planMemory(network, room, threads);
     const initial = Math.ceil(this.#plan.end / PAGE_BYTES) + 1;
+    if (initial > PAGES_MAX) {
+      const gibibytes = (this.#plan.end / 2 ** 30).toFixed(1);
+      throw new ConfigError(
+        `the model with a batch of ${room.batch} on ${threads} threads needs ${gibibytes} GiB of memory, ` +
+          'more than the 4 GiB of wasm: use a smaller batch or fewer threads',
+      );
+    }
     const maximum = Math.min(PAGES_MAX, initial + ARGUMENT_PAGES);
     this.#memory = new WebAssembly.Memory({ initial, maximum, shared: true });
     const instance = new WebAssembly.Instance(compiled.module, { env: { memory: this.#memory, abort() {} } });
