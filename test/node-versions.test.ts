@@ -61,7 +61,7 @@ describe.each([
       join(root, `${artifact}-${perturb}.tern`),
       join(root, `${artifact}-${perturb}-newer.tern`),
     ];
-    const trained = [await cli(train(mine)), await cli(train(theirs), {}, newer)].map(
+    const trained = [await cli(train(mine)), await cli(train(theirs), {}, [newer])].map(
       ({ code, stdout, stderr }) => {
         expect(code, stderr).toBe(0);
         return onlyObject(stdout);
@@ -72,7 +72,7 @@ describe.each([
       [mine, newer],
       [theirs, process.execPath],
     ]) {
-      const { code, stdout, stderr } = await cli(['eval', file, '--data', data(), '--json'], {}, node);
+      const { code, stdout, stderr } = await cli(['eval', file, '--data', data(), '--json'], {}, [node]);
       expect(code, stderr).toBe(0);
       const { accuracy, weightsHash } = trained[0];
       expect(onlyObject(stdout)).toMatchObject({ accuracy, weightsHash });

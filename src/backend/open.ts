@@ -28,6 +28,9 @@ export async function openBackend(choice: BackendChoice, threads?: number): Prom
       return openWasm({ threads: threads ?? (await coreCount()) });
     }
     case 'reference': {
+      if (threads !== undefined && threads !== 1) {
+        throw expected('threads', '1 with the reference backend', threads);
+      }
       const { ReferenceBackend } = await import('./reference/reference.js');
       return new ReferenceBackend();
     }

@@ -21,13 +21,16 @@ export interface Running {
   shown(text: string): Promise<void>;
 }
 
-/** Starts a run with its output in pipes. */
+/** Starts a run, of this Node or by another command, with its output in pipes. */
 export function startCli(
   args: readonly string[],
   options: SpawnOptions = {},
-  node = process.execPath,
+  command: readonly string[] = [process.execPath],
 ): Running {
-  const child = spawn(node, [MAIN, ...args], { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command[0], [...command.slice(1), MAIN, ...args], {
+    ...options,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const printed = { stdout: '', stderr: '' };
   for (const stream of ['stdout', 'stderr'] as const) {
     child[stream]?.setEncoding('utf8').on('data', (text: string) => {
@@ -50,8 +53,12 @@ export function startCli(
 }
 
 /** Runs to the end. */
-export function cli(args: readonly string[], options?: SpawnOptions, node?: string): Promise<Ended> {
-  return startCli(args, options, node).ended;
+export function cli(
+  args: readonly string[],
+  options?: SpawnOptions,
+  command?: readonly string[],
+): Promise<Ended> {
+  return startCli(args, options, command).ended;
 }
 
 /** Runs with `--json` and expects success; returns the one object on stdout. */

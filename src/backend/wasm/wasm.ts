@@ -390,8 +390,16 @@ class WasmNetwork implements PlacedNetwork {
     const address = this.#cursor;
     this.#cursor = roundUp(address + bytes, 64);
     const missing = this.#cursor - this.#memory.buffer.byteLength;
-    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
+    if (missing > 0) this.#growBy(Math.ceil(missing / PAGE_BYTES));
     return address;
+  }
+
+  #growBy(pages: number): void {
+    try {
+      this.#memory.grow(pages);
+    } catch (cause) {
+      throw new ConfigError('the directions of a step need more memory than there is: use fewer', { cause });
+    }
   }
 
   #set(field: ControlField, value: number): void {
