@@ -40,7 +40,6 @@ function alignRows(set: DirectionSet, layer: Layer, row: i32): void {
 }
 
 /** Four rows × two columns of Σ δ̂·x. Rows past the tensor's end read zeros. */
-// @ts-ignore: decorator
 @inline
 function productBlock(errors: usize, inputs: usize, to: usize, toStride: i32): void {
   const batch = control.batchStride;
@@ -78,7 +77,6 @@ function productBlock(errors: usize, inputs: usize, to: usize, toStride: i32): v
 }
 
 /** [Σ a, Σ b] of two i32x4. */
-// @ts-ignore: decorator
 @inline
 function storePair(to: usize, a: v128, b: v128): void {
   const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
@@ -107,7 +105,6 @@ function sumDirections(set: DirectionSet, index: i32, count: i32, products: usiz
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function add(set: DirectionSet, index: i32, direction: i32, product: i32, shift: i32, sums: usize, words: usize): void {
   if ((index & 127) == 0) signBlock(set, index, words);

@@ -6,14 +6,12 @@ import { control, Scale, TILE } from './control';
 /** Chunks of 16 products that an i16 lane can sum: 128 · 2·127 < 2^15. */
 const SEGMENT_BYTES: i32 = 128 * 16;
 
-// @ts-ignore: decorator
 @inline
 export function roundDiv(numerator: i32, denominator: i32): i32 {
   const half = denominator >> 1;
   return numerator < 0 ? -((half - numerator) / denominator) : (numerator + half) / denominator;
 }
 
-// @ts-ignore: decorator
 @inline
 export function roundShift(value: i32, shift: i32): i32 {
   if (shift == 0) return value;
@@ -22,7 +20,6 @@ export function roundShift(value: i32, shift: i32): i32 {
 }
 
 /** [Σ a, Σ b, Σ c, Σ d] of four i32x4. */
-// @ts-ignore: decorator
 @inline
 function sumLanes(a: v128, b: v128, c: v128, d: v128): v128 {
   const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
@@ -30,7 +27,6 @@ function sumLanes(a: v128, b: v128, c: v128, d: v128): v128 {
   return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
 }
 
-// @ts-ignore: decorator
 @inline
 function widen(pairs: v128): v128 {
   return i32x4.extadd_pairwise_i16x8_s(pairs);
@@ -55,7 +51,6 @@ export function product(x: usize, w: usize, stride: i32, paddedRows: i32, z: usi
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function block(x0: usize, w0: usize, stride: i32, from: i32, to: i32, z0: usize, z1: usize): void {
   const x1 = x0 + <usize>stride;
@@ -123,7 +118,6 @@ function block(x0: usize, w0: usize, stride: i32, from: i32, to: i32, z0: usize,
   v128.store(z1, b);
 }
 
-// @ts-ignore: decorator
 @inline
 function total(lanes: v128): i32 {
   return (
@@ -160,26 +154,22 @@ function absoluteSum(z: usize, rows: i32, mean: i32): i32 {
 }
 
 /** Factor and first saturating value of a normalization. */
-// @ts-ignore: decorator
 @inline
 export function reciprocalOf(meanAbs: i32): i32 {
   return roundDiv(control.gain << 22, meanAbs);
 }
 
-// @ts-ignore: decorator
 @inline
 export function limitOf(meanAbs: i32): i32 {
   return (127 * meanAbs) / control.gain + 1;
 }
 
 /** One activation. */
-// @ts-ignore: decorator
 @inline
 export function quantize(z: i32, mean: i32, limit: i32, reciprocal: i32): i32 {
   return min(127, (min(max(z - mean, 0), limit) * reciprocal + (1 << 21)) >>> 22);
 }
 
-// @ts-ignore: decorator
 @inline
 function quantize4(z: usize, means: v128, limits: v128, reciprocals: v128): v128 {
   let v = i32x4.sub(v128.load(z), means);
@@ -214,7 +204,6 @@ export function normalize(z: usize, rows: i32, outputStride: i32, scale: Scale, 
   for (let at = rows; at < outputStride; at++) store<u8>(q + <usize>at, 0);
 }
 
-// @ts-ignore: decorator
 @inline
 function exp2Negative(exponent: i32): i32 {
   const whole = exponent >> 16;
@@ -225,7 +214,6 @@ function exp2Negative(exponent: i32): i32 {
   return (high - ((step * (exponent & 255) + 128) >> 8)) >> whole;
 }
 
-// @ts-ignore: decorator
 @inline
 function log2Fixed(value: i32): i32 {
   const whole = 31 - clz(value);

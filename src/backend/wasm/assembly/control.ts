@@ -132,19 +132,16 @@ export function attach(address: usize, index: i32): void {
   scratchBase = control.scratch + <usize>(index * control.scratchStride);
 }
 
-// @ts-ignore: decorator
 @inline
 export function layerAt(index: i32): Layer {
   return changetype<Layer>(control.layer + <usize>index * offsetof<Layer>());
 }
 
-// @ts-ignore: decorator
 @inline
 export function setAt(index: i32): DirectionSet {
   return changetype<DirectionSet>(control.set + <usize>index * offsetof<DirectionSet>());
 }
 
-// @ts-ignore: decorator
 @inline
 export function scratchOffsets(): Scratch {
   return changetype<Scratch>(scratchBase);

@@ -4,26 +4,22 @@
 import { crossEntropy, measure, normalize, predict, product } from './arithmetic';
 import { control, Layer, layerAt, Scale, scratchBase, scratchOffsets, TILE } from './control';
 
-// @ts-ignore: decorator
 @inline
 export function sumsOf(layer: Layer, example: i32): usize {
   return scratchBase + <usize>(layer.sums + ((example * layer.outputStride) << 2));
 }
 
-// @ts-ignore: decorator
 @inline
 export function outputsOf(layer: Layer, example: i32): usize {
   return scratchBase + <usize>(layer.outputs + example * layer.outputStride);
 }
 
-// @ts-ignore: decorator
 @inline
 export function scaleOf(layer: Layer, example: i32): Scale {
   return changetype<Scale>(scratchBase + <usize>layer.scales + <usize>example * offsetof<Scale>());
 }
 
 /** The input activations of a tile at a layer. */
-// @ts-ignore: decorator
 @inline
 export function inputsOf(index: i32, tile: i32): usize {
   if (index > 0) return outputsOf(layerAt(index - 1), 0);
@@ -57,7 +53,6 @@ export function forwardTile(tile: i32): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 export function labelOf(example: i32): i32 {
   return load<u8>(control.labels + <usize>example);
@@ -94,13 +89,11 @@ export function forwardFrom(first: i32, inputs: usize, tile: i32): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function zipLow8(a: v128, b: v128): v128 {
   return v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
 }
 
-// @ts-ignore: decorator
 @inline
 function zipHigh8(a: v128, b: v128): v128 {
   return v128.shuffle<i8>(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
@@ -135,20 +128,17 @@ export function transposeBytes(from: usize, stride: i32, columns: i32, to: usize
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function zipLow16(a: v128, b: v128): v128 {
   return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
 }
 
-// @ts-ignore: decorator
 @inline
 function zipHigh16(a: v128, b: v128): v128 {
   return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
 }
 
 /** One stage of an 8 × 8 transposition of i16. */
-// @ts-ignore: decorator
 @inline
 function zipStage16(from: usize, to: usize): void {
   for (let k: usize = 0; k < 64; k += 16) {

@@ -140,7 +140,6 @@ function drawSigns(active: usize, stride: i32, layer: i32, example: i32, signs: 
 }
 
 /** 0xff at k where parity(probe & k) is odd, k = 0…15. */
-// @ts-ignore: decorator
 @inline
 function walsh(probe: i32): v128 {
   const ranks = i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -149,7 +148,6 @@ function walsh(probe: i32): v128 {
 }
 
 /** Inclusive sums over the 16 lanes. */
-// @ts-ignore: decorator
 @inline
 function prefixSum(v: v128): v128 {
   const zero = i8x16.splat(0);

@@ -43,20 +43,17 @@ export function drawLatents(key0: u32, key1: u32, tensor: i32, cut: i32, count: 
 }
 
 /** Sign words of the 128 weights around `index`. */
-// @ts-ignore: decorator
 @inline
 export function signBlock(set: DirectionSet, index: i32, words: usize): void {
   philox(set.key0, set.key1, index >>> 7, 0, set.step, PURPOSE_SIGN | (<u32>set.group << 8), words);
 }
 
 /** 0 for +1, −1 for −1: the sign of weight `index`, from the words of its block. */
-// @ts-ignore: decorator
 @inline
 export function signMask(words: usize, index: i32): i32 {
   return -(<i32>(load<u32>(words + <usize>(((index >>> 5) & 3) << 2)) >>> (index & 31)) & 1);
 }
 
-// @ts-ignore: decorator
 @inline
 function feistel(half: i32, key: u32, range: i32): i32 {
   let hash = (<u32>half ^ key) * 0x9e3779b1;
@@ -64,14 +61,12 @@ function feistel(half: i32, key: u32, range: i32): i32 {
   return <i32>(((hash >>> 16) * <u32>range) >>> 16);
 }
 
-// @ts-ignore: decorator
 @inline
 function stepUp(half: i32, by: i32, range: i32): i32 {
   const moved = half + by;
   return moved >= range ? moved - range : moved;
 }
 
-// @ts-ignore: decorator
 @inline
 function stepDown(half: i32, by: i32, range: i32): i32 {
   const moved = half - by;
@@ -112,7 +107,6 @@ export function unpermute(set: DirectionSet, position: i32): i32 {
   return point;
 }
 
-// @ts-ignore: decorator
 @inline
 function feistel4(half: v128, key: u32, range: v128): v128 {
   let hash = i32x4.mul(v128.xor(half, i32x4.splat(key)), i32x4.splat(0x9e3779b1));
@@ -120,7 +114,6 @@ function feistel4(half: v128, key: u32, range: v128): v128 {
   return i32x4.shr_u(i32x4.mul(i32x4.shr_u(hash, 16), range), 16);
 }
 
-// @ts-ignore: decorator
 @inline
 function stepDown4(half: v128, by: v128, range: v128): v128 {
   const moved = i32x4.sub(half, by);
@@ -145,7 +138,6 @@ export function scanFrom(set: DirectionSet, index: i32): void {
 }
 
 /** Directions of the four weights at the walk, which moves on by four; −1 where untouched. */
-// @ts-ignore: decorator
 @inline
 export function scanNext(set: DirectionSet): v128 {
   const highs = i32x4.splat(set.highs);

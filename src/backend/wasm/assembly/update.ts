@@ -7,13 +7,11 @@ import { drawLatents, permute, scanFrom, scanNext, signBlock, signMask, unpermut
 /** Rows that a unit of work of `poolTile` takes. */
 export const POOL_ROWS: i32 = 16;
 
-// @ts-ignore: decorator
 @inline
 function tritOf(latent: i32, cut: i32): i32 {
   return i32(latent > cut) - i32(latent < -cut);
 }
 
-// @ts-ignore: decorator
 @inline
 function putWeight(layer: Layer, row: i32, column: i32, trit: i32): void {
   store<i8>(layer.weights + <usize>(row * layer.inputStride + column), trit);
@@ -103,7 +101,6 @@ function poolRow(set: DirectionSet, layer: Layer, row: i32): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function putPooled(set: DirectionSet, layer: Layer, row: i32, column: i32, direction: i32, coefficients: usize, words: usize): void {
   const index = row * layer.columns + column;

@@ -33,13 +33,11 @@ export function weightsTile(tile: i32): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function entryAt(index: i32): Entry {
   return changetype<Entry>(control.entries + <usize>index * offsetof<Entry>());
 }
 
-// @ts-ignore: decorator
 @inline
 function changeAt(index: i32): Change {
   return changetype<Change>(scratchBase + <usize>scratchOffsets().changes + <usize>index * offsetof<Change>());
