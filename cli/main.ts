@@ -38,6 +38,10 @@ function buildProgram(): Command {
       .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
       .option('--resume <file>', 'go on with the unfinished run of this artifact')
       .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
+      .option(
+        '--save-every <seconds>',
+        'save an unfinished pool so often (default: 10; a log saves every step)',
+      )
       .option('--metrics <file>', 'write a JSON line a step')
       .option('--target-accuracy <share>', 'exit with 5 below this accuracy, 0…1')
       .option('--json', 'print one JSON object', false)

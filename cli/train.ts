@@ -15,7 +15,7 @@ import { namesOfSettings, parseNumber, resolveConfig } from './config-options.js
 import { readBytes, unusable, writeAll } from './files.js';
 import { Interrupted } from './interrupted.js';
 import { count, duration, Progress, percent, printResult, table } from './output.js';
-import { partialPath, splitTraining, TrainingRun } from './training-run.js';
+import { partialPath, SAVE_SECONDS, splitTraining, TrainingRun } from './training-run.js';
 
 export interface TrainOptions {
   readonly method: string;
@@ -26,6 +26,7 @@ export interface TrainOptions {
   readonly threads?: number;
   readonly minutes?: string;
   readonly metrics?: string;
+  readonly saveEvery?: string;
   readonly targetAccuracy?: string;
   readonly json: boolean;
 }
@@ -59,7 +60,7 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
       ? await TrainingRun.start(config, data, backend, out)
       : await TrainingRun.resume(data, backend, out);
     const metrics = openMetrics(run, options.metrics);
-    const figures = await runSteps(run, metrics, options, limits.minutes, backend, progress);
+    const figures = await runSteps(run, metrics, options, limits, backend, progress);
     await report(run, figures, data, options, backend, limits.target);
   } finally {
     progress.clear();
@@ -77,7 +78,7 @@ async function runSteps(
   run: TrainingRun,
   metrics: Metrics,
   options: TrainOptions,
-  minutes: number,
+  { minutes, saveSeconds }: ReturnType<typeof readLimits>,
   backend: Backend,
   progress: Progress,
 ): Promise<Figures> {
@@ -99,7 +100,7 @@ async function runSteps(
   );
   try {
     while (trainer.step < config.steps) {
-      const record = await run.next((one) => metrics.add(one));
+      const record = await run.next((one) => metrics.add(one), saveSeconds);
       recent.push(record);
       if (recent.length > WINDOW) recent.shift();
       progress.show(() => progressLine(recent, config, first, (performance.now() - started) / 1000));
@@ -196,12 +197,14 @@ function describe(artifact: Artifact): string {
   return { log: 'seed log', pool: 'seed pool', packed: 'packed trits' }[artifact.kind];
 }
 
-function readLimits({ minutes, targetAccuracy }: TrainOptions) {
+function readLimits({ minutes, saveEvery, targetAccuracy }: TrainOptions) {
   const limits = {
     minutes: minutes === undefined ? Number.POSITIVE_INFINITY : parseNumber('--minutes', minutes),
+    saveSeconds: saveEvery === undefined ? SAVE_SECONDS : parseNumber('--save-every', saveEvery),
     target: targetAccuracy === undefined ? null : parseNumber('--target-accuracy', targetAccuracy),
   };
   if (!(limits.minutes > 0)) throw expected('--minutes', 'a number above 0', minutes);
+  if (!(limits.saveSeconds >= 0)) throw expected('--save-every', 'a number of seconds', saveEvery);
   if (limits.target !== null && !(limits.target >= 0 && limits.target <= 1)) {
     throw expected('--target-accuracy', 'a share in 0…1', targetAccuracy);
   }

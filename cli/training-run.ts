@@ -23,8 +23,8 @@ import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/c
 import { NoiseStepTrainer, type StepRecord } from '../src/perturb/trainer.js';
 import { readBytes, unusable, writeAll, writeWhole } from './files.js';
 
-/** Seconds between two checkpoints of a pool, and between two syncs of a log. */
-const SAVE_SECONDS = 10;
+/** Seconds between two checkpoints of a pool, and between two syncs of a log, unless the user says otherwise. */
+export const SAVE_SECONDS = 10;
 
 /** Takes the last examples of a training set away, to choose on. */
 export function splitTraining(
@@ -146,8 +146,9 @@ export class TrainingRun {
   /**
    * One step; when it returns, a log has it on disk.
    * @param note - told of the step before the log is, so that it never knows fewer steps
+   * @param saveSeconds - how long a pool may go without a checkpoint
    */
-  async next(note?: (record: StepRecord) => void): Promise<StepRecord> {
+  async next(note?: (record: StepRecord) => void, saveSeconds = SAVE_SECONDS): Promise<StepRecord> {
     const record = await this.trainer.next();
     note?.(record);
     if (record.log) {
@@ -155,7 +156,7 @@ export class TrainingRun {
       this.#steps.push(step);
       this.#write(encodeLogBlock(record.step, [step]));
     }
-    if (performance.now() - this.#saved > SAVE_SECONDS * 1000) this.save();
+    if (performance.now() - this.#saved >= saveSeconds * 1000) this.save();
     return record;
   }
 
