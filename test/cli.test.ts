@@ -249,6 +249,7 @@ describe('settings', () => {
     ['an unknown estimator', ['--perturb', 'node'], /"perturb" expected weights or nodes, got "node"/],
     ['an unknown backend', ['--backend', 'cuda'], /reference, wasm, webgpu/],
     ['no threads', ['--threads', '0'], /1…256/],
+    ['a negative time between saves', ['--save-every', '-1'], /"--save-every" expected a number of seconds/],
     ['no time', ['--minutes', '0'], /"--minutes" expected a number above 0/],
     ['an accuracy above 1', ['--target-accuracy', '97'], /"--target-accuracy" expected a share in 0…1/],
     ['all examples held out', ['--holdout', '600'], /"(--)?holdout" expected fewer than 600 examples/],

@@ -8,12 +8,12 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../src/errors.js';
 import { allocateDirections } from '../src/perturb/allocation.js';
 import { Batches, type TrainingSet } from '../src/perturb/batches.js';
-import { CONFIG_KEYS, checkConfig, coefficientLimit, type NoiseStepConfig } from '../src/perturb/config.js';
+import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { PoolOptimizer } from '../src/perturb/pool-optimizer.js';
 import { PRESETS } from '../src/perturb/presets.js';
 import { selectCoefficients } from '../src/perturb/selection.js';
 import { NoiseStepTrainer, type StepRecord } from '../src/perturb/trainer.js';
-import { initLatents, latentRange, tritOf } from '../src/random/latents.js';
+import { coefficientLimit, initLatents, latentRange, tritOf } from '../src/random/latents.js';
 import { networkOf } from '../src/ternary/network.js';
 import { reference } from './support/backends.js';
 

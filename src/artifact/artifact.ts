@@ -4,8 +4,8 @@
  */
 
 import { ArtifactError } from '../errors.js';
-import { poolSets } from '../random/directions.js';
-import { latentRange } from '../random/latents.js';
+import { poolSets, STEPS_MAX } from '../random/directions.js';
+import { coefficientLimit } from '../random/latents.js';
 import type { Network } from '../ternary/network.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
@@ -20,14 +20,7 @@ import {
 import { decodeHeader, encodeHeader, type Header, type Kind, networkOfHeader, parseKey } from './header.js';
 import { SignedCoder, TritCoder } from './integer-coder.js';
 import { RangeEncoder } from './range-coder.js';
-import {
-  BLOCK_STEPS,
-  encodeLogBlock,
-  type LogStep,
-  readBlockRange,
-  readLogBlock,
-  STEPS_MAX,
-} from './seed-log.js';
+import { BLOCK_STEPS, encodeLogBlock, type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
 import { fromHex, toHex } from './weights-hash.js';
 
 /** The kinds that hold a whole network. */
@@ -215,7 +208,7 @@ function openPool(bytes: Uint8Array, body: readonly Section[], opened: Opened): 
   const reader = payload(bytes, section);
   const decoder = decoderOf(reader);
   const { directions, cut } = opened.header;
-  const limit = latentRange(cut) + cut + 1;
+  const limit = coefficientLimit(cut);
   const coefficients = new Int16Array(directions.reduce((sum, count) => sum + count, 0));
   let at = 0;
   for (const count of directions) {

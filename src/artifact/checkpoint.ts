@@ -5,6 +5,7 @@
  */
 
 import { ArtifactError } from '../errors.js';
+import { STEPS_MAX } from '../random/directions.js';
 import { headerOf, payload } from './artifact.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
@@ -16,7 +17,7 @@ import {
   SectionType,
 } from './container.js';
 import { encodeHeader, type Header } from './header.js';
-import { type LogStep, readBlockRange, readLogBlock, STEPS_MAX } from './seed-log.js';
+import { type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
 
 /** The optimizer's arrays, [D] each. */
 export interface PoolArrays {

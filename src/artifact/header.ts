@@ -5,6 +5,7 @@
  */
 
 import { deflateSync, inflateSync } from 'fflate';
+import { DIRECTIONS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import { type Network, networkOf, parseWidths } from '../ternary/network.js';
@@ -41,8 +42,6 @@ const DEFLATE_OVERHEAD_BYTES = 64;
 export const NESTING_MAX = 16;
 /** A model may not have more layers of weights. */
 export const LAYERS_MAX = 64;
-/** Directions of all sets together, as many as a trainer may ask for. */
-export const DIRECTIONS_MAX = 2 ** 24;
 
 /**
  * What deflate knows before it starts: a typical header. Part of the format: it never changes

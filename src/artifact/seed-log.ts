@@ -5,7 +5,7 @@
  * steps. Both are read alike.
  */
 
-import { NONZEROS_MAX } from '../random/directions.js';
+import { NONZEROS_MAX, STEPS_MAX } from '../random/directions.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { decoderOf, encodeSection, SectionType } from './container.js';
 import { SignedCoder, TritCoder } from './integer-coder.js';
@@ -23,8 +23,6 @@ export interface LogStep {
 
 /** Steps of a block in a finished log. */
 export const BLOCK_STEPS = 512;
-/** A log may not have more steps. */
-export const STEPS_MAX = 10_000_000;
 
 const NONZERO_BITS = 21;
 

@@ -5,8 +5,8 @@
 
 import { NODES_BATCH_MAX, PROBES_MAX } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
-import { NONZEROS_MAX } from '../random/directions.js';
-import { CUT_MAX, latentRange } from '../random/latents.js';
+import { DIRECTIONS_MAX, NONZEROS_MAX, STEPS_MAX } from '../random/directions.js';
+import { CUT_MAX } from '../random/latents.js';
 import { type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { allocateDirections } from './allocation.js';
 
@@ -93,19 +93,19 @@ const RULES: Record<keyof NoiseStepConfig, Rule> = {
   artifact: oneOf('log', 'pool', 'packed'),
   train: oneOf('all', 'head'),
   seed: text,
-  steps: integer(1, 1e7),
+  steps: integer(1, STEPS_MAX),
   holdout: integer(0, 2 ** 31 - 1),
   batch: integer(1, 65_536),
   shift: integer(0, 8),
   cut: integer(0, CUT_MAX),
-  directions: integer(1, 2 ** 24),
+  directions: integer(1, DIRECTIONS_MAX),
   nonzeros: falling(
     `integers in 1…${NONZEROS_MAX}`,
     (value) => Number.isInteger(value) && value >= 1 && value <= NONZEROS_MAX,
   ),
   nonzerosBelow: falling('losses in nats', (value) => value >= 0),
   keep: number('a share above 0, at most 1', (value) => value > 0 && value <= 1),
-  pool: integer(1, 2 ** 24),
+  pool: integer(1, DIRECTIONS_MAX),
   learningRate: number('a number above 0, at most 100', (value) => value > 0 && value <= 100),
   hold: number('a share in 0…1', (value) => value >= 0 && value <= 1),
   beta1: number('a number in 0…1, not 1', (value) => value >= 0 && value < 1),
@@ -186,9 +186,4 @@ export function directionCounts(config: NoiseStepConfig, network: Network): numb
     return tensors.map((_, tensor) => (tensor < tensors.length - 1 ? 0 : Math.min(total, rows * columns)));
   }
   return artifact === 'log' && perturb === 'weights' ? [total] : allocateDirections(network, total);
-}
-
-/** Coefficients of a pool stay within this: beyond it no initial latent can change its trit any more. */
-export function coefficientLimit(cut: number): number {
-  return latentRange(cut) + cut + 1;
 }

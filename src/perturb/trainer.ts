@@ -7,11 +7,12 @@
 import type { Alignment, Backend, Evaluation, PlacedNetwork } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
 import { type DirectionSet, logSets, poolSets } from '../random/directions.js';
+import { coefficientLimit } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import { NATS_PER_UNIT } from '../ternary/loss.js';
 import type { Network } from '../ternary/network.js';
 import { Batches, type TrainingSet } from './batches.js';
-import { checkConfig, coefficientLimit, directionCounts, type NoiseStepConfig } from './config.js';
+import { checkConfig, directionCounts, type NoiseStepConfig } from './config.js';
 import { keyOf } from './key.js';
 import { PoolOptimizer, type PoolState } from './pool-optimizer.js';
 import { selectCoefficients } from './selection.js';

@@ -10,6 +10,10 @@ import { type Key, Purpose, philox, streamOf } from './philox.js';
 
 /** Nonzeros of a direction of a log, at most. */
 export const NONZEROS_MAX = 2 ** 20;
+/** Directions of all sets of a step or a pool together, at most. */
+export const DIRECTIONS_MAX = 2 ** 24;
+/** Steps of a run, at most. */
+export const STEPS_MAX = 10_000_000;
 
 /** A set of disjoint directions over the weights offset…offset + size − 1 of a model. */
 export interface DirectionSet {

@@ -14,6 +14,11 @@ export function latentRange(cut: number): number {
   return 3 * cut + 1;
 }
 
+/** Coefficients of a pool stay within this: beyond it no initial latent can change its trit any more. */
+export function coefficientLimit(cut: number): number {
+  return latentRange(cut) + cut + 1;
+}
+
 /** The trit that a latent stands for. */
 export function tritOf(latent: number, cut: number): number {
   return latent > cut ? 1 : latent < -cut ? -1 : 0;

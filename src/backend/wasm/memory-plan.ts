@@ -58,26 +58,28 @@ export type ControlField = (typeof CONTROL)[number];
 export const SET_WORDS = 18;
 export const ENTRY_WORDS = 4;
 
-const LAYER_WORDS = 13;
 const SCRATCH_WORDS = 10;
 const SCALE_BYTES = 16;
 
+/** Fields of a Layer. */
+export const LAYER = [
+  'rows',
+  'columns',
+  'inputStride',
+  'paddedRows',
+  'outputStride',
+  'weights',
+  'transposed',
+  'latents',
+  'inputsT',
+  'errorsT',
+  'sums',
+  'outputs',
+  'scales',
+] as const;
+
 /** A layer's shape with its strides and the addresses of its buffers. */
-export interface LayerPlan {
-  readonly rows: number;
-  readonly columns: number;
-  readonly inputStride: number;
-  readonly paddedRows: number;
-  readonly outputStride: number;
-  readonly weights: number;
-  readonly transposed: number;
-  readonly latents: number;
-  readonly inputsT: number;
-  readonly errorsT: number;
-  readonly sums: number;
-  readonly outputs: number;
-  readonly scales: number;
-}
+export type LayerPlan = Readonly<Record<(typeof LAYER)[number], number>>;
 
 /** Addresses of everything that has a fixed size. */
 export interface MemoryPlan {
@@ -144,7 +146,7 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
     return address;
   };
   const control = cursor.take(CONTROL.length * 4);
-  const layer = cursor.take(tensors.length * LAYER_WORDS * 4);
+  const layer = cursor.take(tensors.length * LAYER.length * 4);
   const exp2 = cursor.take(257 * 4);
   const log2 = cursor.take(257 * 4);
   const layers = tensors.map(({ rows, columns }): LayerPlan => {
@@ -181,12 +183,7 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
 
 /** The words of a Layer structure, in the order of its fields. */
 export function layerWords(layer: LayerPlan): number[] {
-  const { rows, columns, inputStride, paddedRows, outputStride, weights, transposed, latents } = layer;
-  const { inputsT, errorsT, sums, outputs, scales } = layer;
-  return [
-    ...[rows, columns, inputStride, paddedRows, outputStride, weights, transposed, latents],
-    ...[inputsT, errorsT, sums, outputs, scales],
-  ];
+  return LAYER.map((field) => layer[field]);
 }
 
 export function roundUp(value: number, multiple: number): number {

@@ -26,6 +26,7 @@ import {
   CONTROL,
   type ControlField,
   ENTRY_WORDS,
+  LAYER,
   layerWords,
   type MemoryPlan,
   planMemory,
@@ -232,7 +233,7 @@ class WasmNetwork implements PlacedNetwork {
     this.#cursor = this.#plan.end;
     this.#plan.layers.forEach((layer, index) => {
       // A layer without an address for its errors is not probed.
-      const field = this.#plan.layer / 4 + index * layerWords(layer).length + 9;
+      const field = this.#plan.layer / 4 + index * LAYER.length + LAYER.indexOf('errorsT');
       this.#words()[field] = sets.some(({ group }) => group === index) ? layer.errorsT : 0;
     });
     this.#set('key0', probes.key[0]);
