@@ -1,6 +1,6 @@
 /**
- * Presets: tuned on 10,000 held-out training digits of MNIST, over three seeds, never on the
- * test set. docs/presets.md tells what was tried.
+ * Presets: tuned on 10,000 held-out training digits of MNIST, never on the test set, and then
+ * held to three seeds. docs/presets.md tells what was tried.
  */
 
 import type { NoiseStepConfig } from './config.js';
