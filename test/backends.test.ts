@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend, PlacedNetwork, Room } from '../src/backend/backend.js';
 import { type DirectionSet, directionSet } from '../src/random/directions.js';
 import type { Key } from '../src/random/philox.js';
-import { EXPONENT_MAX, type Network, networkOf } from '../src/ternary/network.js';
+import { ConfigError } from '../src/errors.js';
+import { EXPONENT_MAX, type Network, networkOf, WIDTH_MAX } from '../src/ternary/network.js';
+import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { fastBackends, reference } from './support/backends.js';
 
 /** A random network with a random batch, weights and key. */
@@ -11,51 +13,70 @@ interface Scene {
   network: Network;
   inputs: Uint8Array;
   labels: Uint8Array;
-  trits: Int8Array;
+  weights: Int8Array;
   key: Key;
   cut: number;
 }
 
 const word = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 
-const scenes: fc.Arbitrary<Scene> = fc
-  .record({
-    inputs: fc.integer({ min: 1, max: 70 }),
-    hidden: fc.array(fc.integer({ min: 1, max: 50 }), { maxLength: 3 }),
-    classes: fc.integer({ min: 2, max: 21 }),
-    batch: fc.integer({ min: 1, max: 40 }),
-    centred: fc.boolean(),
-    gain: fc.integer({ min: 1, max: 127 }),
-    heat: fc.double({ min: 0, max: 1, noNaN: true }),
-    key: fc.tuple(word, word),
-    cut: fc.integer({ min: 0, max: 42 }),
-    seed: fc.infiniteStream(fc.integer({ min: 0, max: 255 })),
-  })
-  .map(({ inputs, hidden, classes, batch, centred, gain, heat, key, cut, seed }) => {
-    const widths = [inputs, ...hidden, classes];
-    const scaleMax = Math.floor(EXPONENT_MAX / (254 * (widths.at(-2) as number)));
-    const network = networkOf(widths, {
-      centred,
-      gain,
-      logitScale: Math.max(1, Math.floor(scaleMax * heat)),
+const scenesOf = (precision: fc.Arbitrary<LayerPrecision>): fc.Arbitrary<Scene> =>
+  fc
+    .record({
+      inputs: fc.integer({ min: 1, max: 70 }),
+      hidden: fc.array(fc.integer({ min: 1, max: 50 }), { maxLength: 3 }),
+      precisions: fc.array(precision, { minLength: 4, maxLength: 4 }),
+      classes: fc.integer({ min: 2, max: 21 }),
+      batch: fc.integer({ min: 1, max: 40 }),
+      centred: fc.boolean(),
+      gain: fc.integer({ min: 1, max: 127 }),
+      heat: fc.double({ min: 0, max: 1, noNaN: true }),
+      key: fc.tuple(word, word),
+      cut: fc.integer({ min: 0, max: 42 }),
+      seed: fc.infiniteStream(fc.integer({ min: 0, max: 255 })),
+    })
+    .map(({ inputs, hidden, precisions, classes, batch, centred, gain, heat, key, cut, seed }) => {
+      const widths = [inputs, ...hidden, classes];
+      const scaleMax = Math.floor(EXPONENT_MAX / (254 * (widths.at(-2) as number)));
+      const network = networkOf(widths, {
+        centred,
+        gain,
+        logitScale: Math.max(1, Math.floor(scaleMax * heat)),
+        precision: precisions.slice(0, widths.length - 1),
+      });
+      const next = () => seed.next().value as number;
+      return {
+        network,
+        inputs: Uint8Array.from({ length: batch * inputs }, () => next() >> 1),
+        labels: Uint8Array.from({ length: batch }, () => next() % classes),
+        weights: weightsOf(network, next),
+        key,
+        cut,
+      };
     });
-    const next = () => seed.next().value as number;
-    return {
-      network,
-      inputs: Uint8Array.from({ length: batch * inputs }, () => next() >> 1),
-      labels: Uint8Array.from({ length: batch }, () => next() % classes),
-      trits: Int8Array.from({ length: network.parameters }, () => (next() % 3) - 1),
-      key,
-      cut,
-    };
-  });
+
+/** Values of every tensor from bytes, an eighth of them the largest there is. */
+function weightsOf({ tensors, parameters }: Network, next: () => number): Int8Array {
+  const weights = new Int8Array(parameters);
+  for (const { values, rows, columns, offset } of tensors) {
+    const [least, largest] = VALUE_RANGES[values];
+    for (let i = offset; i < offset + rows * columns; i++) {
+      const byte = next();
+      weights[i] = byte < 32 ? largest : least + (byte % (largest - least + 1));
+    }
+  }
+  return weights;
+}
+
+const scenes = scenesOf(fc.constant('ternary'));
+const mixedScenes = scenesOf(fc.constantFrom(...(Object.keys(PRECISIONS) as LayerPrecision[])));
 
 const room: Room = { batch: 40, probes: 20, weights: true };
 
 async function placed(backend: Backend, scene: Scene): Promise<PlacedNetwork> {
   const network = await backend.place(scene.network, room);
   network.loadBatch(scene.inputs, scene.labels);
-  await network.writeWeights(scene.trits);
+  await network.writeWeights(scene.weights);
   return network;
 }
 
@@ -78,9 +99,10 @@ describe.each(fastBackends)('%s equals the reference', (_, open) => {
   function agree<Extra>(
     extra: fc.Arbitrary<Extra>,
     work: (on: PlacedNetwork, scene: Scene, extra: Extra) => Promise<unknown>,
+    from = scenes,
   ) {
     return fc.assert(
-      fc.asyncProperty(scenes, extra, async (scene, more) => {
+      fc.asyncProperty(from, extra, async (scene, more) => {
         const mine = await placed(backend, scene);
         const theirs = await placed(reference, scene);
         try {
@@ -96,7 +118,49 @@ describe.each(fastBackends)('%s equals the reference', (_, open) => {
   it('forward: logits, losses, predictions', () =>
     agree(fc.constant(null), async (on) => [await on.logits(), await on.evaluate()]));
 
-  it('weights: written and read back', () => agree(fc.constant(null), (on) => on.readWeights()));
+  it('forward at any precision, a layer each: logits, losses, predictions', () =>
+    agree(fc.constant(null), async (on) => [await on.logits(), await on.evaluate()], mixedScenes));
+
+  it.each(['int4', 'int8', 'ternary-row', 'int4-row', 'int8-row'] as const)(
+    'forward of the widest %s layers, at the extremes of weights and scales',
+    async (precision) => {
+      for (const widths of [
+        [WIDTH_MAX, 5, 3],
+        [WIDTH_MAX, 2],
+      ]) {
+        const layers = widths.length - 1;
+        const network = networkOf(widths, {
+          ...{ centred: true, gain: 40, logitScale: 16 },
+          precision: Array.from({ length: layers }, () => precision),
+        });
+        const weights = new Int8Array(network.parameters);
+        for (const { values, rows, columns, offset } of network.tensors) {
+          const [least, largest] = VALUE_RANGES[values];
+          // Rows of the largest, of the least and of both.
+          for (let row = 0; row < rows; row++) {
+            const from = offset + row * columns;
+            weights.fill(row % 3 === 1 ? least : largest, from, from + columns);
+            if (row % 3 === 2) weights.fill(least, from, from + Math.floor(columns / 3));
+          }
+        }
+        const batch = 3;
+        const scene: Scene = {
+          ...{ network, weights, key: [0, 0], cut: 0 },
+          inputs: new Uint8Array(batch * WIDTH_MAX).fill(127).fill(3, 2 * WIDTH_MAX + 700),
+          labels: Uint8Array.from({ length: batch }, (_v, b) => b % (widths.at(-1) as number)),
+        };
+        const results = [];
+        for (const one of [backend, reference]) {
+          const on = await placed(one, scene);
+          results.push([await on.logits(), await on.evaluate()]);
+          await on.release();
+        }
+        expect(results[0]).toEqual(results[1]);
+      }
+    },
+  );
+
+  it('weights: written and read back', () => agree(fc.constant(null), (on) => on.readWeights(), mixedScenes));
 
   it('latents: initial draw', () =>
     agree(fc.constant(null), async (on, { key, cut }) => {
@@ -180,7 +244,7 @@ describe.each(fastBackends)('%s equals the reference', (_, open) => {
       inputs: new Uint8Array(batch * 4500).fill(127).map((value, i) => (i % 11 === 0 ? 0 : value)),
       labels: Uint8Array.from({ length: batch }, (_v, b) => b),
       // Rows of ones and of minus ones beside mixed ones: the largest sums there are.
-      trits: Int8Array.from({ length: network.parameters }, (_v, i) =>
+      weights: Int8Array.from({ length: network.parameters }, (_v, i) =>
         Math.floor(i / 4500) % 3 === 2 ? ((i * 7) % 3) - 1 : (Math.floor(i / 4500) % 3) * 2 - 1,
       ),
     };
@@ -200,5 +264,57 @@ describe.each(fastBackends)('%s equals the reference', (_, open) => {
       await on.release();
     }
     expect(results[0]).toEqual(results[1]);
+  });
+});
+
+describe.each([['reference', async () => reference] as const, ...fastBackends])('%s refuses', (_, open) => {
+  const key: Key = [1, 2];
+  const network = (precision: readonly LayerPrecision[]) =>
+    networkOf([4, 3, 2], { centred: true, gain: 40, logitScale: 100, precision });
+
+  it('to draw, move or align the weights of a network that is not all ternary', async () => {
+    const backend = await open();
+    for (const precision of [
+      ['ternary', 'int8'],
+      ['ternary-row', 'ternary'],
+    ] as const) {
+      const on = await backend.place(network(precision), room);
+      on.loadBatch(new Uint8Array(4), new Uint8Array(1));
+      const set = directionSet({ key, step: 1, group: 0, offset: 0, size: 12, directions: 3, touched: 12 });
+      for (const work of [
+        () => on.initLatents(key, 1),
+        () => on.applyStep(set, new Int8Array(3)),
+        () => on.applyPool([set], new Int16Array(3)),
+        () => on.alignWeights(set, 0, 3),
+        () => on.alignNodes({ key, step: 1, probes: 1, sigma: 51, rewardShift: 0 }, [set]),
+      ]) {
+        const error = await work().catch((reason: unknown) => reason);
+        expect(error).toBeInstanceOf(ConfigError);
+        expect((error as Error).message).toBe(
+          `"precision" expected ternary layers alone, to train by directions, got "${precision.join(', ')}"`,
+        );
+      }
+      await on.release();
+    }
+    if (backend !== reference) await backend.close();
+  });
+
+  it('weights that are too few, or out of the range of their tensor', async () => {
+    const backend = await open();
+    const on = await backend.place(network(['int8-row', 'int4']), room);
+    const good = new Int8Array(21).fill(1);
+    await on.writeWeights(good);
+    for (const [weights, message] of [
+      [good.subarray(1), '"weights" expected 21 values, got 20'],
+      [good.with(3, -128), '"layer0.weight" expected values in -127…127, got -128'],
+      [good.with(12, 8), '"layer1.weight" expected values in -7…7, got 8'],
+      [good.with(18, 0), '"layer0.scale" expected values in 1…127, got 0'],
+      [good.with(20, -1), '"layer0.scale" expected values in 1…127, got -1'],
+    ] as const) {
+      await expect(on.writeWeights(weights)).rejects.toThrow(new ConfigError(message));
+    }
+    expect(await on.readWeights()).toEqual(good);
+    await on.release();
+    if (backend !== reference) await backend.close();
   });
 });

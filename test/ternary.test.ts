@@ -6,15 +6,19 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { crossEntropy, EXP2, exp2Negative, LOG2, log2Fixed, NATS_PER_UNIT } from '../src/ternary/loss.js';
+import { ReferenceBackend } from '../src/backend/reference/reference.js';
 import {
   CLASSES_MAX,
   EXPONENT_MAX,
+  isTernary,
+  type NetworkOptions,
   networkOf,
   parseWidths,
   TENSOR_WEIGHTS_MAX,
   WIDTH_MAX,
 } from '../src/ternary/network.js';
 import { normalizeRelu, scaleOf } from '../src/ternary/normalize.js';
+import { finishSum, type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { roundDiv, roundShift } from '../src/ternary/rounding.js';
 import { packTrits, unpackTrits } from '../src/ternary/trits.js';
 
@@ -136,10 +140,36 @@ describe('networkOf', () => {
   it('lists the tensors in their flat order', () => {
     const { tensors, parameters } = networkOf([784, 512, 10], { ...options, logitScale: 300 });
     expect(tensors).toEqual([
-      { name: 'layer0.weight', rows: 512, columns: 784, offset: 0 },
-      { name: 'layer1.weight', rows: 10, columns: 512, offset: 401_408 },
+      { name: 'layer0.weight', values: 'trit', rows: 512, columns: 784, offset: 0 },
+      { name: 'layer1.weight', values: 'trit', rows: 10, columns: 512, offset: 401_408 },
     ]);
     expect(parameters).toBe(406_528);
+  });
+
+  it('lists the scales of rows after all weight matrices, and each layer with its own', () => {
+    const network = networkOf([784, 512, 100, 10], {
+      ...options,
+      precision: ['int8-row', 'ternary', 'int4-row'],
+    });
+    const tensors = [
+      { name: 'layer0.weight', values: 'int8', rows: 512, columns: 784, offset: 0 },
+      { name: 'layer1.weight', values: 'trit', rows: 100, columns: 512, offset: 401_408 },
+      { name: 'layer2.weight', values: 'int4', rows: 10, columns: 100, offset: 452_608 },
+      { name: 'layer0.scale', values: 'scale', rows: 512, columns: 1, offset: 453_608 },
+      { name: 'layer2.scale', values: 'scale', rows: 10, columns: 1, offset: 454_120 },
+    ];
+    expect(network.tensors).toEqual(tensors);
+    expect(network.parameters).toBe(454_130);
+    expect(network.layers).toEqual([
+      { weights: tensors[0], precision: 'int8-row', largest: 127, shift: 7, scale: tensors[3] },
+      { weights: tensors[1], precision: 'ternary', largest: 1, shift: 0, scale: null },
+      { weights: tensors[2], precision: 'int4-row', largest: 7, shift: 3, scale: tensors[4] },
+    ]);
+    expect(isTernary(network)).toBe(false);
+    for (const precision of Object.keys(PRECISIONS) as LayerPrecision[]) {
+      const alone = networkOf([2, 2], { ...options, precision: [precision] });
+      expect(isTernary(alone)).toBe(precision === 'ternary');
+    }
   });
 
   it.each([
@@ -155,8 +185,16 @@ describe('networkOf', () => {
     [[2, 2], { logitScale: 0 }, '"logitScale" expected an integer in 1…528416, got 0'],
     [[100, 2], { logitScale: 10_569 }, '"logitScale" expected an integer in 1…10568, got 10569'],
     [[2049, 2048, 2], {}, '"model" expected at most 4194304 weights in a layer, got 2049-2048'],
+    [[2, 2], { precision: [] }, '"precision" expected 1 entries, one a layer, got 0'],
+    [[2, 2], { precision: ['int8', 'int8'] }, '"precision" expected 1 entries, one a layer, got 2'],
+    [
+      [2, 2],
+      { precision: ['toString'] },
+      '"precision" expected entries of ternary, int4, int8, ternary-row, int4-row, int8-row',
+    ],
   ])('refuses %j %j', (widths, change, message) => {
-    expect(() => networkOf(widths, { ...options, ...change })).toThrow(new RangeError(message));
+    const changed = { ...options, ...change } as NetworkOptions;
+    expect(() => networkOf(widths, changed)).toThrow(new RangeError(message));
   });
 
   it('accepts every bound itself', () => {
@@ -232,6 +270,43 @@ const preActivations = fc
     });
     return { columns, z, gain, centred };
   });
+
+describe('pre-activations of any precision', () => {
+  it('are sums rounded half away from zero by the weights’ fraction bits, then by the scale of the row', () => {
+    expect(finishSum(-1001, 0, null)).toBe(-1001);
+    expect([3, 4, -4, 12, -13].map((sum) => finishSum(sum, 3, null))).toEqual([0, 1, -1, 2, -2]);
+    expect([63, 64, -64, 191, -192].map((sum) => finishSum(sum, 7, null))).toEqual([0, 1, -1, 1, -2]);
+    // 1000 / 8 = 125; 125 · 64 / 128 = 62.5
+    expect([finishSum(1000, 3, 64), finishSum(-1000, 3, 64)]).toEqual([63, -63]);
+    // Both roundings show: 60 / 8 = 7.5 → 8, 8 · 8 / 128 = 0.5 → 1; at once it were 0.47 → 0
+    expect(finishSum(60, 3, 8)).toBe(1);
+    expect([finishSum(127, 0, 127), finishSum(-127, 0, 1)]).toEqual([126, -1]);
+  });
+
+  it('keep the bound of trits, and every step on the way fits i32, in the widest layer', () => {
+    const most = 127 * WIDTH_MAX;
+    for (const { values, shift } of Object.values(PRECISIONS)) {
+      const sum = VALUE_RANGES[values][1] * most;
+      expect(sum + 64).toBeLessThanOrEqual(I32_MAX);
+      for (const scale of [null, 1, 127]) {
+        expect(finishSum(sum, shift, scale)).toBeLessThanOrEqual(most);
+        expect(finishSum(-sum, shift, scale)).toBe(-finishSum(sum, shift, scale));
+      }
+    }
+    expect(127 * most + 64).toBeLessThanOrEqual(I32_MAX);
+  });
+
+  it('of two layers are those of a hand calculation, on the reference', async () => {
+    const network = networkOf([3, 2, 2], { ...options, gain: 100, precision: ['int8-row', 'int4'] });
+    const placed = await new ReferenceBackend().place(network, { batch: 1 });
+    await placed.writeWeights(Int8Array.of(127, -127, 64, 1, 2, 3, 7, -7, -1, 3, 127, 64));
+    placed.loadBatch(Uint8Array.of(100, 20, 3), Uint8Array.of(0));
+    // Sums 12700 − 2540 + 192 = 10352 and 149; / 128 = 80.9 → 81 and 1.2 → 1;
+    // · 127/128 = 80.4 → 80 and · 64/128 = 0.5 → 1. Mean 40.5 → 41, absolute 39 and 40, mean 39.5 → 40.
+    // Activations 39 · 100/40 = 97.5 → 98 and 0. Logits 7 · 98 / 8 = 85.75 → 86 and −98 / 8 = −12.25 → −12.
+    expect(await placed.logits()).toEqual(Int32Array.of(86, -12));
+  });
+});
 
 describe('normalize', () => {
   it('is the exact formula, and none of its intermediates leaves 32 bits', () => {

@@ -82,11 +82,17 @@ export interface PlacedNetwork {
   /** [B, C] logits of the loaded batch. */
   logits(): Promise<Int32Array>;
 
+  // What has to do with latents and directions is for networks of ternary layers alone; the
+  // others throw a ConfigError.
+
   /** Sets latents to the initial draw of a key and the weights to what they stand for. */
   initLatents(key: Key, cut: number): Promise<void>;
-  /** Sets the weights, in the model's order; latents are left alone. */
-  writeWeights(trits: Int8Array): Promise<void>;
-  /** The weights in the model's order. */
+  /**
+   * Sets the values of all tensors, in the model's order; latents are left alone.
+   * @throws {ConfigError} when there are too few or many, or one is out of its tensor's range
+   */
+  writeWeights(weights: Int8Array): Promise<void>;
+  /** The values of all tensors in the model's order. */
   readWeights(): Promise<Int8Array>;
 
   /**

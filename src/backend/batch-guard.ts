@@ -1,7 +1,8 @@
 /** The checks that every backend makes before work starts, in one wording. */
 
 import { ConfigError, expected } from '../errors.js';
-import { ACTIVATION_MAX, type Network } from '../ternary/network.js';
+import { ACTIVATION_MAX, isTernary, type Network } from '../ternary/network.js';
+import { isWithin, VALUE_RANGES } from '../ternary/precision.js';
 import { NODES_BATCH_MAX, PROBES_MAX } from './backend.js';
 
 export class BatchGuard {
@@ -50,12 +51,24 @@ export class BatchGuard {
     if (count === 0) throw new ConfigError('no batch is loaded: call loadBatch first');
   }
 
-  /** @throws {ConfigError} when the weights are not as many trits as the model has */
-  checkTrits(trits: Int8Array): void {
-    if (trits.length !== this.network.parameters) {
-      throw expected('weights', `${this.network.parameters} trits`, trits.length);
+  /** @throws {ConfigError} when the weights are not as many as the model has, each in its tensor's range */
+  checkWeights(weights: Int8Array): void {
+    const { parameters, tensors } = this.network;
+    if (weights.length !== parameters) throw expected('weights', `${parameters} values`, weights.length);
+    for (const { name, values, rows, columns, offset } of tensors) {
+      const part = weights.subarray(offset, offset + rows * columns);
+      const wrong = part.find((value) => !isWithin(values, value));
+      if (wrong !== undefined) throw expected(name, `values in ${VALUE_RANGES[values].join('…')}`, wrong);
     }
-    const wrong = trits.find((value) => value < -1 || value > 1);
-    if (wrong !== undefined) throw expected('weights', 'trits', wrong);
+  }
+
+  /** @throws {ConfigError} when the network is not of trits alone, as latents and directions need it */
+  requireTernary(): void {
+    if (isTernary(this.network)) return;
+    throw expected(
+      'precision',
+      'ternary layers alone, to train by directions',
+      this.network.precision.join(', '),
+    );
   }
 }

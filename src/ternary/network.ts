@@ -1,20 +1,41 @@
 /**
  * The integer network: what it is made of, and the bounds that make its arithmetic exact.
  * A layer is linear → normalize → ReLU; the last is linear alone and gives the logits.
- * Weights are trits, activations u7 (0…127), sums i32. Every bound is asserted here, once,
- * from the shapes, so that no kernel has to check for overflow.
+ * Weights are trits, or integers of four or eight bits (precision.ts); activations are u7
+ * (0…127), sums i32. Every bound is asserted here, once, from the shapes, so that no kernel has
+ * to check for overflow.
  */
+
+import { isPrecision, type LayerPrecision, PRECISIONS, VALUE_RANGES, type Values } from './precision.js';
+
+export type { LayerPrecision } from './precision.js';
 
 /** The largest activation: u7. */
 export const ACTIVATION_MAX = 127;
 
-/** One weight matrix, [rows, columns] = [outputs, inputs], row-major in the model's flat order. */
+/**
+ * A weight matrix, [rows, columns] = [outputs, inputs], or the scales of its rows, [rows, 1];
+ * row-major in the model's flat order.
+ */
 export interface Tensor {
   readonly name: string;
+  readonly values: Values;
   readonly rows: number;
   readonly columns: number;
-  /** Index of its first weight among all weights of the model. */
+  /** Index of its first value among all values of the model. */
   readonly offset: number;
+}
+
+/** One layer: its weight matrix and how its sums become pre-activations (see `finishSum`). */
+export interface Layer {
+  readonly weights: Tensor;
+  readonly precision: LayerPrecision;
+  /** The largest magnitude of a weight. */
+  readonly largest: number;
+  /** Fraction bits of the weights. */
+  readonly shift: number;
+  /** Scales of the rows, if it has them. */
+  readonly scale: Tensor | null;
 }
 
 /** What the arithmetic needs beside the widths. All are stored in the artifact. */
@@ -25,14 +46,19 @@ export interface NetworkOptions {
   readonly gain: number;
   /** Binary exponent of the softmax per unit of a logit, in 2⁻¹⁶: p ∝ 2^(logit · logitScale / 65536). */
   readonly logitScale: number;
+  /** One a layer; all ternary if left out. */
+  readonly precision?: readonly LayerPrecision[];
 }
 
 /** A multilayer perceptron of the integer network. */
 export interface Network extends NetworkOptions {
   /** Inputs, hidden widths, classes. */
   readonly widths: readonly number[];
+  readonly precision: readonly LayerPrecision[];
+  /** Model order: the weight matrices of all layers, then the scales of those that have them. */
   readonly tensors: readonly Tensor[];
-  /** Weights of all tensors together. */
+  readonly layers: readonly Layer[];
+  /** Values of all tensors together. */
   readonly parameters: number;
 }
 
@@ -54,7 +80,9 @@ export const EXPONENT_MAX = 2 ** 28;
  *
  * With z a pre-activation of a layer of N inputs and M outputs: |z| ≤ 127·N; with a probe of
  * at most one mean absolute value added, |z| ≤ 254·N; centred, |z − mean| ≤ 508·N; the sum of
- * M of them ≤ 508·N·M < 2^31 for N·M ≤ 2^22.
+ * M of them ≤ 508·N·M < 2^31 for N·M ≤ 2^22. That |z| ≤ 127·N holds at every precision:
+ * the sum of eight-bit products, ≤ 127·127·N < 2^31 for N ≤ WIDTH_MAX, is rounded by seven
+ * bits, and so is z · scale, which has the same bound.
  *
  * @param widths - at least two: inputs, hidden…, classes
  * @throws {RangeError} naming the bound that does not hold
@@ -62,6 +90,7 @@ export const EXPONENT_MAX = 2 ** 28;
  */
 export function networkOf(widths: readonly number[], options: NetworkOptions): Network {
   const { centred, gain, logitScale } = options;
+  const precision = precisionOf(options, widths.length - 1);
   if (widths.length < 2)
     throw new RangeError(`"model" expected at least inputs and classes, got ${widths.join('-')}`);
   for (const width of widths) requireInteger('model', 'layer widths', width, 1, WIDTH_MAX);
@@ -71,7 +100,7 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
   const scaleMax = Math.floor(EXPONENT_MAX / (2 * ACTIVATION_MAX * inputsOfLast));
   requireInteger('logitScale', 'an integer', logitScale, 1, scaleMax);
 
-  const tensors: Tensor[] = [];
+  const matrices: Tensor[] = [];
   let offset = 0;
   for (let layer = 0; layer + 1 < widths.length; layer++) {
     const columns = widths[layer];
@@ -86,13 +115,30 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
         `"model" expected at most ${TENSOR_WEIGHTS_MAX} weights in a layer, got ${columns}-${rows}`,
       );
     }
-    tensors.push({ name: `layer${layer}.weight`, rows, columns, offset });
+    const { values } = PRECISIONS[precision[layer]];
+    matrices.push({ name: `layer${layer}.weight`, values, rows, columns, offset });
     offset += rows * columns;
   }
+  const layers = matrices.map((weights, index): Layer => {
+    const { values, shift, rowScales } = PRECISIONS[precision[index]];
+    const [, largest] = VALUE_RANGES[values];
+    const layer = { weights, precision: precision[index], largest, shift };
+    if (!rowScales) return { ...layer, scale: null };
+    const { rows } = weights;
+    const scale: Tensor = { name: `layer${index}.scale`, values: 'scale', rows, columns: 1, offset };
+    offset += rows;
+    return { ...layer, scale };
+  });
   if (offset > PARAMETERS_MAX) {
     throw new RangeError(`"model" expected at most ${PARAMETERS_MAX} weights, got ${offset}`);
   }
-  return { widths: [...widths], tensors, parameters: offset, centred, gain, logitScale };
+  const tensors = [...matrices, ...layers.flatMap(({ scale }) => scale ?? [])];
+  return { widths: [...widths], precision, tensors, layers, parameters: offset, centred, gain, logitScale };
+}
+
+/** Whether all weights are trits without scales: what seeds and directions are for. */
+export function isTernary({ precision }: Pick<Network, 'precision'>): boolean {
+  return precision.every((one) => one === 'ternary');
 }
 
 /**
@@ -104,6 +150,18 @@ export function parseWidths(model: string): number[] {
     throw new RangeError(`"model" expected layer widths such as 784-256-10, got "${model}"`);
   }
   return model.split('-').map(Number);
+}
+
+/** The precision of each layer, checked. */
+function precisionOf({ precision }: NetworkOptions, layers: number): readonly LayerPrecision[] {
+  if (precision === undefined) return Array.from({ length: layers }, () => 'ternary' as const);
+  if (precision.length !== layers) {
+    throw new RangeError(`"precision" expected ${layers} entries, one a layer, got ${precision.length}`);
+  }
+  if (!precision.every(isPrecision)) {
+    throw new RangeError(`"precision" expected entries of ${Object.keys(PRECISIONS).join(', ')}`);
+  }
+  return [...precision];
 }
 
 function requireInteger(name: string, what: string, value: number, minimum: number, maximum: number): void {

@@ -14,8 +14,9 @@ import {
 import { initLatents, latentRange, tritOf } from '../../random/latents.js';
 import { type Key, Purpose, philox, streamOf } from '../../random/philox.js';
 import { crossEntropy } from '../../ternary/loss.js';
-import type { Network, Tensor } from '../../ternary/network.js';
+import type { Layer, Network, Tensor } from '../../ternary/network.js';
 import { normalizeRelu, scaleOf } from '../../ternary/normalize.js';
+import { finishSum } from '../../ternary/precision.js';
 import { roundShift } from '../../ternary/rounding.js';
 import {
   type Alignment,
@@ -102,18 +103,19 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   async initLatents(key: Key, cut: number): Promise<void> {
+    this.#guard.requireTernary();
     this.#cut = cut;
-    this.network.tensors.forEach((tensor, index) => {
-      initLatents(key, index, cut, this.#part(this.#latents, tensor));
+    this.network.layers.forEach(({ weights }, index) => {
+      initLatents(key, index, cut, partOf(this.#latents, weights));
     });
     this.#latents.forEach((latent, i) => {
       this.#weights[i] = tritOf(latent, cut);
     });
   }
 
-  async writeWeights(trits: Int8Array): Promise<void> {
-    this.#guard.checkTrits(trits);
-    this.#weights.set(trits);
+  async writeWeights(weights: Int8Array): Promise<void> {
+    this.#guard.checkWeights(weights);
+    this.#weights.set(weights);
   }
 
   async readWeights(): Promise<Int8Array> {
@@ -121,6 +123,7 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
+    this.#guard.requireTernary();
     const range = latentRange(this.#cut);
     const signs = new Signs(set);
     for (let k = 0; k < set.directions; k++) {
@@ -135,6 +138,7 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
+    this.#guard.requireTernary();
     let first = 0;
     for (const set of sets) {
       const signs = new Signs(set);
@@ -148,6 +152,7 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
+    this.#guard.requireTernary();
     const alignments = new Float64Array(count);
     const weights = Int8Array.from(this.#weights);
     const signs = new Signs(set);
@@ -166,12 +171,13 @@ class ReferenceNetwork implements PlacedNetwork {
   }
 
   async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    this.#guard.requireTernary();
     this.#guard.checkNodes(this.#labels.length, probes.probes);
     const passes = this.#forwardBatch();
     const alignments: number[] = [];
     for (const set of sets) {
       const layer = set.group;
-      const tensor = this.network.tensors[layer];
+      const { columns } = this.network.layers[layer].weights;
       const errors = passes.map((pass, example) => this.#errors(pass, example, layer, probes));
       const shift = alignmentShift(nonzerosMax(set));
       const sums = new Int32Array(set.directions);
@@ -179,8 +185,8 @@ class ReferenceNetwork implements PlacedNetwork {
       for (let index = 0; index < set.size; index++) {
         const k = directionOfWeight(set, index);
         if (k < 0) continue;
-        const row = Math.floor(index / tensor.columns);
-        const column = index % tensor.columns;
+        const row = Math.floor(index / columns);
+        const column = index % columns;
         let sum = 0; // |sum| ≤ errorLimit·127·B < 2^31
         passes.forEach((pass, example) => {
           const input = pass.inputs[layer];
@@ -200,10 +206,10 @@ class ReferenceNetwork implements PlacedNetwork {
     layer: number,
     { key, step, probes, sigma, rewardShift }: NodeProbes,
   ): Int16Array {
-    const { tensors, centred, gain, logitScale } = this.network;
+    const { layers, centred, gain, logitScale } = this.network;
     const z = pass.sums[layer];
     const errors = new Int16Array(z.length);
-    if (layer === tensors.length - 1) {
+    if (layer === layers.length - 1) {
       crossEntropy(z, this.#labels[example], logitScale, errors);
       return errors;
     }
@@ -237,17 +243,17 @@ class ReferenceNetwork implements PlacedNetwork {
     return this.#forwardFrom(0, input, example, weights);
   }
 
-  /** The layers from `layer` on, with the given activations as its input. */
-  #forwardFrom(layer: number, input: Uint8Array, example: number, weights: Int8Array): Pass {
-    const { tensors, centred, gain, logitScale } = this.network;
+  /** The layers from `first` on, with the given activations as its input. */
+  #forwardFrom(first: number, input: Uint8Array, example: number, weights: Int8Array): Pass {
+    const { layers, centred, gain, logitScale } = this.network;
     const inputs: Uint8Array[] = [];
     const sums: Int32Array[] = [];
     let x = input;
-    for (const tensor of tensors.slice(layer)) {
-      const z = linear(this.#part(weights, tensor), x, tensor);
+    for (const layer of layers.slice(first)) {
+      const z = linear(layer, weights, x);
       inputs.push(x);
       sums.push(z);
-      x = new Uint8Array(tensor.rows);
+      x = new Uint8Array(z.length);
       normalizeRelu(z, gain, scaleOf(z, centred), x);
     }
     const label = this.#labels[example];
@@ -264,21 +270,31 @@ class ReferenceNetwork implements PlacedNetwork {
   #weightAt(set: DirectionSet, index: number): number {
     return this.#weights[set.offset + index];
   }
-
-  #part(values: Int8Array, { offset, rows, columns }: Tensor): Int8Array {
-    return values.subarray(offset, offset + rows * columns);
-  }
 }
 
-/** z = W·x: W is [M, N] small integers, x is [N] u7, z is [M]. |z| ≤ 127·Σ|w| < 2^31 by `networkOf`. */
-function linear(weights: Int8Array, x: Uint8Array, { rows, columns }: Tensor): Int32Array {
+/** A tensor's part of the values of a model. */
+function partOf(values: Int8Array, { offset, rows, columns }: Tensor): Int8Array {
+  return values.subarray(offset, offset + rows * columns);
+}
+
+/**
+ * The pre-activations of one example: z = W·x, rounded as the layer's precision says.
+ * @param values - of the whole model
+ * @param x - [N] u7
+ * @returns z, [M]; |Σ w·x| ≤ 127·Σ|w| < 2^31 by `networkOf`
+ */
+function linear(layer: Layer, values: Int8Array, x: Uint8Array): Int32Array {
+  const { shift, scale } = layer;
+  const { rows, columns } = layer.weights;
+  const weights = partOf(values, layer.weights); // [M, N]
+  const scales = scale && partOf(values, scale); // [M]
   const z = new Int32Array(rows);
   for (let row = 0; row < rows; row++) {
     let sum = 0;
     for (let column = 0; column < columns; column++) {
       sum += weights[row * columns + column] * x[column];
     }
-    z[row] = sum;
+    z[row] = finishSum(sum, shift, scales && scales[row]);
   }
   return z;
 }

@@ -5,7 +5,7 @@
  * where `nodes` needs them, and a scratch for one tile of 16 examples a thread.
  */
 
-import type { Network } from '../../ternary/network.js';
+import { isTernary, type Network } from '../../ternary/network.js';
 import type { MemoryUse, Room } from '../backend.js';
 
 /** Examples of a tile, as in assembly/control.ts. */
@@ -71,6 +71,9 @@ export const LAYER = [
   'weights',
   'transposed',
   'latents',
+  'shift',
+  'wide',
+  'rowScales',
   'inputsT',
   'errorsT',
   'sums',
@@ -117,11 +120,12 @@ class Cursor {
 
 /** Lays out the memory of a network with its room on so many threads. */
 export function planMemory(network: Network, room: Room, threads: number): MemoryPlan {
-  const { tensors, widths } = network;
+  const { layers: shapes, widths } = network;
+  const ternary = isTernary(network);
   const probes = room.probes ?? 0;
   const batchStride = roundUp(room.batch, TILE);
-  const widestOutput = Math.max(...tensors.map((tensor) => roundUp(tensor.rows, 16)));
-  const widestInput = Math.max(...tensors.map((tensor) => roundUp(tensor.columns, 16)));
+  const widestOutput = Math.max(...shapes.map(({ weights }) => roundUp(weights.rows, 16)));
+  const widestInput = Math.max(...shapes.map(({ weights }) => roundUp(weights.columns, 16)));
 
   const scratch = new Cursor(roundUp(SCRATCH_WORDS * 4, 64));
   const scratchOffsets = Int32Array.of(
@@ -146,10 +150,11 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
     return address;
   };
   const control = cursor.take(CONTROL.length * 4);
-  const layer = cursor.take(tensors.length * LAYER.length * 4);
+  const layer = cursor.take(shapes.length * LAYER.length * 4);
   const exp2 = cursor.take(257 * 4);
   const log2 = cursor.take(257 * 4);
-  const layers = tensors.map(({ rows, columns }): LayerPlan => {
+  const layers = shapes.map(({ weights, largest, shift, scale }): LayerPlan => {
+    const { rows, columns } = weights;
     const inputStride = roundUp(columns, 16);
     const outputStride = roundUp(rows, 16);
     const paddedRows = roundUp(rows, 4);
@@ -161,7 +166,10 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
       outputStride,
       weights: takeFor('weights', paddedRows * inputStride),
       transposed: room.weights ? takeFor('weights', columns * outputStride) : 0,
-      latents: takeFor('latents', rows * columns),
+      latents: ternary ? takeFor('latents', rows * columns) : 0,
+      shift,
+      wide: largest > 1 ? 1 : 0,
+      rowScales: scale ? takeFor('weights', outputStride * 4) : 0,
       inputsT: probes ? takeFor('batch', inputStride * batchStride) : 0,
       errorsT: probes ? takeFor('batch', outputStride * batchStride * 2) : 0,
       sums: scratch.take(TILE * outputStride * 4),

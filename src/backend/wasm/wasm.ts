@@ -171,35 +171,41 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async initLatents(key: Key, cut: number): Promise<void> {
+    this.#guard.requireTernary();
     this.#set('key0', key[0]);
     this.#set('key1', key[1]);
     this.#set('cut', cut);
-    this.#kernels.run(Job.init, this.network.tensors.length, 0);
+    this.#kernels.run(Job.init, this.network.layers.length, 0);
   }
 
-  async writeWeights(trits: Int8Array): Promise<void> {
-    this.#guard.checkTrits(trits);
+  async writeWeights(values: Int8Array): Promise<void> {
+    this.#guard.checkWeights(values);
     this.#cursor = this.#plan.end;
-    const address = this.#take(trits.length);
-    new Int8Array(this.#memory.buffer, address, trits.length).set(trits);
-    this.network.tensors.forEach((tensor, layer) => {
-      this.#kernels.unpack(layer, address + tensor.offset);
+    const address = this.#take(values.length);
+    new Int8Array(this.#memory.buffer, address, values.length).set(values);
+    this.network.layers.forEach(({ weights, scale }, index) => {
+      this.#kernels.unpack(index, address + weights.offset);
+      if (!scale) return;
+      const scales = values.subarray(scale.offset, scale.offset + scale.rows);
+      this.#i32(this.#plan.layers[index].rowScales, scale.rows).set(scales);
     });
   }
 
   async readWeights(): Promise<Int8Array> {
-    const trits = new Int8Array(this.network.parameters);
-    this.network.tensors.forEach(({ offset, rows, columns }, index) => {
-      const { weights, inputStride } = this.#plan.layers[index];
+    const values = new Int8Array(this.network.parameters);
+    this.network.layers.forEach(({ weights: { offset, rows, columns }, scale }, index) => {
+      const { weights, inputStride, rowScales } = this.#plan.layers[index];
       for (let row = 0; row < rows; row++) {
         const from = new Int8Array(this.#memory.buffer, weights + row * inputStride, columns);
-        trits.set(from, offset + row * columns);
+        values.set(from, offset + row * columns);
       }
+      if (scale) values.set(this.#i32(rowScales, rows), scale.offset);
     });
-    return trits;
+    return values;
   }
 
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
+    this.#guard.requireTernary();
     this.#cursor = this.#plan.end;
     this.#putSets([set]);
     const address = this.#take(coefficients.length);
@@ -209,6 +215,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
+    this.#guard.requireTernary();
     this.#cursor = this.#plan.end;
     this.#putSets(sets);
     const address = this.#take(coefficients.length * 2);
@@ -218,6 +225,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
+    this.#guard.requireTernary();
     this.#cursor = this.#plan.end;
     this.#putDirections(set, first, count);
     const address = this.#take(this.threads * count * 8);
@@ -229,6 +237,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    this.#guard.requireTernary();
     this.#guard.checkNodes(this.#batch, probes.probes);
     this.#cursor = this.#plan.end;
     this.#plan.layers.forEach((layer, index) => {
@@ -296,7 +305,7 @@ class WasmNetwork implements PlacedNetwork {
     }
     const fixed: Partial<Record<ControlField, number>> = {
       batchStride: plan.batchStride,
-      layers: network.tensors.length,
+      layers: network.layers.length,
       layer: plan.layer,
       gain: network.gain,
       centred: network.centred ? 1 : 0,
@@ -347,8 +356,8 @@ class WasmNetwork implements PlacedNetwork {
       const indices = weightsOfDirection(set, (first + k) % set.directions).sort((a, b) => a - b);
       for (const index of indices) {
         const at = set.offset + index;
-        const layer = this.network.tensors.findLastIndex((tensor) => tensor.offset <= at);
-        const { offset, columns } = this.network.tensors[layer];
+        const layer = this.network.layers.findLastIndex(({ weights }) => weights.offset <= at);
+        const { offset, columns } = this.network.layers[layer].weights;
         const row = Math.floor((at - offset) / columns);
         entries.push(layer, row, at - offset - row * columns, signs.at(index));
       }
@@ -364,8 +373,8 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   #tensorOf({ offset, size }: DirectionSet): number {
-    if (size === this.network.parameters && this.network.tensors.length > 1) return -1;
-    return this.network.tensors.findIndex((tensor) => tensor.offset === offset);
+    if (size === this.network.parameters && this.network.layers.length > 1) return -1;
+    return this.network.layers.findIndex(({ weights }) => weights.offset === offset);
   }
 
   #evaluation(): Evaluation {
@@ -381,8 +390,8 @@ class WasmNetwork implements PlacedNetwork {
 
   #rowTiles(sets: readonly DirectionSet[], rows: WebAssembly.Global): number {
     return sets.reduce((sum, set) => {
-      const tensor = this.network.tensors[this.#tensorOf(set)];
-      return sum + Math.ceil(tensor.rows / (rows.value as number));
+      const { weights } = this.network.layers[this.#tensorOf(set)];
+      return sum + Math.ceil(weights.rows / (rows.value as number));
     }, 0);
   }
 

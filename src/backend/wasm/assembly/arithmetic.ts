@@ -1,10 +1,13 @@
 // The integer network's arithmetic on tiles of 16 examples: product, normalize + ReLU, loss.
 // src/ternary and src/backend/reference define what these compute.
 
-import { control, Scale, TILE } from './control';
+import { control, Layer, Scale, TILE } from './control';
 
 /** Chunks of 16 products that an i16 lane can sum: 128 · 2·127 < 2^15. */
 const SEGMENT_BYTES: i32 = 128 * 16;
+
+/** Fraction bits of the scale of a row. */
+const SCALE_BITS: i32 = 7;
 
 @inline
 export function roundDiv(numerator: i32, denominator: i32): i32 {
@@ -32,11 +35,22 @@ function widen(pairs: v128): v128 {
   return i32x4.extadd_pairwise_i16x8_s(pairs);
 }
 
+/** z[16, M] = x[16, N]·Wᵀ for trits. */
+export function ternaryProduct(x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
+  product(false, x, w, stride, paddedRows, z, outputStride);
+}
+
+/** z[16, M] = x[16, N]·Wᵀ for weights of up to eight bits: no two products are summed in an i16. */
+export function wideProduct(x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
+  product(true, x, w, stride, paddedRows, z, outputStride);
+}
+
 /**
- * z[16, M] = x[16, N]·Wᵀ. A block is 2 examples × 4 rows: eight sums, one load of four weight
- * vectors shared by both examples.
+ * A block is 2 examples × 4 rows: eight sums, one load of four weight vectors shared by both
+ * examples. `wide` is constant where this is inlined.
  */
-export function product(x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
+@inline
+function product(wide: bool, x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
   for (let row = 0; row < paddedRows; row += 4) {
     const w0 = w + <usize>(row * stride);
     for (let example = 0; example < TILE; example += 2) {
@@ -45,14 +59,14 @@ export function product(x: usize, w: usize, stride: i32, paddedRows: i32, z: usi
       const z1 = z0 + <usize>(outputStride << 2);
       for (let from = 0; from < stride; from += SEGMENT_BYTES) {
         const to = min(stride, from + SEGMENT_BYTES);
-        block(x0, w0, stride, from, to, z0, z1);
+        block(wide, x0, w0, stride, from, to, z0, z1);
       }
     }
   }
 }
 
 @inline
-function block(x0: usize, w0: usize, stride: i32, from: i32, to: i32, z0: usize, z1: usize): void {
+function block(wide: bool, x0: usize, w0: usize, stride: i32, from: i32, to: i32, z0: usize, z1: usize): void {
   const x1 = x0 + <usize>stride;
   const w1 = w0 + <usize>stride;
   const w2 = w1 + <usize>stride;
@@ -65,7 +79,7 @@ function block(x0: usize, w0: usize, stride: i32, from: i32, to: i32, z0: usize,
   let b1 = a0;
   let b2 = a0;
   let b3 = a0;
-  if (RELAXED) {
+  if (RELAXED && !wide) {
     for (let at: usize = from; at < <usize>to; at += 16) {
       const a = v128.load(x0 + at);
       const b = v128.load(x1 + at);
@@ -116,6 +130,31 @@ function block(x0: usize, w0: usize, stride: i32, from: i32, to: i32, z0: usize,
   }
   v128.store(z0, a);
   v128.store(z1, b);
+}
+
+/** roundShift of four values by the same shift; `half` is 2^(shift − 1), or 0. */
+@inline
+function roundShift4(v: v128, shift: i32, half: v128): v128 {
+  const sign = i32x4.shr_s(v, 31);
+  const magnitude = i32x4.shr_u(i32x4.add(i32x4.abs(v), half), shift);
+  return i32x4.sub(v128.xor(magnitude, sign), sign);
+}
+
+/** Sums of a tile become pre-activations: z[16, M] rounded by the weights' fraction bits, and by the scales of the rows. */
+export function finishSums(layer: Layer, z: usize): void {
+  const shift = layer.shift;
+  const scales = layer.rowScales;
+  if (shift == 0 && !scales) return;
+  const half = i32x4.splat((1 << shift) >> 1);
+  const halfScale = i32x4.splat(1 << (SCALE_BITS - 1));
+  for (let example = 0; example < TILE; example++) {
+    for (let row = 0; row < layer.paddedRows; row += 4) {
+      const at = z + <usize>((example * layer.outputStride + row) << 2);
+      let v = roundShift4(v128.load(at), shift, half);
+      if (scales) v = roundShift4(i32x4.mul(v, v128.load(scales + <usize>(row << 2))), SCALE_BITS, halfScale);
+      v128.store(at, v);
+    }
+  }
 }
 
 @inline

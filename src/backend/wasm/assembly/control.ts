@@ -57,7 +57,10 @@ export class Layer {
   outputStride: i32; // M rounded up to 16
   weights: usize; // i8 [paddedRows, inputStride]
   transposed: usize; // i8 [N, outputStride], or 0
-  latents: usize; // i8 [M, N]
+  latents: usize; // i8 [M, N], or 0
+  shift: i32; // fraction bits of the weights
+  wide: i32; // whether a weight takes more than a trit, so that its products fill an i16
+  rowScales: usize; // i32 [outputStride], or 0
   inputsT: usize; // u8 [inputStride, batchStride], or 0
   errorsT: usize; // i16 [outputStride, batchStride], or 0
   // offsets in a thread's scratch

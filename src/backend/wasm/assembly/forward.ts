@@ -1,7 +1,7 @@
 // The unperturbed pass of one tile of examples, and the transposition that the alignment
 // sums need.
 
-import { crossEntropy, measure, normalize, predict, product } from './arithmetic';
+import { crossEntropy, finishSums, measure, normalize, predict, ternaryProduct, wideProduct } from './arithmetic';
 import { control, Layer, layerAt, Scale, scratchBase, scratchOffsets, TILE } from './control';
 
 @inline
@@ -26,13 +26,19 @@ export function inputsOf(index: i32, tile: i32): usize {
   return control.inputs + <usize>(tile * TILE * layerAt(0).inputStride);
 }
 
+/** The pre-activations of a tile, z[16, outputStride]. */
+function linear(layer: Layer, x: usize, z: usize): void {
+  if (layer.wide) wideProduct(x, layer.weights, layer.inputStride, layer.paddedRows, z, layer.outputStride);
+  else ternaryProduct(x, layer.weights, layer.inputStride, layer.paddedRows, z, layer.outputStride);
+  finishSums(layer, z);
+}
+
 /** All layers; logits, losses and predictions to the batch's arrays. */
 export function forwardTile(tile: i32): void {
   const last = control.layers - 1;
   for (let index = 0; index <= last; index++) {
     const layer = layerAt(index);
-    const inputs = inputsOf(index, tile);
-    product(inputs, layer.weights, layer.inputStride, layer.paddedRows, sumsOf(layer, 0), layer.outputStride);
+    linear(layer, inputsOf(index, tile), sumsOf(layer, 0));
     if (index == last) break;
     for (let example = 0; example < TILE; example++) {
       const scale = scaleOf(layer, example);
@@ -73,7 +79,7 @@ export function forwardFrom(first: i32, inputs: usize, tile: i32): void {
   for (let index = first; index <= last; index++) {
     const layer = layerAt(index);
     const stride = layer.outputStride;
-    product(x, layer.weights, layer.inputStride, layer.paddedRows, sums, stride);
+    linear(layer, x, sums);
     if (index == last) break;
     x = x == a ? b : a;
     for (let example = 0; example < TILE; example++) {

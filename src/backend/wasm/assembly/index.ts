@@ -74,6 +74,6 @@ export function step(index: i32): void {
   applyStep(setAt(index));
 }
 
-export function unpack(layer: i32, trits: usize): void {
-  spread(layerAt(layer), trits);
+export function unpack(layer: i32, weights: usize): void {
+  spread(layerAt(layer), weights);
 }

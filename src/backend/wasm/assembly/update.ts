@@ -1,5 +1,5 @@
 // Latents and weights: initial draw, one step of a log (scatter), the weights of a pool
-// (gather), and the unpacking of trits into the layouts that the kernels read.
+// (gather), and the unpacking of weights into the layouts that the kernels read.
 
 import { control, DirectionSet, Layer, layerAt, scratchBase, scratchOffsets, setAt } from './control';
 import { drawLatents, permute, scanFrom, scanNext, signBlock, signMask, unpermute } from './random';
@@ -13,9 +13,9 @@ function tritOf(latent: i32, cut: i32): i32 {
 }
 
 @inline
-function putWeight(layer: Layer, row: i32, column: i32, trit: i32): void {
-  store<i8>(layer.weights + <usize>(row * layer.inputStride + column), trit);
-  if (layer.transposed) store<i8>(layer.transposed + <usize>(column * layer.outputStride + row), trit);
+function putWeight(layer: Layer, row: i32, column: i32, weight: i32): void {
+  store<i8>(layer.weights + <usize>(row * layer.inputStride + column), weight);
+  if (layer.transposed) store<i8>(layer.transposed + <usize>(column * layer.outputStride + row), weight);
 }
 
 /** Draws the latents of a tensor and sets its weights. */
@@ -111,11 +111,11 @@ function putPooled(set: DirectionSet, layer: Layer, row: i32, column: i32, direc
   putWeight(layer, row, column, tritOf(latent, control.cut));
 }
 
-/** Spreads trits i8[M, N] that lie in the latents' order at `trits` into the kernels' layouts. */
-export function spread(layer: Layer, trits: usize): void {
+/** Spreads weights i8[M, N] that lie in the latents' order at `weights` into the kernels' layouts. */
+export function spread(layer: Layer, weights: usize): void {
   for (let row = 0; row < layer.rows; row++) {
     for (let column = 0; column < layer.columns; column++) {
-      putWeight(layer, row, column, load<i8>(trits + <usize>(row * layer.columns + column)));
+      putWeight(layer, row, column, load<i8>(weights + <usize>(row * layer.columns + column)));
     }
   }
 }
