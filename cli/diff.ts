@@ -1,9 +1,10 @@
-/** `ternseed diff A B`: in how many trits two networks of one shape differ. */
+/** `ternseed diff A B`: in how many weights two networks of one shape differ. */
 
-import { openArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { InputError } from '../src/errors.js';
+import { isTernary } from '../src/ternary/network.js';
 import { readBytes } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
@@ -15,10 +16,8 @@ export interface DiffOptions {
 
 export async function diff(a: string, b: string, options: DiffOptions): Promise<void> {
   const [first, second] = [openArtifact(await readBytes(a)), openArtifact(await readBytes(b))];
-  if (first.header.model !== second.header.model) {
-    throw new InputError(
-      `expected two networks of one shape, got ${first.header.model} and ${second.header.model}`,
-    );
+  if (shapeOf(first) !== shapeOf(second)) {
+    throw new InputError(`expected two networks of one shape, got ${shapeOf(first)} and ${shapeOf(second)}`);
   }
   const backend = await openBackend(options.backend, options.threads);
   try {
@@ -26,16 +25,25 @@ export async function diff(a: string, b: string, options: DiffOptions): Promise<
     const byTensor = first.network.tensors.map(({ name, rows, columns, offset }) => {
       const size = rows * columns;
       const mine = left.subarray(offset, offset + size);
-      return { name, trits: size, changed: mine.filter((trit, i) => trit !== right[offset + i]).length };
+      return {
+        name,
+        weights: size,
+        changed: mine.filter((weight, i) => weight !== right[offset + i]).length,
+      };
     });
     const changedTrits = byTensor.reduce((sum, { changed }) => sum + changed, 0);
-    const share = (changed: number, trits: number) =>
-      `${count(changed)} of ${count(trits)} (${percent(changed / trits)})`;
+    const share = (changed: number, weights: number) =>
+      `${count(changed)} of ${count(weights)} (${percent(changed / weights)})`;
     printResult(options.json, { changedTrits, parameters: left.length, byTensor }, [
-      `${a} and ${b} differ in ${share(changedTrits, left.length)} trits`,
-      ...table(byTensor.map(({ name, changed, trits }) => [name, share(changed, trits)] as const)),
+      `${a} and ${b} differ in ${share(changedTrits, left.length)} weights`,
+      ...table(byTensor.map(({ name, changed, weights }) => [name, share(changed, weights)] as const)),
     ]);
   } finally {
     await backend.close();
   }
+}
+
+/** Widths, and precisions where they are not the usual. */
+function shapeOf({ header, network }: Artifact): string {
+  return isTernary(network) ? header.model : `${header.model} of ${network.precision.join(', ')}`;
 }

@@ -2,6 +2,7 @@
 
 import { openArtifact } from '../src/artifact/artifact.js';
 import { printable } from '../src/errors.js';
+import { isTernary } from '../src/ternary/network.js';
 import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
 
@@ -16,7 +17,14 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
   const { config, data, key, model } = header;
   const result = {
     ...{ kind, version, bytes, parameters: network.parameters, steps, seed: config.seed, key, model, config },
-    ...{ data: data.name, dataHash: data.hash, weightsHash, sections, tensors: network.tensors },
+    ...{
+      data: data.name,
+      dataHash: data.hash,
+      weightsHash,
+      sections,
+      precision: network.precision,
+      tensors: network.tensors,
+    },
   };
   const bits = ((8 * bytes) / network.parameters).toFixed(3);
   printResult(json, result, [
@@ -24,6 +32,7 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
     ...table([
       ['bytes', `${count(bytes)} (${bits} bits a weight)`],
       ['model', `${printable(model)}, ${count(network.parameters)} weights`],
+      ...(isTernary(network) ? [] : ([['precision', network.precision.join(', ')]] as const)),
       ['steps', count(steps)],
       ['seed', typeof config.seed === 'string' ? printable(config.seed) : 'none'],
       ['key', key],

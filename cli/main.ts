@@ -63,10 +63,13 @@ function buildProgram(): Command {
     .action(async (file, options) => (await import('./inspect.js')).inspect(file, options));
 
   addBackendOptions(program.command('replay').argument('<file>', 'an artifact'))
-    .description('rebuild weights, and write them as packed trits')
-    .option('--out <file>', 'where the packed artifact, or the tensor’s trits, go')
+    .description('rebuild weights, and write them packed')
+    .option('--out <file>', 'where the packed artifact, or the tensor’s values, go')
     .option('--step <number>', 'the weights after this step of a seed log')
-    .option('--tensor <name>', 'rebuild this tensor alone; --out takes its trits, five a byte')
+    .option(
+      '--tensor <name>',
+      'rebuild this tensor alone; --out takes its trits, five a byte, or its other values, one a byte',
+    )
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./replay.js')).replay(file, options));
 
@@ -76,7 +79,7 @@ function buildProgram(): Command {
     .action(async (file, options) => (await import('./verify.js')).verify(file, options));
 
   addBackendOptions(program.command('diff').argument('<a>', 'an artifact').argument('<b>', 'another'))
-    .description('how many trits two artifacts differ in')
+    .description('how many weights two artifacts differ in')
     .option('--json', 'print one JSON object', false)
     .action(async (a, b, options) => (await import('./diff.js')).diff(a, b, options));
 

@@ -1,10 +1,9 @@
 /** `ternseed replay FILE`: weights from seeds, all or one tensor, at the end or after a step. */
 
-import { type Artifact, encodePacked, type Outcome, openArtifact } from '../src/artifact/artifact.js';
+import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
 import { rebuild, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
-import { weightsHash } from '../src/artifact/weights-hash.js';
+import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { packTrits } from '../src/ternary/trits.js';
 import { parseNumber } from './config-options.js';
 import { readBytes, writeWhole } from './files.js';
 import { count, printResult, table } from './output.js';
@@ -24,20 +23,26 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   const backend = await openBackend(options.backend, options.threads);
   try {
     const started = performance.now();
-    const trits =
+    const weights =
       options.tensor === undefined ? await rebuildAll() : rebuildTensor(artifact, options.tensor, step);
     const seconds = (performance.now() - started) / 1000;
-    const hash = await weightsHash(trits);
-    if (options.out !== undefined)
-      writeWhole(options.out, encode(artifact, trits, options.tensor, { steps: step, weightsHash: hash }));
+    const { tensors } = artifact.network;
+    const alone = tensors.filter(({ name }) => name === options.tensor).map((one) => ({ ...one, offset: 0 }));
+    const hash = await weightsHash(weights, options.tensor === undefined ? tensors : alone);
+    if (options.out !== undefined) {
+      // A whole model becomes a packed artifact; one tensor what its hash is taken over.
+      const outcome = { steps: step, weightsHash: hash };
+      const whole = () => encodePacked(artifact.header, weights, outcome);
+      writeWhole(options.out, options.tensor === undefined ? whole() : packWeights(weights, alone));
+    }
     const part = options.tensor === undefined ? {} : { tensor: options.tensor };
     printResult(
       options.json,
-      { weightsHash: hash, seconds, backend: backend.name, step, trits: trits.length, ...part },
+      { weightsHash: hash, seconds, backend: backend.name, step, weights: weights.length, ...part },
       [
         `${file} after step ${count(step)}${options.tensor === undefined ? '' : `, ${options.tensor} alone`}`,
         ...table([
-          ['trits', count(trits.length)],
+          ['weights', count(weights.length)],
           ['weights hash', hash],
           [
             'time',
@@ -54,14 +59,4 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   function rebuildAll(): Promise<Int8Array> {
     return step === artifact.steps ? rebuildVerified(artifact, backend) : rebuild(artifact, backend, step);
   }
-}
-
-/** A whole model becomes a packed artifact; one tensor its trits, five a byte. */
-function encode(
-  artifact: Artifact,
-  trits: Int8Array,
-  tensor: string | undefined,
-  outcome: Outcome,
-): Uint8Array {
-  return tensor === undefined ? encodePacked(artifact.header, trits, outcome) : packTrits(trits);
 }

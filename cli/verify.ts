@@ -35,7 +35,7 @@ export async function verify(file: string, options: VerifyOptions): Promise<void
     });
     checks.push({ name: 'checksums', ok: true, detail: `${sections.length} of ${sections.length} sections` });
     const started = performance.now();
-    hash = await weightsHash(await rebuild(artifact, backend));
+    hash = await weightsHash(await rebuild(artifact, backend), artifact.network.tensors);
     const seconds = ((performance.now() - started) / 1000).toFixed(3);
     const ok = hash === artifact.weightsHash;
     const detail = ok ? `${hash} in ${seconds} s` : `expected ${artifact.weightsHash}, got ${hash}`;

@@ -12,13 +12,16 @@ import {
   readCheckpoint,
   readUnfinishedLog,
 } from '../src/artifact/checkpoint.js';
+import { networkOfHeader } from '../src/artifact/header.js';
 import { rebuild, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { BLOCK_STEPS, encodeLogBlock } from '../src/artifact/seed-log.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { ArtifactError, ConfigError } from '../src/errors.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { fastBackends, reference } from './support/backends.js';
 import { tinyTrainingSet } from './support/tiny-data.js';
 import { type TinyRun, tinyConfig, tinyRun } from './support/tiny-runs.js';
@@ -55,7 +58,7 @@ describe.each([...LOGS, ...POOLS, ...PACKED])('a $artifact artifact ($perturb, c
     expect(artifact).toMatchObject({ steps: 12, weightsHash: run.hash, header: run.header });
     if (artifact.kind === 'log') expect(stepsOf(artifact)).toEqual(run.steps);
     if (artifact.kind === 'pool') expect(artifact.coefficients).toEqual(run.trainer.poolCoefficients());
-    if (artifact.kind === 'packed') expect(artifact.trits).toEqual(run.history.at(-1));
+    if (artifact.kind === 'packed') expect(artifact.weights).toEqual(run.history.at(-1));
   });
 
   it('has moved weights, and its hash is SHA-256 over the trits, five a byte', () => {
@@ -237,16 +240,99 @@ describe('a checkpoint', () => {
   });
 });
 
+describe('a packed artifact of layers of any precision', () => {
+  const names = Object.keys(PRECISIONS) as LayerPrecision[];
+  const precisions = fc.array(fc.constantFrom(...names), { minLength: 3, maxLength: 3 });
+  let run: TinyRun;
+  beforeAll(async () => {
+    run = await tinyRun({ artifact: 'packed' }, wasm);
+  });
+
+  /** A network of three layers, its header, and values that take in both ends of every range. */
+  function networkWith(precision: readonly LayerPrecision[]) {
+    const header = { ...run.header, model: '36-8-5-4', precision };
+    const network = networkOfHeader(header);
+    const weights = new Int8Array(network.parameters);
+    for (const { values, offset, rows, columns } of network.tensors) {
+      const [least, largest] = VALUE_RANGES[values];
+      for (let i = 0; i < rows * columns; i++) {
+        weights[offset + i] = least + ((i * 11 + (i >> 2)) % (largest - least + 1));
+      }
+      weights[offset] = largest;
+    }
+    return { header, network, weights };
+  }
+
+  it('opens, rebuilds and hashes to what was written; the hash is that of a second implementation', () =>
+    fc.assert(
+      fc.asyncProperty(precisions, async (precision) => {
+        const { header, network, weights } = networkWith(precision);
+        const hash = await weightsHash(weights, network.tensors);
+        expect(hash).toBe(hashOfMixed(weights, precision));
+        const bytes = encodePacked(header, weights, { steps: 3, weightsHash: hash });
+        const artifact = openArtifact(bytes);
+        expect(artifact).toMatchObject({ kind: 'packed', weights, network, weightsHash: hash });
+        expect(await rebuildVerified(artifact, reference)).toEqual(weights);
+        for (const { name, offset, rows, columns } of network.tensors) {
+          expect(rebuildTensor(artifact, name)).toEqual(weights.slice(offset, offset + rows * columns));
+        }
+        const placed = await wasm.place(artifact.network, { batch: 1 });
+        await placed.writeWeights(weights);
+        expect(await placed.readWeights()).toEqual(weights);
+        await placed.release();
+      }),
+    ));
+
+  it('with all layers ternary is the very file that has no precisions in it', async () => {
+    const { header, weights } = networkWith(['ternary', 'ternary', 'ternary']);
+    const plain = { ...run.header, model: header.model };
+    const outcome = { steps: 3, weightsHash: await weightsHash(weights) };
+    expect(encodePacked(header, weights, outcome)).toEqual(encodePacked(plain, weights, outcome));
+  });
+
+  it('is not written with a value out of its tensor’s range', () => {
+    const { header, network, weights } = networkWith(['int4-row', 'int8', 'ternary-row']);
+    const outcome = { steps: 3, weightsHash: '0'.repeat(64) };
+    const wrong = { trit: [-2, 2], int4: [-8, 8], int8: [-128], scale: [0, -1] };
+    for (const { name, values, offset } of network.tensors) {
+      for (const value of wrong[values]) {
+        const lying = weights.slice();
+        lying[offset + 1] = value;
+        expect(() => encodePacked(header, lying, outcome)).toThrow(`"${name}" expected values in `);
+      }
+    }
+  });
+});
+
+/** `weightsHash` of a 36-8-5-4 network, written a second time: ternary matrices five a byte, then all other bytes. */
+function hashOfMixed(weights: Int8Array, precision: readonly LayerPrecision[]): string {
+  const matrices = [
+    weights.slice(0, 288),
+    weights.slice(288, 328),
+    weights.slice(328, 348), // and after it the scales of the rows
+  ];
+  const isTrits = (layer: number) => precision[layer].startsWith('ternary');
+  const trits = matrices.flatMap((matrix, layer) => (isTrits(layer) ? [...matrix] : []));
+  const others = matrices.flatMap((matrix, layer) => (isTrits(layer) ? [] : [...matrix]));
+  const bytes = [...tritBytes(Int8Array.from(trits)), ...others, ...weights.slice(348)];
+  return createHash('sha256').update(Uint8Array.from(bytes)).digest('hex');
+}
+
 function stepsOf(log: SeedLog) {
   return Array.from(log.replaySteps(), (step) => ({ ...step, coefficients: step.coefficients.slice() }));
 }
 
 /** The definition in design of `weightsHash`, written a second time: Σ (trit + 1)·3^place, the last byte filled up with zeros. */
 function hashOf(trits: Int8Array): string {
-  const bytes = Array.from({ length: Math.ceil(trits.length / 5) }, (_, byte) =>
+  return createHash('sha256')
+    .update(Uint8Array.from(tritBytes(trits)))
+    .digest('hex');
+}
+
+function tritBytes(trits: Int8Array): number[] {
+  return Array.from({ length: Math.ceil(trits.length / 5) }, (_, byte) =>
     [0, 1, 2, 3, 4].reduce((sum, place) => sum + ((trits[5 * byte + place] ?? 0) + 1) * 3 ** place, 0),
   );
-  return createHash('sha256').update(Uint8Array.from(bytes)).digest('hex');
 }
 
 /** The file of a run that has not ended: its opening, and a block a step. */

@@ -5,7 +5,9 @@ import { chmod, copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } fro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, test } from 'vitest';
-import { openArtifact } from '../src/artifact/artifact.js';
+import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { networkOfHeader } from '../src/artifact/header.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
 import { PRESETS } from '../src/perturb/presets.js';
 import { cli, cliJson, onlyObject, startCli } from './support/cli.js';
 import { headerPayload, joinSections, splitSections } from './support/sections.js';
@@ -200,6 +202,62 @@ describe('replay', () => {
       expect(createHash('sha256').update(bytes).digest('hex')).toBe(weightsHash);
     },
   );
+});
+
+describe('a packed network of int8 and int4 layers', () => {
+  /** Writes one of 36-8-4, the second layer with a scale a row; its values take in the ends of both ranges. */
+  async function writeMixed(path: string, first = 127): Promise<string> {
+    const { header } = openArtifact(await readFile(made.packed));
+    const mixed = { ...header, precision: ['int8', 'int4-row'] as const };
+    const weights = Int8Array.from({ length: 324 }, (_v, i) =>
+      i < 288 ? ((i * 37) % 255) - 127 : i < 320 ? ((i * 7) % 15) - 7 : 127 - (i % 4),
+    ).with(0, first);
+    const hash = await weightsHash(weights, networkOfHeader(mixed).tensors);
+    await writeFile(path, encodePacked(mixed, weights, { steps: 5, weightsHash: hash }));
+    return hash;
+  }
+
+  it('is inspected, verified, evaluated, exported and compared', async () => {
+    const file = at('mixed.tern');
+    const hash = await writeMixed(file);
+    expect(await cliJson(['inspect', file])).toMatchObject({
+      ...{ parameters: 324, precision: ['int8', 'int4-row'], weightsHash: hash },
+      tensors: [{ name: 'layer0.weight' }, { name: 'layer1.weight' }, { name: 'layer1.scale' }],
+    });
+    expect((await cli(['inspect', file])).stdout).toMatch(/precision +int8, int4-row\n/);
+    expect(await cliJson(['verify', file])).toMatchObject({ ok: true, weightsHash: hash });
+    const scores = ['wasm', 'reference'].map((name) =>
+      cliJson(['eval', file, '--data', data, '--backend', name]),
+    );
+    const [{ accuracy, loss }, theirs] = await Promise.all(scores);
+    expect(theirs).toMatchObject({ accuracy, loss });
+    await cliJson(['export', file, '--to', 'packed', '--out', at('copy.tern')]);
+    expect(await readFile(at('copy.tern'))).toEqual(await readFile(file));
+    await writeMixed(at('other.tern'), 126);
+    expect(await cliJson(['diff', file, at('other.tern')])).toMatchObject({
+      changedTrits: 1,
+      byTensor: [{ weights: 288, changed: 1 }, { changed: 0 }, { weights: 4, changed: 0 }],
+    });
+    const { code, stderr } = await cli(['diff', file, made.packed]);
+    expect(stderr).toContain('of one shape, got 36-8-4 of int8, int4-row and 36-8-4');
+    expect(code).toBe(3);
+  });
+
+  it('gives one tensor a byte a value, whose SHA-256 it tells', async () => {
+    await writeMixed(at('mixed.tern'));
+    for (const [tensor, length] of [
+      ['layer0.weight', 288],
+      ['layer1.scale', 4],
+    ] as const) {
+      const args = ['replay', at('mixed.tern'), '--tensor', tensor, '--out', at(tensor)];
+      const told = await cliJson(args);
+      const bytes = await readFile(at(tensor));
+      expect(bytes.length).toBe(length);
+      expect(told).toMatchObject({ weights: length });
+      expect(createHash('sha256').update(bytes).digest('hex')).toBe(told.weightsHash);
+    }
+    expect([...(await readFile(at('layer1.scale')))]).toEqual([127, 126, 125, 124]);
+  });
 });
 
 describe('artifacts are the same bytes', () => {

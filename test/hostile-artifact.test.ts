@@ -6,7 +6,7 @@
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, it, test, vi } from 'vitest';
-import { encodeSeedLog, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
+import { encodePacked, encodeSeedLog, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
 import type { PoolArrays } from '../src/artifact/checkpoint.js';
 import {
   encodeCheckpoint,
@@ -15,9 +15,14 @@ import {
   readCheckpoint,
   readUnfinishedLog,
 } from '../src/artifact/checkpoint.js';
+import { networkOfHeader } from '../src/artifact/header.js';
+import { SignedCoder, TritCoder } from '../src/artifact/integer-coder.js';
+import { RangeEncoder } from '../src/artifact/range-coder.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { encodeLogBlock } from '../src/artifact/seed-log.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
 import { ArtifactError } from '../src/errors.js';
+import { PRECISIONS } from '../src/ternary/precision.js';
 import { reference } from './support/backends.js';
 import {
   concat,
@@ -218,6 +223,120 @@ test('a pool’s coefficient that no training reaches is an ArtifactError', () =
     if (message === null) openArtifact(bytes);
     else expect(() => openArtifact(bytes)).toThrow(message);
   }
+});
+
+describe('precisions', () => {
+  /** Values of an int8 and an int4-row layer: 36 × 8, 8 × 4 and four scales. */
+  const values = new Int8Array(324).fill(1).fill(100, 0, 288);
+
+  /** An artifact of these values whose header says other precisions. */
+  const artifactOf = (precision: unknown, hash = '0'.repeat(64)) => {
+    const { header } = runOf(KINDS[3]);
+    const outcome = { steps: 1, weightsHash: hash };
+    const bytes = encodePacked({ ...header, precision: ['int8', 'int4-row'] }, values, outcome);
+    return replaced(splitSections(bytes), 0, headerPayload({ ...header, precision }));
+  };
+
+  it('that fit are accepted, so that the cases below fail for their own reason', () => {
+    expect(openArtifact(artifactOf(['int8', 'int4-row'])).network.precision).toEqual(['int8', 'int4-row']);
+  });
+
+  it.each([
+    [null],
+    ['int8'],
+    [{}],
+    [{ length: 2, 0: 'int8', 1: 'int8' }],
+    [[]],
+    [['int8']],
+    [['int8', 'int4-row', 'int8']],
+    [Array(65).fill('int8')],
+    [Array(5000).fill('int8')],
+    [['int8', 'int5']],
+    [['int8', 'INT4']],
+    [['int8', 'toString']],
+    [['int8', '__proto__']],
+    [['int8', 7]],
+    [['int8', null]],
+    [['int8', ['int4']]],
+    [['ternary', 'ternary']],
+  ])('of %j are an ArtifactError that names the key', (precision) => {
+    const bytes = artifactOf(precision);
+    expectRefused(bytes);
+    expect(() => openArtifact(bytes)).toThrow('"precision"');
+  });
+
+  it('of other layers than the body has are an ArtifactError, when opened or when rebuilt', async () => {
+    const names = Object.keys(PRECISIONS);
+    const { tensors } = openArtifact(artifactOf(['int8', 'int4-row'])).network;
+    const hash = await weightsHash(values, tensors);
+    for (const first of names) {
+      for (const second of names) {
+        // What is in both ranges is the same weights, whatever they are multiplied by.
+        const same = first === 'int8' && ['int4-row', 'int8-row'].includes(second);
+        const bytes = artifactOf([first, second], hash);
+        expect(await expectSafe(bytes, hash)).toBe(same ? SAME : REFUSED);
+      }
+    }
+  });
+
+  it('in a log or a pool are an ArtifactError', () => {
+    for (const kind of KINDS.slice(0, 3)) {
+      for (const precision of [
+        ['int8', 'int8'],
+        ['ternary', 'ternary-row'],
+        ['ternary', 'ternary'],
+      ]) {
+        const bytes = replaced(
+          splitSections(runOf(kind).bytes),
+          0,
+          headerPayload({ ...runOf(kind).header, precision }),
+        );
+        expectRefused(bytes);
+        expect(() => openArtifact(bytes)).toThrow(`expected no "precision" in a ${kind.artifact}`);
+      }
+    }
+  });
+
+  it.each([
+    [['int4', 'ternary'], 0, 8, 'values of layer0.weight in -7…7, got 8'],
+    [['int4', 'ternary'], 287, -8, 'values of layer0.weight in -7…7, got -8'],
+    [['ternary', 'int8'], 288, 128, 'values of layer1.weight in -127…127, got 128'],
+    [['ternary', 'int8'], 319, -128, 'values of layer1.weight in -127…127, got -128'],
+    [['ternary', 'int8'], 300, 2 ** 20, 'values of layer1.weight in -127…127, got 1048576'],
+    [['ternary', 'ternary-row'], 320, 0, 'values of layer1.scale in 1…127, got 0'],
+    [['ternary', 'ternary-row'], 323, -1, 'values of layer1.scale in 1…127, got -1'],
+    [['ternary', 'ternary-row'], 321, 128, 'values of layer1.scale in 1…127, got 128'],
+    [['int8', 'ternary-row'], 321, 257, 'values of layer1.scale in 1…127, got 257'],
+  ] as const)('%j with value %i being %i is an ArtifactError', (precision, at, value, message) => {
+    const { header } = runOf(KINDS[3]);
+    const lying = { ...header, precision };
+    const good = encodePacked(lying, new Int8Array(324).fill(1), { steps: 1, weightsHash: '0'.repeat(64) });
+    const encoder = new RangeEncoder();
+    for (const { values: kind, offset, rows, columns } of networkOfHeader(lying).tensors) {
+      const coder = kind === 'trit' ? new TritCoder() : new SignedCoder();
+      for (let i = offset; i < offset + rows * columns; i++) coder.encode(encoder, i === at ? value : 1);
+    }
+    const bytes = replaced(splitSections(good), 1, encoder.finish());
+    expectRefused(bytes);
+    expect(() => openArtifact(bytes)).toThrow(`expected ${message}`);
+  });
+
+  it('of a packed artifact damaged anywhere are an ArtifactError, or its weights are the same', async () => {
+    const { header } = runOf(KINDS[3]);
+    const lying = { ...header, precision: ['int4-row', 'int8'] as const };
+    const { tensors, parameters } = networkOfHeader(lying);
+    const weights = Int8Array.from({ length: parameters }, (_v, i) => 1 + (i % 7));
+    const hash = await weightsHash(weights, tensors);
+    const good = encodePacked(lying, weights, { steps: 1, weightsHash: hash });
+    for (let length = 0; length < good.length; length++) expectRefused(good.subarray(0, length));
+    const sections = splitSections(good);
+    for (const [index, { payload }] of sections.entries()) {
+      for (let bit = 0; bit < 8 * payload.length; bit++) {
+        expectRefused(flipped(good, 8 * (good.length - 1) - bit));
+        await expectSafe(replaced(sections, index, flipped(payload, bit)), hash);
+      }
+    }
+  });
 });
 
 describe('a header', () => {

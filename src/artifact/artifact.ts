@@ -3,10 +3,11 @@
  * and checksums; that the weights are the right ones is shown by rebuilding them (`verify`).
  */
 
-import { ArtifactError } from '../errors.js';
+import { ArtifactError, expected } from '../errors.js';
 import { poolSets, STEPS_MAX } from '../random/directions.js';
 import { coefficientLimit } from '../random/latents.js';
 import type { Network } from '../ternary/network.js';
+import { isWithin, VALUE_RANGES, type Values } from '../ternary/precision.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
   decoderOf,
@@ -53,11 +54,11 @@ export interface SeedPool extends Opened {
   readonly coefficients: Int16Array;
 }
 
-/** The trits themselves. */
+/** The weights themselves. */
 export interface Packed extends Opened {
   readonly kind: 'packed';
-  /** In model order. */
-  readonly trits: Int8Array;
+  /** The values of all tensors in model order: trits, other weights, scales of rows. */
+  readonly weights: Int8Array;
 }
 
 export type Artifact = SeedLog | SeedPool | Packed;
@@ -151,12 +152,21 @@ export function encodeSeedPool(header: Header, coefficients: Int16Array, outcome
   );
 }
 
-/** Packed trits; those of each tensor have their own statistics. */
-export function encodePacked(header: Header, trits: Int8Array, outcome: Outcome): Uint8Array {
+/**
+ * Packed weights; those of each tensor have their own statistics.
+ * @param weights - the values of all tensors in model order
+ * @throws {ConfigError} when one is out of its tensor's range
+ */
+export function encodePacked(header: Header, weights: Int8Array, outcome: Outcome): Uint8Array {
   const encoder = new RangeEncoder();
-  for (const { offset, rows, columns } of networkOfHeader(header).tensors) {
-    const coder = new TritCoder();
-    for (const trit of trits.subarray(offset, offset + rows * columns)) coder.encode(encoder, trit);
+  for (const { name, values, offset, rows, columns } of networkOfHeader(header).tensors) {
+    const coder = coderOf(values);
+    for (const value of weights.subarray(offset, offset + rows * columns)) {
+      if (!isWithin(values, value)) {
+        throw expected(name, `values in ${VALUE_RANGES[values].join('…')}`, value);
+      }
+      coder.encode(encoder, value);
+    }
   }
   const section = encodeSection(SectionType.trits, encoder.finish());
   return assemble({ ...header, kind: 'packed', directions: [] }, [section], outcome);
@@ -228,13 +238,24 @@ function openPacked(bytes: Uint8Array, body: readonly Section[], opened: Opened)
   const section = only(body, SectionType.trits, 'one section of trits', opened);
   const reader = payload(bytes, section);
   const decoder = decoderOf(reader);
-  const trits = new Int8Array(opened.network.parameters);
-  for (const { offset, rows, columns } of opened.network.tensors) {
-    const coder = new TritCoder();
-    for (let i = offset; i < offset + rows * columns; i++) trits[i] = coder.decode(decoder);
+  const weights = new Int8Array(opened.network.parameters);
+  for (const { name, values, offset, rows, columns } of opened.network.tensors) {
+    const coder = coderOf(values);
+    for (let i = offset; i < offset + rows * columns; i++) {
+      const value = coder.decode(decoder);
+      if (!isWithin(values, value)) {
+        throw decoder.fault(`expected values of ${name} in ${VALUE_RANGES[values].join('…')}, got ${value}`);
+      }
+      weights[i] = value;
+    }
   }
   decoder.expectEnd();
-  return { ...opened, kind: 'packed', trits };
+  return { ...opened, kind: 'packed', weights };
+}
+
+/** A coder for the values of one tensor. */
+function coderOf(values: Values): TritCoder | SignedCoder {
+  return values === 'trit' ? new TritCoder() : new SignedCoder();
 }
 
 function only(body: readonly Section[], type: SectionType, what: string, { bytes }: Opened): Section {

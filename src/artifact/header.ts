@@ -8,7 +8,8 @@ import { deflateSync, inflateSync } from 'fflate';
 import { DIRECTIONS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
-import { type Network, networkOf, parseWidths } from '../ternary/network.js';
+import { isTernary, type Network, networkOf, parseWidths } from '../ternary/network.js';
+import { isPrecision, type LayerPrecision, PRECISIONS } from '../ternary/precision.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 
 /** The kinds of artifact, and the checkpoint that an unfinished pool run leaves. */
@@ -23,6 +24,8 @@ export interface Header {
   readonly centred: boolean;
   readonly gain: number;
   readonly logitScale: number;
+  /** One a layer; left out where all are ternary, as they are in a log and a pool. */
+  readonly precision?: readonly LayerPrecision[];
   /** The run's Philox key, 16 hex digits: high word, low word. */
   readonly key: string;
   readonly cut: number;
@@ -61,7 +64,10 @@ const DICTIONARY = new TextEncoder().encode(
 /** The header's payload. */
 export function encodeHeader(header: Header): Uint8Array {
   const { kind, model, centred, gain, logitScale, key, cut, directions, config, data } = header;
-  const ordered = { kind, model, centred, gain, logitScale, key, cut, directions, config, data };
+  const { precision } = header;
+  const mixed = precision?.some((one) => one !== 'ternary') ? { precision } : {};
+  const network = { model, centred, gain, logitScale, ...mixed };
+  const ordered = { kind, ...network, key, cut, directions, config, data };
   const json = new TextEncoder().encode(JSON.stringify(ordered));
   const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARY });
   return new ByteWriter().integer(json.length).raw(deflated).finish();
@@ -98,6 +104,10 @@ const SHAPE: Record<keyof Header, [what: string, holds: (value: unknown) => bool
   centred: ['true or false', (value) => typeof value === 'boolean'],
   gain: ['an integer', Number.isInteger],
   logitScale: ['an integer', Number.isInteger],
+  precision: [
+    `${Object.keys(PRECISIONS).join(', ')} for each layer`,
+    (value) => value === undefined || (Array.isArray(value) && value.every(isPrecision)),
+  ],
   key: ['16 hex digits', (value) => typeof value === 'string' && /^[0-9a-f]{16}$/.test(value)],
   cut: [`0…${CUT_MAX}`, (value) => isIntegerIn(value, 0, CUT_MAX)],
   directions: [
@@ -126,8 +136,16 @@ function checkHeader(value: unknown, fault: (what: string) => Error): Header {
   } catch (error) {
     throw fault((error as Error).message);
   }
+  checkPrecision(header, network, fault);
   checkDirections(header, network, fault);
   return header;
+}
+
+/** Seeds are for trits; and what goes without saying is not said. */
+function checkPrecision({ kind, precision }: Header, network: Network, fault: (what: string) => Error): void {
+  if (precision === undefined) return;
+  if (kind === 'log' || kind === 'pool') throw fault(`expected no "precision" in a ${kind}`);
+  if (isTernary(network)) throw fault('expected no "precision" where all layers are ternary');
 }
 
 function checkDirections(
@@ -153,7 +171,9 @@ function checkDirections(
  * The network that a header describes.
  * @throws {RangeError} when a bound of the arithmetic is not met
  */
-export function networkOfHeader(header: Pick<Header, 'model' | 'centred' | 'gain' | 'logitScale'>): Network {
+export function networkOfHeader(
+  header: Pick<Header, 'model' | 'centred' | 'gain' | 'logitScale' | 'precision'>,
+): Network {
   const widths = parseWidths(header.model);
   if (widths.length > LAYERS_MAX + 1) throw new RangeError(`"model" expected at most ${LAYERS_MAX} layers`);
   return networkOf(widths, header);

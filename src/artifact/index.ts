@@ -6,7 +6,8 @@ export type { Backend, Evaluation, PlacedNetwork, Room } from '../backend/backen
 export { ReferenceBackend } from '../backend/reference/reference.js';
 export { openWasm, type WasmOptions } from '../backend/wasm/wasm.js';
 export { ArtifactError, BackendError, ConfigError, TernseedError } from '../errors.js';
-export { type Network, type NetworkOptions, networkOf, type Tensor } from '../ternary/network.js';
+export { type Layer, type Network, type NetworkOptions, networkOf, type Tensor } from '../ternary/network.js';
+export type { LayerPrecision, Values } from '../ternary/precision.js';
 export {
   type Artifact,
   type ArtifactKind,

@@ -20,10 +20,10 @@ import { weightsHash } from './weights-hash.js';
 /**
  * Rebuilds all weights.
  * @param step - of a seed log, the step after which the weights are wanted; the last if left out
- * @returns trits in model order, the same on every backend
+ * @returns the values of all tensors in model order, the same on every backend
  * @throws {ConfigError} when there is no such step
  * @throws {ArtifactError} when a log does not hold what it says
- * @example const trits = await rebuild(artifact, backend);
+ * @example const weights = await rebuild(artifact, backend);
  */
 export async function rebuild(
   artifact: Artifact,
@@ -31,7 +31,7 @@ export async function rebuild(
   step = artifact.steps,
 ): Promise<Int8Array> {
   checkStep(artifact, step);
-  if (artifact.kind === 'packed') return artifact.trits.slice();
+  if (artifact.kind === 'packed') return artifact.weights.slice();
   const { network, header } = artifact;
   const key = parseKey(header.key);
   const placed = await backend.place(network, { batch: 1 });
@@ -59,21 +59,21 @@ export async function rebuild(
  * @throws {ArtifactError} when they are not the weights that were trained
  */
 export async function rebuildVerified(artifact: Artifact, backend: Backend): Promise<Int8Array> {
-  const trits = await rebuild(artifact, backend);
-  const hash = await weightsHash(trits);
+  const weights = await rebuild(artifact, backend);
+  const hash = await weightsHash(weights, artifact.network.tensors);
   if (hash !== artifact.weightsHash) {
     throw atEnd(artifact, `expected weights with hash ${artifact.weightsHash}, got ${hash}`);
   }
-  return trits;
+  return weights;
 }
 
 /**
- * Rebuilds one tensor of a seed artifact without touching the others.
+ * Rebuilds one tensor of an artifact without touching the others.
  * @param name - the tensor's name, as `inspect` lists it
- * @returns trits in row-major order, rows × columns, the same as that part of {@link rebuild}
+ * @returns its values in row-major order, rows × columns, the same as that part of {@link rebuild}
  * @throws {ConfigError} when there is no such tensor or step
  * @throws {ArtifactError} when a log does not hold what it says
- * @example const trits = rebuildTensor(artifact, 'layer0.weight');
+ * @example const weights = rebuildTensor(artifact, 'layer0.weight');
  */
 export function rebuildTensor(artifact: Artifact, name: string, step = artifact.steps): Int8Array {
   checkStep(artifact, step);
@@ -84,7 +84,7 @@ export function rebuildTensor(artifact: Artifact, name: string, step = artifact.
     throw new ConfigError(`"tensor" expected one of ${names}, got "${printable(name)}"`);
   }
   const size = tensor.rows * tensor.columns;
-  if (artifact.kind === 'packed') return artifact.trits.slice(tensor.offset, tensor.offset + size);
+  if (artifact.kind === 'packed') return artifact.weights.slice(tensor.offset, tensor.offset + size);
   const { cut, key } = artifact.header;
   const latents = new Int8Array(size);
   initLatents(parseKey(key), index, cut, latents);

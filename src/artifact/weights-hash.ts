@@ -1,16 +1,48 @@
 /** The identity of a network's weights, whatever kind of artifact holds them. */
 
+import type { Tensor } from '../ternary/network.js';
 import { packTrits } from '../ternary/trits.js';
 
 /**
- * SHA-256 over the trits in model order, packed five a byte.
+ * SHA-256 over the weights in their plain form, {@link packWeights}.
+ * @param weights - the values of all tensors in model order
+ * @param tensors - of the network; left out: all weights are trits
  * @returns 64 hex digits
+ * @throws {RangeError} when a trit is none
  * @example await weightsHash(Int8Array.of(1, 0, -1))
  */
-export async function weightsHash(trits: Int8Array): Promise<string> {
-  const packed = packTrits(trits) as Uint8Array<ArrayBuffer>;
-  const digest = await globalThis.crypto.subtle.digest('SHA-256', packed);
+export async function weightsHash(weights: Int8Array, tensors?: readonly Tensor[]): Promise<string> {
+  const packed = tensors ? packWeights(weights, tensors) : packTrits(weights);
+  const digest = await globalThis.crypto.subtle.digest('SHA-256', packed as Uint8Array<ArrayBuffer>);
   return toHex(new Uint8Array(digest));
+}
+
+/**
+ * The plain form of weights: the trits of all ternary tensors in model order, five a byte, then
+ * the values of all other tensors in model order, one a byte in two's complement.
+ * @throws {RangeError} when a trit is none
+ */
+export function packWeights(weights: Int8Array, tensors: readonly Tensor[]): Uint8Array {
+  const ternary = tensors.filter(({ values }) => values === 'trit');
+  const others = tensors.filter(({ values }) => values !== 'trit');
+  const packed = packTrits(valuesOf(weights, ternary));
+  const bytes = valuesOf(weights, others);
+  const whole = new Uint8Array(packed.length + bytes.length);
+  whole.set(packed);
+  whole.set(new Uint8Array(bytes.buffer), packed.length);
+  return whole;
+}
+
+/** The values of some tensors of a model, one tensor after another. */
+function valuesOf(weights: Int8Array, tensors: readonly Tensor[]): Int8Array {
+  const length = tensors.reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+  const values = new Int8Array(length);
+  let at = 0;
+  for (const { offset, rows, columns } of tensors) {
+    values.set(weights.subarray(offset, offset + rows * columns), at);
+    at += rows * columns;
+  }
+  return values;
 }
 
 /** Bytes as hex digits. */
