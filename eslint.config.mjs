@@ -9,8 +9,8 @@ export default tseslint.config(
       'dist',
       'coverage',
       '**/node_modules',
-      'src/backend/wasm/assembly', // AssemblyScript
-      'src/backend/wasm/kernels.generated.ts',
+      '**/assembly', // AssemblyScript
+      '**/*.generated.ts',
     ],
   },
   js.configs.recommended,

@@ -3,9 +3,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BACKEND_NAMES, THREADS_MAX } from '../src/backend/open.js';
 
-export function addBackendOptions(command: Command): Command {
+export function addBackendOptions(command: Command, names: readonly string[] = BACKEND_NAMES): Command {
   return command
-    .addOption(new Option('--backend <name>', 'where to compute').choices(BACKEND_NAMES).default('auto'))
+    .addOption(new Option('--backend <name>', 'where to compute').choices([...names]).default('auto'))
     .option('--threads <count>', 'threads of the wasm backend (default: all cores)', parseThreads);
 }
 

@@ -1,17 +1,23 @@
 /**
- * The configuration of `train`: a preset, over it a file, over it the command line. Every
- * setting of a run is an option, named in kebab case.
+ * The configuration of `train`: a preset of the trainer, over it a file, over it the command line.
+ * Every setting of a run is an option, named in kebab case.
  */
 
 import { type Command, Option } from 'commander';
 import { ConfigError, expected, printable } from '../src/errors.js';
-import { CONFIG_KEYS, type NoiseStepConfig } from '../src/perturb/config.js';
-import { PRESETS, type PresetName } from '../src/perturb/presets.js';
+import { OPTIMIZERS, STE_KEYS } from '../src/backprop/config.js';
+import { STE_PRESETS } from '../src/backprop/presets.js';
+import { QUANTIZERS } from '../src/backprop/quantizers/names.js';
+import { SCHEDULES } from '../src/backprop/schedules.js';
+import { CONFIG_KEYS } from '../src/perturb/config.js';
+import { PRESETS } from '../src/perturb/presets.js';
 import { readBytes } from './files.js';
+import { METHODS, type Method } from './run.js';
 
-type Key = keyof NoiseStepConfig;
+type Settings = Readonly<Record<string, unknown>>;
 
-const HELP: Record<Key, string> = {
+/** The options of all settings; those of one trainer alone say so. */
+const HELP: Readonly<Record<string, string>> = {
   model: 'layer widths, such as 784-256-10',
   centred: 'whether normalization subtracts the mean',
   gain: 'activation of a pre-activation of one mean absolute value',
@@ -37,45 +43,95 @@ const HELP: Record<Key, string> = {
   probes: 'antithetic probes of each hidden layer',
   sigma: 'size of a probe in 1/256 of the layer’s mean absolute value',
   rewardShift: 'binary scale of a probe’s difference of losses',
+  quantizer: `how weights become integers, one for all layers or one a layer: ${QUANTIZERS.join(', ')}`,
+  threshold: 'of the quantizer sparse: weights above so many σ are not zero; one, or one a layer',
+  optimizer: `what moves the weights: ${OPTIMIZERS.join(', ')}`,
+  schedule: `how the learning rate goes: ${SCHEDULES.join(', ')}`,
+  warmup: 'share of the steps over which the learning rate rises',
+  weightDecay: 'decoupled decay of the shadow weights, as a factor of the learning rate',
+  clipNorm: 'largest norm of the gradient over all weights; 0: no clipping',
+  momentum: 'momentum of muon',
 };
 
-/** Adds `--preset`, `--config` and an option for every setting. */
+/** What `train` must know of a trainer's configuration. */
+interface MethodSettings {
+  readonly presets: Readonly<Record<string, Settings>>;
+  /** Settings, one an option. */
+  readonly keys: readonly string[];
+}
+
+const METHOD_SETTINGS: Readonly<Record<Method, MethodSettings>> = {
+  'noise-step': { presets: PRESETS as unknown as Record<string, Settings>, keys: CONFIG_KEYS },
+  ste: {
+    presets: STE_PRESETS as unknown as Record<string, Settings>,
+    keys: STE_KEYS.filter((key) => key !== 'method'),
+  },
+};
+
+/** All settings of both trainers. */
+const ALL_KEYS = [...new Set(METHODS.flatMap((method) => METHOD_SETTINGS[method].keys))];
+
+/** Adds `--preset`, `--config` and an option for every setting; those of one trainer alone say whose they are. */
 export function addConfigOptions(command: Command): Command {
-  command.addOption(new Option('--preset <name>', `start from: ${Object.keys(PRESETS).join(', ')}`));
+  const presets = METHODS.map(
+    (method) => `${Object.keys(METHOD_SETTINGS[method].presets).join(', ')} (${method})`,
+  );
+  command.addOption(new Option('--preset <name>', `start from: ${presets.join('; ')}`));
   command.option('--config <file>', 'settings in JSON, over the preset');
-  for (const key of CONFIG_KEYS) command.option(`--${kebab(key)} <value>`, HELP[key]);
+  for (const key of ALL_KEYS) {
+    const owners = METHODS.filter((method) => METHOD_SETTINGS[method].keys.includes(key));
+    const owner = owners.length < METHODS.length ? ` (${owners.join()})` : '';
+    command.option(`--${kebab(key)} <value>`, `${HELP[key]}${owner}`);
+  }
   return command;
 }
 
-/** Whether the command line sets anything that a resumed run has fixed already. */
-export function namesOfSettings(options: Record<string, unknown>): string[] {
-  return ['preset', 'config', ...CONFIG_KEYS].filter((key) => options[key] !== undefined).map(kebab);
+/** What the command line sets that a resumed run has fixed already. */
+export function namesOfSettings(options: Settings): string[] {
+  return ['preset', 'config', ...ALL_KEYS].filter((key) => options[key] !== undefined).map(kebab);
 }
 
 /**
- * Resolves the configuration from the parsed options.
+ * Resolves the configuration of a trainer from the parsed options.
  * @throws {ConfigError} when a preset, a key or a value is not known
  */
-export async function resolveConfig(options: Record<string, string | undefined>): Promise<NoiseStepConfig> {
-  const config: Record<string, unknown> = { ...PRESETS[presetName(options.preset)] };
-  if (options.config !== undefined) Object.assign(config, await readConfigFile(options.config));
-  for (const key of CONFIG_KEYS) {
+export async function resolveConfig(
+  method: Method,
+  options: Readonly<Record<string, string | undefined>>,
+): Promise<Record<string, unknown>> {
+  const { keys } = METHOD_SETTINGS[method];
+  const config: Record<string, unknown> = { ...presetOf(method, options.preset) };
+  const examples = { ...config };
+  if (options.config !== undefined) Object.assign(config, await readConfigFile(options.config, method));
+  for (const key of ALL_KEYS) {
     const value = options[key];
-    if (value !== undefined) config[key] = parseSetting(key, value);
+    if (value === undefined) continue;
+    if (!keys.includes(key)) throw foreign(`--${kebab(key)}`, method);
+    config[key] = parseSetting(key, value, examples[key]);
   }
-  return config as unknown as NoiseStepConfig;
+  return config;
 }
 
-function presetName(name = 'default'): PresetName {
-  if (!Object.hasOwn(PRESETS, name)) {
+function presetOf(method: Method, name = 'default'): Settings {
+  const { presets } = METHOD_SETTINGS[method];
+  const names = Object.keys(presets);
+  if (!Object.hasOwn(presets, name)) {
     throw new ConfigError(
-      `"--preset" expected ${Object.keys(PRESETS).join(', ')}, got "${printable(name)}"${didYouMean(name, Object.keys(PRESETS))}`,
+      `"--preset" expected ${names.join(', ')} for ${method}, got "${printable(name)}"${didYouMean(name, names)}`,
     );
   }
-  return name as PresetName;
+  return presets[name];
 }
 
-async function readConfigFile(path: string): Promise<Record<string, unknown>> {
+function foreign(name: string, method: Method): ConfigError {
+  const other = METHODS.find((one) => one !== method);
+  return new ConfigError(
+    `"${name}" is a setting of ${other}, not of ${method}: leave it away, or use "--method ${other}"`,
+  );
+}
+
+async function readConfigFile(path: string, method: Method): Promise<Record<string, unknown>> {
+  const { keys } = METHOD_SETTINGS[method];
   let settings: unknown;
   try {
     settings = JSON.parse(new TextDecoder().decode(await readBytes(path)));
@@ -89,26 +145,28 @@ async function readConfigFile(path: string): Promise<Record<string, unknown>> {
     throw new ConfigError(`"--config" expected an object of settings in "${printable(path)}"`);
   }
   for (const key of Object.keys(settings)) {
-    if (!CONFIG_KEYS.includes(key as Key)) {
-      throw new ConfigError(
-        `"${printable(key)}" in "${printable(path)}" is not a setting${didYouMean(key, CONFIG_KEYS)}`,
-      );
-    }
+    if (keys.includes(key)) continue;
+    if (ALL_KEYS.includes(key)) throw foreign(key, method);
+    throw new ConfigError(
+      `"${printable(key)}" in "${printable(path)}" is not a setting${didYouMean(key, keys)}`,
+    );
   }
   return settings as Record<string, unknown>;
 }
 
-function parseSetting(key: Key, text: string): unknown {
-  const example = PRESETS.default[key];
+/** The value that an option's text stands for: of the kind that the preset has there. */
+function parseSetting(key: string, text: string, example: unknown): unknown {
+  const option = `--${kebab(key)}`;
   if (typeof example === 'string') return text;
   if (typeof example === 'boolean') {
-    if (text !== 'true' && text !== 'false') throw expected(`--${kebab(key)}`, 'true or false', text);
+    if (text !== 'true' && text !== 'false') throw expected(option, 'true or false', text);
     return text === 'true';
   }
   if (Array.isArray(example)) {
-    return text.trim() === '' ? [] : text.split(',').map((part) => parseNumber(`--${kebab(key)}`, part));
+    const parts = text.trim() === '' ? [] : text.split(',').map((part) => part.trim());
+    return typeof example[0] === 'string' ? parts : parts.map((part) => parseNumber(option, part));
   }
-  return parseNumber(`--${kebab(key)}`, text);
+  return parseNumber(option, text);
 }
 
 /** A number as people write it; everything else is refused. */

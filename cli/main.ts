@@ -6,11 +6,16 @@
 
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
+import { BACKEND_NAMES } from '../src/backend/open.js';
+import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
 import { printable, TernseedError } from '../src/errors.js';
 import { addBackendOptions } from './backend-options.js';
 import { addConfigOptions } from './config-options.js';
 import { Interrupted } from './interrupted.js';
+import { METHODS } from './run.js';
 
+/** What `train` may compute on: the backends of both trainers. */
+const TRAIN_BACKENDS = [...new Set([...BACKEND_NAMES, ...TENSORFLOW_BACKENDS])];
 /** Exit codes that belong to no error class. */
 const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
@@ -31,16 +36,16 @@ function buildProgram(): Command {
     ['idx', 'on a folder of four IDX files'],
   ] as const) {
     const command = train.command(source).description(what);
-    command.option('--method <name>', 'the trainer: noise-step', 'noise-step');
+    command.option('--method <name>', `the trainer: ${METHODS.join(', ')} (default: noise-step)`);
     if (source === 'idx') command.requiredOption('--data <dir>', 'folder of the IDX files, raw or .gz');
     addConfigOptions(command);
-    addBackendOptions(command)
+    addBackendOptions(command, TRAIN_BACKENDS)
       .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
       .option('--resume <file>', 'go on with the unfinished run of this artifact')
       .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
       .option(
         '--save-every <seconds>',
-        'save an unfinished pool so often (default: 10; a log saves every step)',
+        'save an unfinished run so often (default: 10; a log saves every step)',
       )
       .option('--metrics <file>', 'write a JSON line a step')
       .option('--target-accuracy <share>', 'exit with 5 below this accuracy, 0…1')

@@ -2,27 +2,39 @@
 
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
-import { type BackendChoice, openBackend } from '../src/backend/open.js';
+import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
+import { checkSteConfig, type SteConfig } from '../src/backprop/config.js';
+import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
 import { type Dataset, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
-import type { StepRecord } from '../src/perturb/trainer.js';
 import { TRITS_PER_BYTE } from '../src/ternary/trits.js';
 import { namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
 import { readBytes, unusable, writeAll } from './files.js';
 import { Interrupted } from './interrupted.js';
+import { NoiseStepRun } from './noise-step-run.js';
 import { count, duration, Progress, percent, printResult, table } from './output.js';
-import { partialPath, SAVE_SECONDS, splitTraining, TrainingRun } from './training-run.js';
+import {
+  METHODS,
+  type Method,
+  partialPath,
+  type Run,
+  type RunConfig,
+  SAVE_SECONDS,
+  splitTraining,
+  type StepReport,
+} from './run.js';
 
 export interface TrainOptions {
-  readonly method: string;
+  readonly method?: string;
   readonly data?: string;
   readonly out?: string;
   readonly resume?: string;
-  readonly backend: BackendChoice;
+  readonly backend: string;
   readonly threads?: number;
   readonly minutes?: string;
   readonly metrics?: string;
@@ -38,7 +50,6 @@ const WINDOW = 20;
 
 /** Trains. `options` also holds the settings, as text. */
 export async function train(source: 'mnist' | 'idx', options: TrainOptions): Promise<void> {
-  if (options.method !== 'noise-step') throw expected('--method', 'noise-step', options.method);
   if (options.resume !== undefined && options.out !== undefined) {
     throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
   }
@@ -49,23 +60,98 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
     throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
   }
   const out = options.resume ?? options.out ?? `${source}.tern`;
-  const config = options.resume === undefined ? await resolveConfig(settings) : null;
-  if (config) checkConfig(config);
-
-  const data = source === 'mnist' ? await loadMnist() : await loadIdxDirectory(requireData(options));
-  const backend = await openBackend(options.backend, options.threads);
+  const method = await methodOf(options);
+  const config = options.resume === undefined ? await resolveConfig(method, settings) : null;
+  const load = () => (source === 'mnist' ? loadMnist() : loadIdxDirectory(requireFolder(options)));
+  const start = method === 'ste' ? startSte : startNoiseStep;
+  const { run, data, integers, close } = await start(config, load, out, options);
   const progress = new Progress();
   try {
-    const run = config
-      ? await TrainingRun.start(config, data, backend, out)
-      : await TrainingRun.resume(data, backend, out);
     const metrics = openMetrics(run, options.metrics);
-    const figures = await runSteps(run, metrics, options, limits, backend, progress);
-    await report(run, figures, data, options, backend, limits.target);
+    const figures = await runSteps(run, metrics, options, limits, progress);
+    await report(run, figures, data, options, await integers(), limits.target);
   } finally {
     progress.clear();
-    await backend.close();
+    await close();
   }
+}
+
+/** A run that is ready, its data, and where the integer network that comes out is evaluated. */
+interface Started {
+  readonly run: Run;
+  readonly data: Dataset;
+  integers(): Promise<Backend>;
+  close(): Promise<void>;
+}
+
+async function startNoiseStep(
+  config: Record<string, unknown> | null,
+  load: () => Promise<Dataset>,
+  out: string,
+  { backend: choice, threads }: TrainOptions,
+): Promise<Started> {
+  if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
+    throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
+  }
+  const settings = config as NoiseStepConfig | null;
+  if (settings) checkConfig(settings);
+  const data = await load();
+  const backend = await openBackend(choice as BackendChoice, threads);
+  try {
+    const run = settings
+      ? await NoiseStepRun.start(settings, data, backend, out)
+      : await NoiseStepRun.resume(data, backend, out);
+    return { run, data, integers: async () => backend, close: () => backend.close() };
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+async function startSte(
+  config: Record<string, unknown> | null,
+  load: () => Promise<Dataset>,
+  out: string,
+  { backend: choice, threads }: TrainOptions,
+): Promise<Started> {
+  if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
+    throw expected('--backend', `${TENSORFLOW_BACKENDS.join(', ')} for ste`, choice);
+  }
+  const settings = config as unknown as SteConfig | null;
+  if (settings) checkSteConfig(settings);
+  const data = await load();
+  const tensorflow = await openTensorflow(choice as TensorflowChoice);
+  let integers: Backend | null = null;
+  const close = async () => {
+    await integers?.close();
+    await tensorflow.close();
+  };
+  try {
+    const { SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
+    const run = settings
+      ? await SteRun.start(settings, data, tensorflow, out)
+      : await SteRun.resume(data, tensorflow, out);
+    return { run, data, integers: async () => (integers ??= await openBackend('auto', threads)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The trainer: as named, or that of the run that is gone on with. */
+async function methodOf({ method, resume }: TrainOptions): Promise<Method> {
+  if (method !== undefined && !METHODS.includes(method as Method)) {
+    throw expected('--method', METHODS.join(' or '), method);
+  }
+  if (resume === undefined) return (method as Method | undefined) ?? 'noise-step';
+  const { config } = headerOfUnfinished(await readBytes(partialPath(resume)));
+  const found = config.method === 'ste' ? 'ste' : 'noise-step';
+  if (method !== undefined && method !== found) {
+    throw new ConfigError(
+      `"--method" expected ${found}, as the run that "--resume" goes on with has, got "${method}"`,
+    );
+  }
+  return found;
 }
 
 interface Figures {
@@ -75,18 +161,16 @@ interface Figures {
 
 /** Trains until the steps, the minutes or the user's patience are over. */
 async function runSteps(
-  run: TrainingRun,
+  run: Run,
   metrics: Metrics,
   options: TrainOptions,
   { minutes, saveSeconds }: ReturnType<typeof readLimits>,
-  backend: Backend,
   progress: Progress,
 ): Promise<Figures> {
-  const { trainer } = run;
-  const { config } = trainer;
-  const first = trainer.step;
+  const { config } = run;
+  const first = run.step;
   const started = performance.now();
-  const recent: StepRecord[] = [];
+  const recent: StepReport[] = [];
   let interrupted = false;
   let breath = started;
   const interrupt = () => {
@@ -95,11 +179,11 @@ async function runSteps(
   };
   process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   progress.log(
-    `${first > 0 ? `resuming at step ${count(first)} of` : 'training'} ${config.model}, ${config.perturb}, ${config.artifact}: ` +
-      `${count(trainer.network.parameters)} weights, ${count(config.steps)} steps of ${count(config.batch)} (${backend.summary})`,
+    `${first > 0 ? `resuming at step ${count(first)} of` : 'training'} ${config.model}, ${run.title}: ` +
+      `${count(run.parameters)} weights, ${count(config.steps)} steps of ${count(config.batch)} (${run.backend.summary})`,
   );
   try {
-    while (trainer.step < config.steps) {
+    while (run.step < config.steps) {
       const record = await run.next((one) => metrics.add(one), saveSeconds);
       recent.push(record);
       if (recent.length > WINDOW) recent.shift();
@@ -109,9 +193,9 @@ async function runSteps(
         breath = performance.now();
       }
       if (interrupted) {
-        run.save();
+        await run.save();
         throw new Interrupted(
-          `stopped after step ${count(trainer.step)} of ${count(config.steps)}; everything is in ${partialPath(run.out)}\n` +
+          `stopped after step ${count(run.step)} of ${count(config.steps)}; everything is in ${partialPath(run.out)}\n` +
             `go on with: ternseed train ${options.data === undefined ? 'mnist' : `idx --data ${options.data}`} --resume ${run.out}`,
         );
       }
@@ -125,29 +209,29 @@ async function runSteps(
   progress.clear();
   const seconds = (performance.now() - started) / 1000;
   await run.finish();
-  return { seconds, forwardPasses: trainer.forwardPassesPerStep * trainer.step };
+  return { seconds, forwardPasses: run.forwardPassesPerStep * run.step };
 }
 
 function progressLine(
-  recent: readonly StepRecord[],
-  { steps }: NoiseStepConfig,
+  recent: readonly StepReport[],
+  { steps }: RunConfig,
   first: number,
   seconds: number,
 ): string {
-  const last = recent.at(-1) as StepRecord;
-  const mean = (value: (record: StepRecord) => number) =>
+  const last = recent.at(-1) as StepReport;
+  const mean = (value: (report: StepReport) => number) =>
     recent.reduce((sum, record) => sum + value(record), 0) / recent.length;
   const left = (seconds / (last.step - first)) * (steps - last.step);
-  const sparsity = last.log ? `, ${last.log.nonzeros} nonzeros` : '';
+  const detail = last.detail ? `, ${last.detail}` : '';
   return (
     `step ${count(last.step)}/${count(steps)}  loss ${mean(({ loss }) => loss).toFixed(3)}  ` +
-    `batch accuracy ${percent(mean(({ accuracy }) => accuracy))}${sparsity}  ${duration(left)} left`
+    `batch accuracy ${percent(mean(({ accuracy }) => accuracy))}${detail}  ${duration(left)} left`
   );
 }
 
 /** Opens the file that was written, evaluates what it rebuilds to, and prints it. */
 async function report(
-  run: TrainingRun,
+  run: Run,
   { seconds, forwardPasses }: Figures,
   dataset: Dataset,
   options: TrainOptions,
@@ -155,10 +239,11 @@ async function report(
   target: number | null,
 ): Promise<void> {
   const artifact = openArtifact(await readBytes(run.out));
-  const { heldOut } = splitTraining(dataset.train, run.trainer.config.holdout);
+  const { heldOut } = splitTraining(dataset.train, run.config.holdout);
   const placed = await backend.place(artifact.network, { batch: 1000 });
   await placed.writeWeights(await rebuildVerified(artifact, backend));
   const { accuracy, loss, examples } = await evaluateExamples(placed, heldOut ?? dataset.test);
+  const extras = await run.extras(heldOut ?? dataset.test);
   const { parameters } = artifact.network;
   const packedBytes = Math.ceil(parameters / TRITS_PER_BYTE);
   const floatBytes = 4 * parameters;
@@ -166,15 +251,16 @@ async function report(
     ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
     ...{ split: heldOut ? 'held out' : 'test', steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-    deviceBytes: run.trainer.placed.memory,
-    ...{ seed: run.trainer.config.seed, backend: backend.name, weightsHash: artifact.weightsHash },
+    ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
     ...{ model: artifact.header.model, parameters, packedBytes, floatBytes },
+    ...extras.json,
   };
   const again = dataset.name === 'mnist' ? 'mnist' : (options.data ?? dataset.name);
   printResult(options.json, result, [
     `${printable(run.out)}: ${describe(artifact)}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
     ...table([
       [`${result.split} accuracy`, `${percent(accuracy)} of ${count(examples)}, from the file as rebuilt`],
+      ...extras.rows,
       ['artifact', `${count(artifact.bytes)} bytes`],
       [
         'packed, five trits a byte',
@@ -211,18 +297,18 @@ function readLimits({ minutes, saveEvery, targetAccuracy }: TrainOptions) {
   return limits;
 }
 
-function requireData({ data }: TrainOptions): string {
+function requireFolder({ data }: TrainOptions): string {
   if (data === undefined)
     throw new ConfigError('"train idx" expected "--data DIR", a folder of four IDX files');
   return data;
 }
 
 /** Opens the metrics of a run; where they cannot be written, a run that is new is taken back. */
-function openMetrics(run: TrainingRun, path: string | undefined): Metrics {
+function openMetrics(run: Run, path: string | undefined): Metrics {
   try {
-    return new Metrics(path, run.trainer.step);
+    return new Metrics(path, run.step);
   } catch (error) {
-    if (run.trainer.step === 0) run.discard();
+    if (run.step === 0) run.discard();
     throw error;
   }
 }
@@ -247,10 +333,9 @@ class Metrics {
   }
 
   /** One line, at once: a run that dies after it finds the step when it goes on. */
-  add({ step, loss, accuracy, forwardPasses, log }: StepRecord): void {
+  add(report: StepReport): void {
     if (this.#file === null) return;
-    const kept = log?.coefficients.reduce((sum, value) => sum + Math.abs(value), 0);
-    const line = JSON.stringify({ step, loss, accuracy, forwardPasses, nonzeros: log?.nonzeros, kept });
+    const line = JSON.stringify({ ...report, detail: undefined }); // that is for the progress line
     try {
       writeAll(this.#file, new TextEncoder().encode(`${line}\n`));
     } catch (cause) {

@@ -1,5 +1,6 @@
-// Builds the package: AssemblyScript → two wasm binaries embedded in one generated module,
-// TypeScript → dist. `node scripts/build.mjs kernels` makes the generated module alone.
+// Builds the package: AssemblyScript → wasm binaries, two a set of kernels (with and without relaxed
+// SIMD), embedded in generated modules; TypeScript → dist. `node scripts/build.mjs kernels` makes the
+// generated modules alone.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,40 +19,73 @@ function command(packageName, name) {
   return join(dirname(manifestPath), typeof bin === 'string' ? bin : bin[name]);
 }
 
-function compileKernels(relaxed, folder) {
+/** The two sets of kernels: their source, what their memory is, and the module that embeds them. */
+const KERNELS = [
+  {
+    source: 'src/backend/wasm/assembly/index.ts',
+    memory: ['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
+    features: ['threads'],
+    target: 'src/backend/wasm/kernels.generated.ts',
+  },
+  {
+    source: 'src/backprop/kernels/assembly/index.ts',
+    memory: ['--importMemory', '--noExportMemory'], // TensorFlow.js's
+    features: [],
+    target: 'src/backprop/kernels/kernels.generated.ts',
+  },
+];
+
+function compileKernels({ source, memory, features }, relaxed, folder) {
   const binary = join(folder, relaxed ? 'relaxed.wasm' : 'plain.wasm');
-  const features = ['simd', 'threads', 'bulk-memory', ...(relaxed ? ['relaxed-simd'] : [])];
+  const enabled = ['simd', 'bulk-memory', ...features, ...(relaxed ? ['relaxed-simd'] : [])];
   execFileSync(
     process.execPath,
     [
       command('assemblyscript', 'asc'),
-      'src/backend/wasm/assembly/index.ts',
+      source,
       ...['-O3', '--noAssert', '--runtime', 'stub'],
-      ...['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
-      ...features.flatMap((feature) => ['--enable', feature]),
+      ...memory,
+      ...enabled.flatMap((feature) => ['--enable', feature]),
       ...['--use', `RELAXED=${relaxed ? 1 : 0}`],
       ...['--outFile', binary],
     ],
     { cwd: root, stdio: 'inherit' },
   );
-  return readFileSync(binary).toString('base64');
+  const bytes = readFileSync(binary);
+  requireNoData(bytes, source);
+  return bytes.toString('base64');
 }
 
-function buildKernels() {
+/** Kernels work in a memory that belongs to somebody else: data of their own would be written over it. */
+function requireNoData(bytes, source) {
+  const DATA_SECTION = 11;
+  for (let at = 8; at < bytes.length;) {
+    const id = bytes[at++];
+    let size = 0;
+    for (let shift = 0, more = true; more; shift += 7) {
+      size += (bytes[at] & 127) * 2 ** shift;
+      more = bytes[at++] > 127;
+    }
+    if (id === DATA_SECTION) throw new Error(`${source} must not have static data`);
+    at += size;
+  }
+}
+
+function buildKernels(set) {
   const folder = mkdtempSync(join(tmpdir(), 'ternseed-build-'));
   try {
-    const relaxed = compileKernels(true, folder);
-    const plain = compileKernels(false, folder);
+    const relaxed = compileKernels(set, true, folder);
+    const plain = compileKernels(set, false, folder);
     writeFileSync(
-      join(root, 'src/backend/wasm/kernels.generated.ts'),
-      `/** Made by scripts/build.mjs from assembly/. */\nexport const relaxedKernels =\n  '${relaxed}';\nexport const plainKernels =\n  '${plain}';\n`,
+      join(root, set.target),
+      `/** Made by scripts/build.mjs from ${dirname(set.source)}. */\nexport const relaxedKernels =\n  '${relaxed}';\nexport const plainKernels =\n  '${plain}';\n`,
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-buildKernels();
+KERNELS.forEach(buildKernels);
 if (process.argv[2] !== 'kernels') {
   rmSync(join(root, 'dist'), { recursive: true, force: true });
   execFileSync(process.execPath, [command('typescript', 'tsc'), '-p', 'tsconfig.build.json'], {

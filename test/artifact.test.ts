@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { encodePacked, openArtifact, type SeedLog } from '../src/artifact/artifact.js';
 import {
   encodeCheckpoint,
-  kindOfUnfinished,
+  headerOfUnfinished,
   openingOfLog,
   type PoolArrays,
   readCheckpoint,
@@ -233,9 +233,9 @@ describe('a checkpoint', () => {
   it('is no artifact, and a pool or packed artifact is no unfinished run', async () => {
     const { pool } = run.trainer.state();
     expect(() => openArtifact(encodeCheckpoint(run.header, 12, pool as PoolArrays))).toThrow(ArtifactError);
-    expect(() => kindOfUnfinished(run.bytes)).toThrow(ArtifactError);
+    expect(() => headerOfUnfinished(run.bytes)).toThrow(ArtifactError);
     expect(() =>
-      kindOfUnfinished(encodePacked(run.header, run.history[0] as Int8Array, openArtifact(run.bytes))),
+      headerOfUnfinished(encodePacked(run.header, run.history[0] as Int8Array, openArtifact(run.bytes))),
     ).toThrow(ArtifactError);
   });
 });

@@ -7,7 +7,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
-import type { TrainingSet } from '../src/perturb/batches.js';
+import type { TrainingSet } from '../src/data/batches.js';
 import type { NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { philox } from '../src/random/philox.js';

@@ -10,7 +10,7 @@ import { encodePacked, encodeSeedLog, encodeSeedPool, openArtifact } from '../sr
 import type { PoolArrays } from '../src/artifact/checkpoint.js';
 import {
   encodeCheckpoint,
-  kindOfUnfinished,
+  headerOfUnfinished,
   openingOfLog,
   readCheckpoint,
   readUnfinishedLog,
@@ -536,7 +536,7 @@ describe('an unfinished run', () => {
       for (const [index, { payload }] of sections.entries()) {
         for (let bit = 0; bit < 8 * payload.length; bit += 7) {
           const lie = replaced(sections, index, flipped(payload, bit));
-          for (const read of [kindOfUnfinished, readUnfinishedLog, readCheckpoint]) {
+          for (const read of [headerOfUnfinished, readUnfinishedLog, readCheckpoint]) {
             const error = errorOf(() => read(lie));
             if (error !== undefined) expectFault(error, lie);
           }

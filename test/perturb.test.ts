@@ -6,8 +6,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../src/errors.js';
-import { allocateDirections } from '../src/perturb/allocation.js';
-import { Batches, type TrainingSet } from '../src/perturb/batches.js';
+import { allocateDirections } from '../src/random/allocation.js';
+import { Batches, type TrainingSet } from '../src/data/batches.js';
 import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { PoolOptimizer } from '../src/perturb/pool-optimizer.js';
 import { PRESETS } from '../src/perturb/presets.js';

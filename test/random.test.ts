@@ -7,8 +7,8 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ReferenceBackend } from '../src/backend/reference/reference.js';
-import { Batches } from '../src/perturb/batches.js';
-import { keyOf } from '../src/perturb/key.js';
+import { Batches } from '../src/data/batches.js';
+import { keyOf } from '../src/random/key.js';
 import {
   type DirectionSet,
   directionOfWeight,

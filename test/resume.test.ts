@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { TrainingRun } from '../cli/training-run.js';
-import { kindOfUnfinished, readCheckpoint, readUnfinishedLog } from '../src/artifact/checkpoint.js';
+import { NoiseStepRun } from '../cli/noise-step-run.js';
+import { headerOfUnfinished, readCheckpoint, readUnfinishedLog } from '../src/artifact/checkpoint.js';
 import type { Backend } from '../src/backend/backend.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { type Dataset, loadIdxDirectory } from '../src/data/dataset.js';
@@ -36,10 +36,10 @@ afterAll(async () => {
 
 /** A path in a folder of its own. */
 const fresh = async (name: string) => join(await mkdtemp(join(root, 'run-')), name);
-const start = (config: NoiseStepConfig, out: string) => TrainingRun.start(config, dataset, wasm, out);
-const resume = (out: string) => TrainingRun.resume(dataset, wasm, out);
+const start = (config: NoiseStepConfig, out: string) => NoiseStepRun.start(config, dataset, wasm, out);
+const resume = (out: string) => NoiseStepRun.resume(dataset, wasm, out);
 
-async function finished(run: TrainingRun): Promise<Buffer> {
+async function finished(run: NoiseStepRun): Promise<Buffer> {
   while (run.trainer.step < run.trainer.config.steps) await run.next();
   await run.finish();
   await run.trainer.placed.release();
@@ -261,5 +261,5 @@ describe('a process that is killed', () => {
 
 /** The header of what a run leaves behind. */
 function openHeader(partial: Uint8Array) {
-  return kindOfUnfinished(partial) === 'log' ? readUnfinishedLog(partial) : readCheckpoint(partial);
+  return headerOfUnfinished(partial).kind === 'log' ? readUnfinishedLog(partial) : readCheckpoint(partial);
 }

@@ -72,6 +72,53 @@ export function readCheckpoint(bytes: Uint8Array): Checkpoint {
   return { header, step, pool };
 }
 
+/** A checkpoint of a run whose state is arrays of real numbers, as it is read. */
+export interface ArraysCheckpoint {
+  readonly header: Header;
+  readonly step: number;
+  readonly arrays: readonly Float32Array[];
+}
+
+/** A checkpoint file of arrays: a section for the step, one for each array. */
+export function encodeArrays(header: Header, step: number, arrays: readonly Float32Array[]): Uint8Array {
+  const file = new ByteWriter().raw(preamble());
+  file.raw(encodeSection(SectionType.header, encodeHeader({ ...header, kind: 'checkpoint' })));
+  file.raw(encodeSection(SectionType.state, new ByteWriter().integer(step).finish()));
+  for (const { buffer, byteOffset, byteLength } of arrays) {
+    file.raw(encodeSection(SectionType.state, new Uint8Array(buffer, byteOffset, byteLength))); // little-endian
+  }
+  return file.finish();
+}
+
+/**
+ * Reads a checkpoint of arrays; that they fit its configuration is the trainer's to check.
+ * @throws {ArtifactError} when it is not one, or damaged
+ */
+export function readArrays(bytes: Uint8Array): ArraysCheckpoint {
+  const sections = readSections(bytes);
+  const header = headerOf(bytes, sections);
+  const [state, ...rest] = sections.slice(1);
+  const stray = sections.slice(1).find(({ type }) => type !== SectionType.state);
+  if (header.kind !== 'checkpoint' || !state || stray) {
+    throw new ArtifactError(
+      `${stray?.name ?? 'header'} at byte ${stray?.offset ?? 5}: expected a checkpoint`,
+    );
+  }
+  const reader = payload(bytes, state);
+  const step = reader.integer('step', STEPS_MAX);
+  reader.expectEnd();
+  const arrays = rest.map((section) => {
+    const { left } = payload(bytes, section);
+    if (left % 4 !== 0) {
+      throw new ArtifactError(
+        `state at byte ${section.offset}: expected whole float32 numbers, got ${left} bytes`,
+      );
+    }
+    return new Float32Array(Uint8Array.from(bytes.subarray(section.start, section.end)).buffer);
+  });
+  return { header, step, arrays };
+}
+
 /** An unfinished log: its whole steps, and how many bytes they take. */
 export interface UnfinishedLog {
   readonly header: Header;
@@ -114,10 +161,11 @@ export function readUnfinishedLog(bytes: Uint8Array): UnfinishedLog {
   return { header, steps, length };
 }
 
-/** Whether bytes are an unfinished log rather than a checkpoint; throws when they are neither. */
-export function kindOfUnfinished(bytes: Uint8Array): 'log' | 'checkpoint' {
+/** The header of an unfinished run, which is a log or a checkpoint; throws when it is neither. */
+export function headerOfUnfinished(bytes: Uint8Array): Header {
   const { sections } = readWholeSections(bytes);
-  const { kind } = headerOf(bytes, sections);
-  if (kind === 'log' || kind === 'checkpoint') return kind;
+  const header = headerOf(bytes, sections);
+  const { kind } = header;
+  if (kind === 'log' || kind === 'checkpoint') return header;
   throw new ByteReader(bytes, 'header').fault(`expected an unfinished run, got a ${kind} artifact`, 5);
 }

@@ -7,8 +7,9 @@ import { NODES_BATCH_MAX, PROBES_MAX } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
 import { DIRECTIONS_MAX, NONZEROS_MAX, STEPS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
+import { checkSettings, falling, flag, integer, number, oneOf, type Rules, text } from '../settings.js';
 import { type Network, networkOf, parseWidths } from '../ternary/network.js';
-import { allocateDirections } from './allocation.js';
+import { allocateDirections } from '../random/allocation.js';
 
 export interface NoiseStepConfig {
   /** Layer widths, `784-512-10`. */
@@ -60,31 +61,7 @@ export interface NoiseStepConfig {
   rewardShift: number;
 }
 
-/** What a value must be, in words and as a test. */
-type Rule = readonly [what: string, holds: (value: unknown) => boolean];
-
-const integer = (minimum: number, maximum: number): Rule => [
-  minimum === 1 && maximum >= 2 ** 31 - 1 ? 'a positive integer' : `an integer in ${minimum}…${maximum}`,
-  (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum,
-];
-const number = (what: string, holds: (value: number) => boolean): Rule => [
-  what,
-  (value) => typeof value === 'number' && holds(value),
-];
-const oneOf = (...names: string[]): Rule => [names.join(' or '), (value) => names.includes(value as string)];
-const flag: Rule = ['true or false', (value) => typeof value === 'boolean'];
-const falling = (what: string, holds: (value: number) => boolean): Rule => [
-  `${what}, each below the one before`,
-  (value) =>
-    Array.isArray(value) &&
-    value.every((entry, i) => typeof entry === 'number' && holds(entry) && (i === 0 || entry < value[i - 1])),
-];
-const text: Rule = [
-  'text of at most 256 characters',
-  (value) => typeof value === 'string' && value.length <= 256,
-];
-
-const RULES: Record<keyof NoiseStepConfig, Rule> = {
+const RULES: Rules<NoiseStepConfig> = {
   model: text,
   centred: flag,
   gain: integer(1, 127),
@@ -124,10 +101,7 @@ export const CONFIG_KEYS = Object.keys(RULES) as (keyof NoiseStepConfig)[];
  * @throws {ConfigError} naming the setting, what was expected and what was got
  */
 export function checkConfig(config: NoiseStepConfig): Network {
-  for (const key of CONFIG_KEYS) {
-    const [what, holds] = RULES[key];
-    if (!holds(config[key])) throw expected(key, what, config[key]);
-  }
+  checkSettings(config, RULES);
   const { nonzeros, nonzerosBelow, artifact, perturb } = config;
   if (nonzeros.length === 0) throw expected('nonzeros', 'at least one number', 'none');
   if (nonzeros.length !== nonzerosBelow.length + 1) {

@@ -5,15 +5,14 @@
  */
 
 import type { Alignment, Backend, Evaluation, PlacedNetwork } from '../backend/backend.js';
-import { ConfigError, expected } from '../errors.js';
 import { type DirectionSet, logSets, poolSets } from '../random/directions.js';
 import { coefficientLimit } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import { NATS_PER_UNIT } from '../ternary/loss.js';
 import type { Network } from '../ternary/network.js';
-import { Batches, type TrainingSet } from './batches.js';
+import { Batches, checkTrainingSet, type TrainingSet } from '../data/batches.js';
 import { checkConfig, directionCounts, type NoiseStepConfig } from './config.js';
-import { keyOf } from './key.js';
+import { keyOf } from '../random/key.js';
 import { PoolOptimizer, type PoolState } from './pool-optimizer.js';
 import { selectCoefficients } from './selection.js';
 
@@ -87,19 +86,7 @@ export class NoiseStepTrainer {
     backend: Backend,
   ): Promise<NoiseStepTrainer> {
     const network = checkConfig(config);
-    if (network.widths[0] !== data.width) {
-      throw new ConfigError(
-        `"model" expected ${data.width} inputs, as the data has, got ${network.widths[0]}`,
-      );
-    }
-    const { width, columns = width } = data;
-    const side = columns < width ? Math.min(columns, Math.floor(width / columns)) : columns;
-    if (config.shift >= side)
-      throw expected('shift', `less than ${side} pixels, as the images have`, config.shift);
-    const classes = network.widths.at(-1) as number;
-    if (data.labels.some((label) => label >= classes)) {
-      throw new ConfigError(`"model" expected at least as many classes as the data has, got ${classes}`);
-    }
+    checkTrainingSet(data, network.widths, config.shift);
     const placed = await backend.place(network, {
       batch: config.batch,
       probes: config.perturb === 'nodes' ? config.probes : 0,

@@ -16,6 +16,7 @@ export const Purpose = {
   dataOrder: 4,
   probe: 5,
   shift: 6,
+  shadow: 7,
 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 

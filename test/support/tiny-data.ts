@@ -5,7 +5,7 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TrainingSet } from '../../src/perturb/batches.js';
+import type { TrainingSet } from '../../src/data/batches.js';
 
 const CLASSES = 4;
 const PIXELS = 36;

@@ -27,19 +27,31 @@ export interface Kernels {
 export type SimdChoice = 'auto' | 'relaxed' | 'plain';
 
 /**
- * Compiles the kernels.
+ * Compiles the kernels of this backend.
  * @throws {BackendError} when the engine lacks the SIMD asked for
  */
-export async function loadKernels(simd: SimdChoice): Promise<Kernels> {
+export function loadKernels(simd: SimdChoice): Promise<Kernels> {
+  return compileKernels({ relaxed: relaxedKernels, plain: plainKernels }, simd);
+}
+
+/**
+ * Compiles one of two builds of some kernels, as the build script embeds them.
+ * @param builds - base64
+ * @throws {BackendError} when the engine lacks the SIMD asked for
+ */
+export async function compileKernels(
+  builds: { readonly relaxed: string; readonly plain: string },
+  simd: SimdChoice,
+): Promise<Kernels> {
   if (simd !== 'plain') {
-    const bytes = decodeBase64(relaxedKernels);
+    const bytes = decodeBase64(builds.relaxed);
     if (WebAssembly.validate(bytes) || (await enableRelaxedSimd(bytes))) {
       return { module: await WebAssembly.compile(bytes), relaxed: true };
     }
     if (simd === 'relaxed')
       throw new BackendError('this JavaScript engine has no relaxed SIMD: use Node ≥ 20.19');
   }
-  const bytes = decodeBase64(plainKernels);
+  const bytes = decodeBase64(builds.plain);
   if (!WebAssembly.validate(bytes)) {
     throw new BackendError(
       'this JavaScript engine has no WebAssembly SIMD with threads: use "--backend reference"',

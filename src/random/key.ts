@@ -1,7 +1,7 @@
 /** From a human seed to the 64-bit key of Philox. */
 
 import seedrandom from 'seedrandom';
-import type { Key } from '../random/philox.js';
+import type { Key } from './philox.js';
 
 /**
  * The key of a seed text: the first two words of seedrandom's ARC4 stream.

@@ -4,6 +4,7 @@
  * be shifted at random on the way.
  */
 
+import { ConfigError, expected } from '../errors.js';
 import { type Permutation, permutationOf, permute } from '../random/permutation.js';
 import { type Key, Purpose, philox, streamOf } from '../random/philox.js';
 
@@ -17,6 +18,25 @@ export interface TrainingSet {
   readonly width: number;
   /** Pixels of a row of an image; needed where images are shifted. */
   readonly columns?: number;
+}
+
+/**
+ * Checks that a training set fits a model.
+ * @param widths - layer widths of the model
+ * @param shift - how far an image may be shifted each way, in pixels
+ * @throws {ConfigError} naming the setting that does not fit
+ */
+export function checkTrainingSet(data: TrainingSet, widths: readonly number[], shift: number): void {
+  const { width, columns = width } = data;
+  if (widths[0] !== width) {
+    throw new ConfigError(`"model" expected ${width} inputs, as the data has, got ${widths[0]}`);
+  }
+  const side = columns < width ? Math.min(columns, Math.floor(width / columns)) : columns;
+  if (shift >= side) throw expected('shift', `less than ${side} pixels, as the images have`, shift);
+  const classes = widths.at(-1) as number;
+  if (data.labels.some((label) => label >= classes)) {
+    throw new ConfigError(`"model" expected at least as many classes as the data has, got ${classes}`);
+  }
 }
 
 export class Batches {

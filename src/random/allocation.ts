@@ -4,7 +4,12 @@
  * the square root of a tensor's size, and no tensor gets more directions than weights, nor none.
  */
 
-import type { Network } from '../ternary/network.js';
+/** A model as far as its directions are concerned. */
+interface Model {
+  readonly tensors: readonly { readonly rows: number; readonly columns: number }[];
+  /** Weights of all tensors together. */
+  readonly parameters: number;
+}
 
 /**
  * Splits a number of directions over the tensors of a network.
@@ -13,7 +18,7 @@ import type { Network } from '../ternary/network.js';
  * @throws {RangeError} when there are fewer directions than tensors
  * @example allocateDirections(networkOf([784, 512, 10], options), 32_768) // [ 29442, 3326 ]
  */
-export function allocateDirections(network: Network, directions: number): number[] {
+export function allocateDirections(network: Model, directions: number): number[] {
   const sizes = network.tensors.map(({ rows, columns }) => rows * columns);
   if (directions < sizes.length) {
     throw new RangeError(`expected at least ${sizes.length} directions, one a tensor, got ${directions}`);

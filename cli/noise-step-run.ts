@@ -1,0 +1,214 @@
+/** A noise-step run and its files: a log grows by a block a step, a pool's checkpoint is replaced now and then. */
+
+import { closeSync, fsyncSync, openSync, truncateSync } from 'node:fs';
+import { encodePacked, encodeSeedLog, encodeSeedPool, type Outcome } from '../src/artifact/artifact.js';
+import {
+  encodeCheckpoint,
+  headerOfUnfinished,
+  openingOfLog,
+  readCheckpoint,
+  readUnfinishedLog,
+} from '../src/artifact/checkpoint.js';
+import { formatKey, type Header } from '../src/artifact/header.js';
+import { encodeLogBlock, type LogStep, lossOfUnits } from '../src/artifact/seed-log.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
+import type { Backend } from '../src/backend/backend.js';
+import type { Dataset } from '../src/data/dataset.js';
+import { InputError, printable } from '../src/errors.js';
+import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import { readBytes, unusable, writeAll, writeWhole } from './files.js';
+import {
+  checkedConfig,
+  type Extras,
+  partialPath,
+  requireData,
+  requireFree,
+  requireSame,
+  Run,
+  splitTraining,
+  type StepReport,
+} from './run.js';
+
+export class NoiseStepRun extends Run {
+  readonly #header: Header;
+  /** Of a log: the steps so far, and the file that grows by them. */
+  readonly #steps: LogStep[] = [];
+  #file: number | null = null;
+
+  private constructor(
+    readonly trainer: NoiseStepTrainer,
+    readonly backend: Backend,
+    out: string,
+    data: Dataset,
+  ) {
+    super(out);
+    const { config, network, key, counts } = trainer;
+    this.#header = {
+      kind: config.artifact,
+      model: network.widths.join('-'),
+      centred: network.centred,
+      gain: network.gain,
+      logitScale: network.logitScale,
+      key: formatKey(key),
+      cut: config.cut,
+      directions: config.artifact === 'packed' ? [] : counts,
+      config: { ...config },
+      data: { name: data.name, hash: data.hash },
+    };
+  }
+
+  /**
+   * Starts a run.
+   * @throws {ConfigError} when an unfinished run would be lost, or the configuration does not fit
+   * @throws {InputError} when the file cannot be written
+   */
+  static async start(
+    config: NoiseStepConfig,
+    data: Dataset,
+    backend: Backend,
+    out: string,
+  ): Promise<NoiseStepRun> {
+    requireFree(out);
+    const { train } = splitTraining(data.train, config.holdout);
+    const trainer = await NoiseStepTrainer.create(config, train, backend);
+    const run = new NoiseStepRun(trainer, backend, out, data);
+    if (config.artifact === 'log') {
+      const opening = openingOfLog(run.#header);
+      writeWhole(run.path, opening);
+      run.#grow(opening.length);
+    } else {
+      await run.save();
+    }
+    return run;
+  }
+
+  /**
+   * Goes on with the run that `out` is the end of.
+   * @throws {InputError} when there is none, or the data are not those it was trained on
+   */
+  static async resume(data: Dataset, backend: Backend, out: string): Promise<NoiseStepRun> {
+    const bytes = await readBytes(partialPath(out));
+    const log = headerOfUnfinished(bytes).kind === 'log' ? readUnfinishedLog(bytes) : null;
+    const checkpoint = log ? null : readCheckpoint(bytes);
+    const header = (log ?? checkpoint)?.header as Header;
+    requireData(header, data, out);
+    const config = checkedConfig(header, CONFIG_KEYS, checkConfig);
+    const { train } = splitTraining(data.train, config.holdout);
+    const trainer = await NoiseStepTrainer.create(config, train, backend);
+    const run = new NoiseStepRun(trainer, backend, out, data);
+    requireSame(run.#unfinishedHeader(), header, run.path);
+    if (log) {
+      const stray = log.steps.findIndex(({ nonzeros }) => !config.nonzeros.includes(nonzeros));
+      if (stray >= 0 || log.steps.length > config.steps) {
+        throw new InputError(
+          `"${printable(run.path)}" expected at most ${config.steps} steps of ${config.nonzeros} nonzeros`,
+        );
+      }
+      for (const step of log.steps) {
+        await trainer.replay(step);
+        run.#steps.push(step);
+      }
+      run.#grow(log.length);
+    } else if (checkpoint) {
+      await trainer.restore(checkpoint);
+    }
+    return run;
+  }
+
+  get config(): NoiseStepConfig {
+    return this.trainer.config;
+  }
+
+  get title(): string {
+    return `${this.config.perturb}, ${this.config.artifact}`;
+  }
+
+  get step(): number {
+    return this.trainer.step;
+  }
+
+  get parameters(): number {
+    return this.trainer.network.parameters;
+  }
+
+  get forwardPassesPerStep(): number {
+    return this.trainer.forwardPassesPerStep;
+  }
+
+  async extras(): Promise<Extras> {
+    return { json: { deviceBytes: this.trainer.placed.memory }, rows: [] };
+  }
+
+  override close(): void {
+    if (this.#file !== null) closeSync(this.#file);
+    this.#file = null;
+  }
+
+  /** When it returns, a log has the step on disk. */
+  protected async train(note: (report: StepReport) => void): Promise<StepReport> {
+    const { log, lossUnits, ...record } = await this.trainer.next();
+    if (!log) {
+      note(record);
+      return record;
+    }
+    const kept = log.coefficients.reduce((sum, value) => sum + Math.abs(value), 0);
+    const report = { ...record, nonzeros: log.nonzeros, kept, detail: `${log.nonzeros} nonzeros` };
+    note(report);
+    const step = { ...log, loss: lossOfUnits(lossUnits) };
+    this.#steps.push(step);
+    this.#write(encodeLogBlock(record.step, [step]));
+    return report;
+  }
+
+  protected async checkpoint(): Promise<void> {
+    if (this.#file !== null) {
+      fsyncSync(this.#file);
+      return;
+    }
+    const { step, pool } = this.trainer.state();
+    if (!pool) return;
+    writeWhole(this.path, encodeCheckpoint(this.#unfinishedHeader(), step, pool));
+  }
+
+  protected async encode(): Promise<Uint8Array> {
+    const { trainer } = this;
+    const trits = await trainer.placed.readWeights();
+    const outcome: Outcome = { steps: trainer.step, weightsHash: await weightsHash(trits) };
+    const { artifact } = trainer.config;
+    switch (artifact) {
+      case 'log':
+        return encodeSeedLog(this.#header, this.#steps, outcome);
+      case 'pool':
+        return encodeSeedPool(this.#header, trainer.poolCoefficients(), outcome);
+      case 'packed':
+        return encodePacked(this.#header, trits, outcome);
+      default:
+        return artifact satisfies never;
+    }
+  }
+
+  /** The header of the unfinished run. */
+  #unfinishedHeader(): Header {
+    if (this.config.artifact === 'log') return this.#header;
+    return { ...this.#header, kind: 'checkpoint', directions: this.trainer.counts };
+  }
+
+  /** Opens the growing log at a length, which cuts off a step that was half written. */
+  #grow(length: number): void {
+    try {
+      truncateSync(this.path, length);
+      this.#file = openSync(this.path, 'a');
+    } catch (cause) {
+      throw unusable(this.path, 'to be writable', cause);
+    }
+  }
+
+  #write(bytes: Uint8Array): void {
+    try {
+      writeAll(this.#file as number, bytes);
+    } catch (cause) {
+      throw unusable(this.path, 'to take the next step of the log', cause);
+    }
+  }
+}

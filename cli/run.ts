@@ -1,0 +1,195 @@
+/**
+ * What `train` needs of a run, whichever trainer it is: steps, and the files that it keeps.
+ * While a run is under way everything is in `FILE.partial`; `FILE` itself appears whole when the
+ * run ends, so an older one is never half-overwritten.
+ */
+
+import { existsSync, rmSync, statSync } from 'node:fs';
+import { encodeHeader, type Header } from '../src/artifact/header.js';
+import { toHex } from '../src/artifact/weights-hash.js';
+import type { Dataset, Examples } from '../src/data/dataset.js';
+import { ConfigError, expected, InputError, printable } from '../src/errors.js';
+import { writeWhole } from './files.js';
+
+/** The trainers. */
+export const METHODS = ['noise-step', 'ste'] as const;
+export type Method = (typeof METHODS)[number];
+
+/** Seconds between two checkpoints, and between two syncs of a log, unless the user says otherwise. */
+export const SAVE_SECONDS = 10;
+
+/** What a step says of itself; whatever more it has goes into the metrics. */
+export interface StepReport {
+  /** Counted from 1. */
+  readonly step: number;
+  /** In nats, before the update. */
+  readonly loss: number;
+  /** Of the batch, before the update. */
+  readonly accuracy: number;
+  readonly forwardPasses: number;
+  /** For the progress line, such as `4 nonzeros`. */
+  readonly detail?: string;
+}
+
+/** What the end of a run adds to what every run reports. */
+export interface Extras {
+  /** Fields of the JSON. */
+  readonly json: Readonly<Record<string, unknown>>;
+  /** Lines of the table. */
+  readonly rows: readonly (readonly [label: string, value: string])[];
+}
+
+/** The settings that both trainers have and `train` reads. */
+export interface RunConfig {
+  readonly model: string;
+  readonly artifact: string;
+  readonly seed: string;
+  readonly steps: number;
+  readonly batch: number;
+  readonly holdout: number;
+}
+
+/** A run and its files. */
+export abstract class Run {
+  /** Of the unfinished run. */
+  protected readonly path: string;
+  #saved = performance.now();
+
+  constructor(readonly out: string) {
+    this.path = partialPath(out);
+  }
+
+  abstract readonly config: RunConfig;
+  /** What it does, for people: `nodes, pool`. */
+  abstract readonly title: string;
+  /** Steps done. */
+  abstract readonly step: number;
+  abstract readonly parameters: number;
+  abstract readonly forwardPassesPerStep: number;
+  /** Where it computes: the name for programs, and for people. */
+  abstract readonly backend: { readonly name: string; readonly summary: string };
+
+  /** One step. */
+  protected abstract train(note: (report: StepReport) => void): Promise<StepReport>;
+  /** Writes what it takes to go on from here. */
+  protected abstract checkpoint(): Promise<void>;
+  /** The finished artifact. */
+  protected abstract encode(): Promise<Uint8Array>;
+  /** What there is to say at the end beside accuracy and bytes. */
+  abstract extras(scored: Examples): Promise<Extras>;
+
+  /**
+   * One step, and now and then a checkpoint.
+   * @param note - told of the step before the files are, so that it never knows fewer steps
+   * @param saveSeconds - how long a run may go without a checkpoint
+   */
+  async next(note: (report: StepReport) => void = () => {}, saveSeconds = SAVE_SECONDS): Promise<StepReport> {
+    const report = await this.train(note);
+    if (performance.now() - this.#saved >= saveSeconds * 1000) await this.save();
+    return report;
+  }
+
+  /** Makes sure that the run could go on from here. */
+  async save(): Promise<void> {
+    await this.checkpoint();
+    this.#saved = performance.now();
+  }
+
+  /** Writes the artifact and takes the unfinished run away. */
+  async finish(): Promise<void> {
+    writeWhole(this.out, await this.encode());
+    this.discard();
+    rmSync(`${this.path}.tmp`, { force: true }); // of a run that was killed while it saved
+  }
+
+  /** Takes the unfinished run away. */
+  discard(): void {
+    this.close();
+    rmSync(this.path, { force: true });
+  }
+
+  /** Closes what is open; what was trained stays. */
+  close(): void {}
+}
+
+/** Where the unfinished run of an artifact is kept. */
+export function partialPath(out: string): string {
+  return `${out}.partial`;
+}
+
+/**
+ * Checks that a run may write to a path.
+ * @throws {ConfigError} when an unfinished run would be lost
+ * @throws {InputError} when the path is a folder
+ */
+export function requireFree(out: string): void {
+  if (existsSync(out) && statSync(out).isDirectory()) {
+    throw new InputError(`"${printable(out)}" expected to be writable, got a folder`);
+  }
+  if (existsSync(partialPath(out))) {
+    throw new ConfigError(
+      `"${printable(partialPath(out))}" holds an unfinished run: go on with "--resume ${printable(out)}", or delete it`,
+    );
+  }
+}
+
+/** Takes the last examples of a training set away, to choose on. */
+export function splitTraining(
+  train: Examples,
+  holdout: number,
+): { train: Examples; heldOut: Examples | null } {
+  if (holdout === 0) return { train, heldOut: null };
+  if (holdout >= train.count) throw expected('holdout', `fewer than ${train.count} examples`, holdout);
+  const part = (from: number, to: number): Examples => ({
+    ...train,
+    inputs: train.inputs.subarray(from * train.width, to * train.width),
+    labels: train.labels.subarray(from, to),
+    count: to - from,
+  });
+  return {
+    train: part(0, train.count - holdout),
+    heldOut: part(train.count - holdout, train.count),
+  };
+}
+
+/**
+ * Checks that a run goes on with the data it was trained on.
+ * @throws {InputError} when it would not
+ */
+export function requireData(header: Header, data: Dataset, out: string): void {
+  if (header.data.hash === data.hash) return;
+  throw new InputError(
+    `"${printable(out)}" expected the data it was trained on (${printable(header.data.name)}), got others`,
+  );
+}
+
+/**
+ * Checks that a run goes on only from a header that it would write itself.
+ * @throws {InputError} when it would not
+ */
+export function requireSame(mine: Header, found: Header, path: string): void {
+  if (toHex(encodeHeader({ ...mine, data: found.data })) === toHex(encodeHeader(found))) return;
+  throw new InputError(`"${printable(path)}" expected a header that fits its configuration`);
+}
+
+/**
+ * The configuration that an artifact's header holds.
+ * @param keys - of all settings
+ * @param check - throws a ConfigError where it does not hold
+ * @throws {InputError} when it is not one of the trainer's
+ */
+export function checkedConfig<Config>(
+  header: Header,
+  keys: readonly string[],
+  check: (config: Config) => unknown,
+): Config {
+  const unknown = Object.keys(header.config).find((key) => !keys.includes(key));
+  try {
+    if (unknown !== undefined) throw new ConfigError(`"${printable(unknown)}" is not a setting`);
+    check(header.config as Config);
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause;
+    throw new InputError(`the configuration in the header does not hold: ${cause.message}`, { cause });
+  }
+  return header.config as Config;
+}

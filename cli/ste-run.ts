@@ -1,0 +1,168 @@
+/** An ste run and its files: a checkpoint of everything that is trained is replaced now and then. */
+
+import { encodePacked, encodeSeedPool, type Outcome } from '../src/artifact/artifact.js';
+import { encodeArrays, readArrays } from '../src/artifact/checkpoint.js';
+import { formatKey, type Header } from '../src/artifact/header.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
+import { checkSteConfig, STE_KEYS, type SteConfig } from '../src/backprop/config.js';
+import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
+import { SteTrainer } from '../src/backprop/trainer.js';
+import type { Dataset, Examples } from '../src/data/dataset.js';
+import { InputError, printable } from '../src/errors.js';
+import { readBytes, writeWhole } from './files.js';
+import { percent } from './output.js';
+import {
+  checkedConfig,
+  type Extras,
+  partialPath,
+  requireData,
+  requireFree,
+  requireSame,
+  Run,
+  splitTraining,
+  type StepReport,
+} from './run.js';
+
+export class SteRun extends Run {
+  readonly #header: Header;
+
+  private constructor(
+    readonly trainer: SteTrainer,
+    readonly backend: TensorflowBackend,
+    out: string,
+    data: Dataset,
+  ) {
+    super(out);
+    this.#header = headerOf(trainer, data);
+  }
+
+  /**
+   * Starts a run.
+   * @throws {ConfigError} when an unfinished run would be lost, or the configuration does not fit
+   * @throws {InputError} when the file cannot be written
+   */
+  static async start(
+    config: SteConfig,
+    data: Dataset,
+    backend: TensorflowBackend,
+    out: string,
+  ): Promise<SteRun> {
+    requireFree(out);
+    const { train } = splitTraining(data.train, config.holdout);
+    const run = new SteRun(await SteTrainer.create(config, train), backend, out, data);
+    await run.save();
+    return run;
+  }
+
+  /**
+   * Goes on with the run that `out` is the end of.
+   * @throws {InputError} when there is none, or the data are not those it was trained on
+   */
+  static async resume(data: Dataset, backend: TensorflowBackend, out: string): Promise<SteRun> {
+    const { header, step, arrays } = readArrays(await readBytes(partialPath(out)));
+    requireData(header, data, out);
+    const config = checkedConfig(header, STE_KEYS, checkSteConfig);
+    const { train } = splitTraining(data.train, config.holdout);
+    const trainer = await SteTrainer.create(config, train);
+    const run = new SteRun(trainer, backend, out, data);
+    requireSame(run.#checkpointHeader(), header, run.path);
+    if (step > config.steps) {
+      throw new InputError(`"${printable(run.path)}" expected at most ${config.steps} steps, got ${step}`);
+    }
+    try {
+      trainer.restore({ step, arrays });
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new InputError(`"${printable(run.path)}" ${cause.message}`, { cause });
+    }
+    return run;
+  }
+
+  get config(): SteConfig {
+    return this.trainer.config;
+  }
+
+  get title(): string {
+    const { artifact, quantizer, optimizer } = this.config;
+    return `ste, ${artifact}${artifact === 'packed' ? `, ${quantizer.join(' ')}` : ''}, ${optimizer}`;
+  }
+
+  get step(): number {
+    return this.trainer.step;
+  }
+
+  get parameters(): number {
+    return this.trainer.network.parameters;
+  }
+
+  get forwardPassesPerStep(): number {
+    return this.trainer.forwardPassesPerStep;
+  }
+
+  /** The trainer's own evaluation, to hold against that of the artifact. */
+  async extras(scored: Examples): Promise<Extras> {
+    const { accuracy, loss } = await this.trainer.evaluate(scored);
+    return {
+      json: {
+        trainerAccuracy: accuracy,
+        trainerLoss: loss,
+        backwardPasses: this.forwardPassesPerStep * this.step,
+        tensors: this.trainer.tensorsInUse,
+      },
+      rows: [['trainer’s own evaluation', percent(accuracy)]],
+    };
+  }
+
+  protected async train(note: (report: StepReport) => void): Promise<StepReport> {
+    const record = await this.trainer.next();
+    note(record);
+    return record;
+  }
+
+  protected async checkpoint(): Promise<void> {
+    const { step, arrays } = await this.trainer.state();
+    writeWhole(this.path, encodeArrays(this.#checkpointHeader(), step, arrays));
+  }
+
+  protected async encode(): Promise<Uint8Array> {
+    const { trainer } = this;
+    const values = await trainer.values();
+    const { tensors } = trainer.network;
+    const outcome: Outcome = { steps: trainer.step, weightsHash: await weightsHash(values, tensors) };
+    const { artifact } = trainer.config;
+    switch (artifact) {
+      case 'pool':
+        return encodeSeedPool(this.#header, await trainer.poolCoefficients(), outcome);
+      case 'packed':
+        return encodePacked(this.#header, values, outcome);
+      default:
+        return artifact satisfies never;
+    }
+  }
+
+  /** A checkpoint says of every tensor how many directions it has, a packed artifact of none. */
+  #checkpointHeader(): Header {
+    const { counts, network } = this.trainer;
+    return {
+      ...this.#header,
+      kind: 'checkpoint',
+      directions: counts.length ? counts : network.tensors.map(() => 0),
+    };
+  }
+}
+
+function headerOf({ config, network, key, counts }: SteTrainer, { name, hash }: Dataset): Header {
+  return {
+    kind: config.artifact,
+    model: network.widths.join('-'),
+    centred: network.centred,
+    gain: network.gain,
+    logitScale: network.logitScale,
+    precision: network.precision,
+    key: formatKey(key),
+    cut: config.artifact === 'pool' ? config.cut : 0,
+    directions: counts,
+    config: { ...config },
+    data: { name, hash },
+  };
+}

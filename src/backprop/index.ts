@@ -1,0 +1,22 @@
+/**
+ * `ternseed/backprop`: the ste trainer on TensorFlow.js, and its parts. Importing it loads
+ * @tensorflow/tfjs-core; `openTensorflow` loads a backend.
+ */
+
+export { checkSteConfig, type OptimizerName, type SteConfig } from './config.js';
+export { linear } from './ops/linear.js';
+export { crossEntropy } from './ops/loss.js';
+export { normalizeRelu } from './ops/normalize.js';
+export { AdamW } from './optimizers/adamw.js';
+export { Muon, orthogonalize } from './optimizers/muon.js';
+export { clipByGlobalNorm, type Optimizer, type Parameter, type StepSize } from './optimizers/optimizer.js';
+export { STE_PRESETS, type StePresetName } from './presets.js';
+export { hadamard } from './quantizers/hadamard.js';
+export { quantizerOf } from './quantizers/index.js';
+export { QUANTIZERS, type QuantizerName } from './quantizers/names.js';
+export type { QuantizedLayer, Quantizer } from './quantizers/quantizer.js';
+export { QUEST_SCALES, type QuestBits, questFake } from './quantizers/quest.js';
+export { ternarize, type ThresholdRule } from './quantizers/threshold.js';
+export { factorsAt, type ScheduleName } from './schedules.js';
+export { openTensorflow, type TensorflowBackend, type TensorflowChoice } from './tensorflow.js';
+export { type SteRecord, type SteState, SteTrainer } from './trainer.js';

@@ -1,0 +1,31 @@
+/**
+ * Fused kernels: operations of the ste trainer that a TensorFlow.js backend may have as one
+ * kernel. They are registered with TensorFlow.js itself; where the current backend has none,
+ * the caller composes the operation from TensorFlow.js's own, which is its definition.
+ */
+
+import * as tf from '@tensorflow/tfjs-core';
+
+/** Names in TensorFlow.js's kernel registry. */
+export const FUSED = {
+  linear: 'TernseedLinear',
+  weightGradient: 'TernseedWeightGradient',
+  inputGradient: 'TernseedInputGradient',
+  normalize: 'TernseedNormalize',
+  normalizeGradient: 'TernseedNormalizeGradient',
+  ternarize: 'TernseedTernarize',
+  adamw: 'TernseedAdamw',
+  expandPool: 'TernseedExpandPool',
+  poolGradient: 'TernseedPoolGradient',
+} as const;
+export type FusedName = (typeof FUSED)[keyof typeof FUSED];
+
+/** Runs a fused kernel where the current backend has it; null where it has not. */
+export function runFused<Result extends tf.Tensor | tf.Tensor[]>(
+  name: FusedName,
+  inputs: Record<string, tf.Tensor>,
+  attributes: Record<string, number | boolean> = {},
+): Result | null {
+  if (!tf.getKernel(name, tf.getBackend())) return null;
+  return tf.engine().runKernel(name, inputs, attributes) as Result;
+}

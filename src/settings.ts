@@ -1,0 +1,48 @@
+/** The rules that settings of a run are checked by, in one wording for both trainers. */
+
+import { expected } from './errors.js';
+
+/** What a value must be, in words and as a test. */
+export type Rule = readonly [what: string, holds: (value: unknown) => boolean];
+
+export const integer = (minimum: number, maximum: number): Rule => [
+  minimum === 1 && maximum >= 2 ** 31 - 1 ? 'a positive integer' : `an integer in ${minimum}…${maximum}`,
+  (value) => Number.isInteger(value) && (value as number) >= minimum && (value as number) <= maximum,
+];
+export const number = (what: string, holds: (value: number) => boolean): Rule => [
+  what,
+  (value) => typeof value === 'number' && holds(value),
+];
+export const oneOf = (...names: string[]): Rule => [
+  names.join(' or '),
+  (value) => names.includes(value as string),
+];
+export const flag: Rule = ['true or false', (value) => typeof value === 'boolean'];
+export const falling = (what: string, holds: (value: number) => boolean): Rule => [
+  `${what}, each below the one before`,
+  (value) =>
+    Array.isArray(value) &&
+    value.every((entry, i) => typeof entry === 'number' && holds(entry) && (i === 0 || entry < value[i - 1])),
+];
+export const listOf = (what: string, holds: (value: unknown) => boolean): Rule => [
+  `one or more ${what}`,
+  (value) => Array.isArray(value) && value.length > 0 && value.every(holds),
+];
+export const text: Rule = [
+  'text of at most 256 characters',
+  (value) => typeof value === 'string' && value.length <= 256,
+];
+
+/** A rule for every setting of a configuration. */
+export type Rules<Config> = Record<keyof Config & string, Rule>;
+
+/**
+ * Checks every setting by itself.
+ * @throws {ConfigError} naming the setting, what was expected and what was got
+ */
+export function checkSettings<Config>(config: Config, rules: Rules<Config>): void {
+  for (const [key, [what, holds]] of Object.entries<Rule>(rules)) {
+    const value = config[key as keyof Config];
+    if (!holds(value)) throw expected(key, what, value);
+  }
+}
