@@ -225,9 +225,9 @@ export class SteTrainer {
 
   #batchOf(inputs: Uint8Array, labels: Uint8Array): Batch {
     const { widths } = this.network;
-    const classes = tf.tensor1d(Int32Array.from(labels), 'int32');
+    const classes = tf.tensor1d(new Int32Array(labels), 'int32');
     return {
-      x: tf.tensor2d(Float32Array.from(inputs), [labels.length, widths[0]]),
+      x: tf.tensor2d(new Float32Array(inputs), [labels.length, widths[0]]),
       classes,
       // tfjs-wasm writes integers whatever dtype `oneHot` is told.
       targets: tf.cast(tf.oneHot(classes, widths.at(-1) as number), 'float32') as tf.Tensor2D,

@@ -80,13 +80,15 @@ export class Batches {
     const { width, columns = width } = this.data;
     philox(this.key, 0, b, step, streamOf(Purpose.shift, 0), this.#words);
     const [right, down] = [this.#draw(0), columns < width ? this.#draw(1) : 0];
-    const target = this.inputs.subarray(b * width, (b + 1) * width);
-    target.fill(0);
+    const start = b * width;
     const by = down * columns + right;
-    target.set(image.subarray(Math.max(0, -by), width - Math.max(0, by)), Math.max(0, by));
-    // A move to the side carries pixels over the end of a row into the next: they are cleared.
-    const from = right > 0 ? 0 : columns + right;
-    for (let row = 0; row < width; row += columns) target.fill(0, row + from, row + from + Math.abs(right));
+    const [from, to] = [Math.max(0, right), columns + Math.min(0, right)];
+    const target = this.inputs;
+    target.fill(0, start, start + width);
+    // Loops, not `set` of subarrays: those would take longer than all of a training step's bookkeeping.
+    for (let row = Math.max(0, down) * columns; row < width + Math.min(0, down) * columns; row += columns) {
+      for (let at = row + from; at < row + to; at++) target[start + at] = image[at - by];
+    }
   }
 
   /** An integer in −shift…shift. */

@@ -1,6 +1,7 @@
 // C[I, J] = Σ_k P[k, i] · R[k, j] in float32. Both factors are packed into panels that the
 // innermost loop reads one after another: P four rows wide, R eight columns. A block of C is
-// 4 × 8: eight accumulators, as many as two multiply-adds of four cycles each need.
+// 4 × 8: eight accumulators, as many as two multiply-adds of four cycles each need. Where all
+// eight columns of R are zero at a k, that k is left out: of the pixels of a digit, most.
 
 import { multiplyAdd, roundUp } from './vector';
 
@@ -12,7 +13,7 @@ const DEPTH: i32 = 512;
 /** Bytes of scratch that `gemm` needs. */
 export function gemmScratch(depth: i32, rows: i32): i32 {
   const part = min(depth, DEPTH);
-  return (roundUp(rows, ROWS) * part + COLUMNS * part + ROWS * COLUMNS) << 2;
+  return (roundUp(rows, ROWS) * part + (COLUMNS + 1) * part + ROWS * COLUMNS) << 2;
 }
 
 /**
@@ -35,21 +36,22 @@ export function gemm(
   const panelsP = scratch;
   const panelR = panelsP + <usize>((roundUp(rows, ROWS) * part) << 2);
   const edge = panelR + <usize>((COLUMNS * part) << 2);
+  const used = edge + <usize>((ROWS * COLUMNS) << 2);
   for (let from = 0; from < depth; from += part) {
     const length = min(part, depth - from);
     if (transposed) packTransposed(p + <usize>(from << 2), depth, rows, length, panelsP);
     else packRows(p + <usize>((from * rows) << 2), rows, length, panelsP);
     for (let column = 0; column < columns; column += COLUMNS) {
       const width = min(COLUMNS, columns - column);
-      packPanel(r + <usize>((from * columns + column) << 2), columns, width, length, panelR);
+      const count = packPanel(r + <usize>((from * columns + column) << 2), columns, width, length, panelR, used);
       for (let row = 0; row < rows; row += ROWS) {
         const height = min(ROWS, rows - row);
         const panelP = panelsP + <usize>((row * length) << 2);
         const at = c + <usize>((row * columns + column) << 2);
         if (height == ROWS && width == COLUMNS) {
-          block(panelP, panelR, length, at, columns << 2, from > 0);
+          block(panelP, panelR, used, count, at, columns << 2, from > 0);
         } else {
-          block(panelP, panelR, length, edge, COLUMNS << 2, false);
+          block(panelP, panelR, used, count, edge, COLUMNS << 2, false);
           copyEdge(edge, height, width, at, columns, from > 0);
         }
       }
@@ -95,31 +97,38 @@ function packTransposed(p: usize, stride: i32, rows: i32, length: i32, panels: u
   }
 }
 
-/** panel[k][8] of R's columns; what is past the last is zero. */
-function packPanel(r: usize, stride: i32, width: i32, length: i32, panel: usize): void {
+/**
+ * panel[·][8] of R's columns, without the k at which all are zero; what is past the last column is zero.
+ * @param used - [count] receives where P's panel has each k that is left, in bytes
+ * @returns how many are left
+ */
+function packPanel(r: usize, stride: i32, width: i32, length: i32, panel: usize, used: usize): i32 {
   let from = r;
   let to = panel;
-  if (width == COLUMNS) {
-    for (let k = 0; k < length; k++) {
+  let at = used;
+  for (let k = 0; k < length; k++) {
+    if (width == COLUMNS) {
       v128.store(to, v128.load(from));
       v128.store(to, v128.load(from, 16), 16);
-      from += <usize>(stride << 2);
+    } else {
+      for (let column = 0; column < COLUMNS; column++) {
+        const value: f32 = column < width ? load<f32>(from + <usize>(column << 2)) : 0;
+        store<f32>(to + <usize>(column << 2), value);
+      }
+    }
+    if (v128.any_true(v128.or(v128.load(to), v128.load(to, 16)))) {
+      store<u32>(at, k << 4);
+      at += 4;
       to += 32;
     }
-    return;
-  }
-  for (let k = 0; k < length; k++) {
-    for (let column = 0; column < COLUMNS; column++) {
-      store<f32>(to + <usize>(column << 2), column < width ? load<f32>(from + <usize>(column << 2)) : <f32>0);
-    }
     from += <usize>(stride << 2);
-    to += 32;
   }
+  return <i32>(at - used) >> 2;
 }
 
-/** c[4, 8] = or += Σ_k panelP[k, 4] · panelR[k, 8]; the stride of c in bytes. */
+/** c[4, 8] = or += Σ panelP[used, 4] · panelR[·, 8]; the stride of c in bytes. */
 @inline
-function block(p: usize, r: usize, length: i32, c: usize, stride: i32, add: bool): void {
+function block(panelP: usize, r: usize, used: usize, count: i32, c: usize, stride: i32, add: bool): void {
   const c1 = c + <usize>stride;
   const c2 = c1 + <usize>stride;
   const c3 = c2 + <usize>stride;
@@ -132,7 +141,8 @@ function block(p: usize, r: usize, length: i32, c: usize, stride: i32, add: bool
   let d1 = zero;
   let e0 = zero;
   let e1 = zero;
-  for (const end = p + <usize>(length << 4); p < end; p += 16) {
+  for (const end = used + <usize>(count << 2); used < end; used += 4) {
+    const p = panelP + <usize>load<u32>(used);
     const x = v128.load(r);
     const y = v128.load(r, 16);
     r += 32;
