@@ -69,6 +69,9 @@ async function openCpu(): Promise<TensorflowBackend> {
   return { name: 'cpu', summary: 'tfjs cpu, plain JavaScript', async close() {} };
 }
 
+/** How to make TensorFlow.js's webgpu backend anew: its package registers it only once. */
+let webgpuFactory: ReturnType<(typeof import('@tensorflow/tfjs-core'))['findBackendFactory']> | undefined;
+
 async function openWebgpu(): Promise<TensorflowBackend> {
   const core = await load('webgpu', '@tensorflow/tfjs-core', () => import('@tensorflow/tfjs-core'));
   await provideWebgpu();
@@ -79,6 +82,8 @@ async function openWebgpu(): Promise<TensorflowBackend> {
       'the webgpu backend expected a GPU adapter, got none: install a Vulkan, Metal or D3D12 driver, or use "--backend wasm"',
     );
   }
+  webgpuFactory ??= core.findBackendFactory('webgpu');
+  if (!core.findBackendFactory('webgpu')) core.registerBackend('webgpu', webgpuFactory); // it was closed before
   await select(core, 'webgpu', 'webgpu');
   const { vendor, architecture, device, description } = adapter.info;
   const label = [description || device || vendor, architecture].filter(Boolean).join(' ');
