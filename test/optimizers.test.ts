@@ -172,6 +172,19 @@ describe.each(['cpu', 'wasm'] as const)('optimizers on %s', (backend) => {
           expect(plain.w.filter((w) => Math.abs(w) === limit).length).toBeGreaterThan(10);
       },
     );
+
+    it.each([0.9, 0.999, 0.99999])('moves by the rate at first, however near one β₂ is: %d', (beta2) => {
+      const parameter = parameterOf([0, 0, 0, 0, 0], { decays: false });
+      step(new AdamW([parameter], { beta1: 0.9, beta2 }), [parameter], [[1, 1, 1, 1, 1]], 1, 0);
+      expectNear(valuesOf(parameter), [-1, -1, -1, -1, -1], 1e-6);
+    });
+
+    it('does not hide a gradient that is no number', () => {
+      const parameter = parameterOf([0.1, 0.1, 0.1, 0.1, 0.1], { limit: 0.5 });
+      const optimizer = new AdamW([parameter], { beta1: 0.9, beta2: 0.99 });
+      step(optimizer, [parameter], [[Number.NaN, 1, 1, 1, Number.NaN]], 0.01, 0);
+      expect([...valuesOf(parameter)].map(Number.isNaN)).toEqual([true, false, false, false, true]);
+    });
   });
 
   describe('Muon', () => {

@@ -90,7 +90,7 @@ async function parameterOf(
 }
 
 /** Gaussian numbers of variance 1/inputs (LeCun 1998), by Box and Muller's transform of Philox's words. */
-function gaussians(key: Key, tensor: number, length: number, inputs: number): Float32Array {
+export function gaussians(key: Key, tensor: number, length: number, inputs: number): Float32Array {
   const stream = streamOf(Purpose.shadow, tensor);
   const words = new Uint32Array(4);
   const values = new Float32Array(length);

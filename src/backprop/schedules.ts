@@ -27,7 +27,7 @@ const SECOND_STAGE = 2 / 3;
  * @example factorsAt('cosine', 0, 1000, 0.02) // { rate: 0.05, decay: 1 }
  */
 export function factorsAt(schedule: ScheduleName, step: number, steps: number, warmup: number): Factors {
-  if (schedule === 'one-cycle') return { rate: oneCycle(step / steps), decay: 1 };
+  if (schedule === 'one-cycle') return { rate: oneCycle(step, steps), decay: 1 };
   const rising = Math.round(warmup * steps);
   if (step < rising) return { rate: (step + 1) / rising, decay: 1 };
   const done = (step - rising) / (steps - rising);
@@ -46,10 +46,10 @@ export function factorsAt(schedule: ScheduleName, step: number, steps: number, w
   }
 }
 
-function oneCycle(done: number): number {
+/** The peak is at step rise·steps − 1, the end at the last step, as in PyTorch. */
+function oneCycle(step: number, steps: number): number {
+  const top = Math.max(0, CYCLE.rise * steps - 1);
   const [from, to, share] =
-    done < CYCLE.rise
-      ? [CYCLE.start, 1, done / CYCLE.rise]
-      : [1, CYCLE.end, (done - CYCLE.rise) / (1 - CYCLE.rise)];
+    step < top ? [CYCLE.start, 1, step / top] : [1, CYCLE.end, (step - top) / Math.max(1, steps - 1 - top)];
   return to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2;
 }

@@ -161,8 +161,10 @@ function kernelsOf(
       exports.poolGradient(at(dq), at(direction), at(sign), sizeOf(dq), at(dc), directions);
       return dc;
     },
-    [FUSED.adamw]: ({ w, g, m, v }, { beta1, beta2, rate, correction2, keep, epsilon, limit }) => {
-      const factors = [beta1, beta2, rate, correction2, keep, epsilon, limit];
+    [FUSED.adamw]: ({ w, g, m, v }, attributes) => {
+      const { beta1, beta2, complement1, complement2 } = attributes;
+      const { rate, correction2, keep, epsilon, limit } = attributes;
+      const factors = [beta1, complement1, beta2, complement2, rate, correction2, keep, epsilon, limit];
       exports.adamw(at(w), at(g), at(m), at(v), sizeOf(w), ...factors);
       return [];
     },

@@ -7,7 +7,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { FUSED, runFused } from '../kernels/fused.js';
-import { type Optimizer, type Parameter, type StepSize, zerosLike } from './optimizer.js';
+import { bounded, type Optimizer, type Parameter, type StepSize, zerosLike } from './optimizer.js';
 
 const EPSILON = 1e-8;
 
@@ -57,14 +57,16 @@ export class AdamW implements Optimizer {
     const correction2 = 1 / (1 - beta2 ** this.steps);
     const keep = 1 - learningRate * (decays ? weightDecay : 0);
     const inputs = { w: variable, g: gradient, m: mean, v: square };
-    const attributes = { beta1, beta2, rate, correction2, keep, epsilon: EPSILON, limit };
+    // Complements come from here: in float32, 1 − β would be off where β is near one.
+    const complements = { complement1: 1 - beta1, complement2: 1 - beta2 };
+    const attributes = { beta1, beta2, ...complements, rate, correction2, keep, epsilon: EPSILON, limit };
     if (runFused(FUSED.adamw, inputs, attributes)) return; // in place
     tf.tidy(() => {
       mean.assign(tf.add(tf.mul(mean, beta1), tf.mul(gradient, 1 - beta1)));
       square.assign(tf.add(tf.mul(square, beta2), tf.mul(tf.square(gradient), 1 - beta2)));
       const root = tf.add(tf.sqrt(tf.mul(square, correction2)), EPSILON);
       const moved = tf.sub(tf.mul(variable, keep), tf.mul(tf.div(mean, root), rate));
-      variable.assign(Number.isFinite(limit) ? tf.clipByValue(moved, -limit, limit) : moved);
+      variable.assign(bounded(moved, limit));
     });
   }
 }

@@ -6,7 +6,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { AdamW, type AdamWOptions } from './adamw.js';
-import { type Optimizer, type Parameter, type StepSize, zerosLike } from './optimizer.js';
+import { bounded, type Optimizer, type Parameter, type StepSize, zerosLike } from './optimizer.js';
 
 /** Coefficients of the quintic that drives singular values to one, from Muon's source. */
 const [A, B, C] = [3.4445, -4.775, 2.0315];
@@ -57,8 +57,9 @@ export class Muon implements Optimizer {
         const [rows, columns] = gradient.shape;
         const rate = size.learningRate * Math.sqrt(Math.max(1, rows / columns));
         const keep = 1 - size.learningRate * (parameter.decays ? size.weightDecay : 0);
-        const { variable } = parameter;
-        variable.assign(tf.sub(tf.mul(variable, keep), tf.mul(orthogonalize(nesterov), rate)));
+        const { variable, limit } = parameter;
+        const moved = tf.sub(tf.mul(variable, keep), tf.mul(orthogonalize(nesterov), rate));
+        variable.assign(bounded(moved, limit));
       });
     }
     this.#adamw.step(

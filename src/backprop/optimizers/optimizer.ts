@@ -48,3 +48,8 @@ export function clipByGlobalNorm(gradients: readonly tf.Tensor[], norm: number):
 export function zerosLike({ variable }: Parameter): tf.Variable {
   return tf.tidy(() => tf.variable(tf.zerosLike(variable), false));
 }
+
+/** Values within ±limit; Infinity: as they are. */
+export function bounded(values: tf.Tensor, limit: number): tf.Tensor {
+  return Number.isFinite(limit) ? tf.clipByValue(values, -limit, limit) : values;
+}

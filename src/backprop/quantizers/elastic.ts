@@ -4,7 +4,7 @@
  *
  *   q = round(clip(w/α, ±0.99) · 1.5)         a trit, thirds of ±α
  *   dw = g where |w/α| < 0.99, else 0          g: gradient by α·q/1.5
- *   dα = Σ_row g·(q/1.5 − w/α), or g·q/1.5 where clipped, divided by √(rows·columns)
+ *   dα = Σ_row g·(q/1.5 − w/α), or g·sign(w) where clipped, divided by √(rows·columns)
  *
  * α is also the row's scale in the network.
  */
@@ -38,8 +38,8 @@ function stretched(shadow: tf.Tensor2D, learnt: tf.Tensor2D): tf.Tensor2D {
     },
     (dq, trits, ratio, alpha) => {
       const g = tf.div(tf.mul(dq, STRETCH), alpha);
-      const inside = tf.cast(tf.less(tf.abs(ratio), CLIP), 'float32');
-      const slope = tf.sub(tf.div(trits, STRETCH), tf.mul(ratio, inside));
+      const inside = tf.step(tf.sub(CLIP, tf.abs(ratio)));
+      const slope = tf.where(tf.cast(inside, 'bool'), tf.sub(tf.div(trits, STRETCH), ratio), tf.sign(ratio));
       const dalpha = tf.div(tf.sum(tf.mul(g, slope), 1, true), Math.sqrt(shadow.size));
       return [tf.mul(g, inside), dalpha];
     },

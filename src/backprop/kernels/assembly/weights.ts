@@ -88,7 +88,9 @@ export function adamw(
   v: usize,
   length: i32,
   beta1: f32,
+  complement1: f32,
   beta2: f32,
+  complement2: f32,
   rate: f32,
   correction2: f32,
   keep: f32,
@@ -97,9 +99,9 @@ export function adamw(
 ): void {
   const whole = length & ~3;
   const b1 = f32x4.splat(beta1);
-  const a1 = f32x4.splat(1 - beta1);
+  const a1 = f32x4.splat(complement1);
   const b2 = f32x4.splat(beta2);
-  const a2 = f32x4.splat(1 - beta2);
+  const a2 = f32x4.splat(complement2);
   const rates = f32x4.splat(rate);
   const corrections = f32x4.splat(correction2);
   const keeps = f32x4.splat(keep);
@@ -117,13 +119,14 @@ export function adamw(
       f32x4.mul(v128.load(w + at), keeps),
       f32x4.mul(f32x4.div(mean, root), rates),
     );
-    v128.store(w + at, f32x4.pmin(limits, f32x4.pmax(f32x4.neg(limits), moved)));
+    // `moved` stands first: that is what pmin and pmax give where it is not a number.
+    v128.store(w + at, f32x4.pmin(f32x4.pmax(moved, f32x4.neg(limits)), limits));
   }
   for (let i = whole; i < length; i++) {
     const at = <usize>(i << 2);
     const gradient = load<f32>(g + at);
-    const mean = load<f32>(m + at) * beta1 + gradient * (1 - beta1);
-    const square = load<f32>(v + at) * beta2 + gradient * gradient * (1 - beta2);
+    const mean = load<f32>(m + at) * beta1 + gradient * complement1;
+    const square = load<f32>(v + at) * beta2 + gradient * gradient * complement2;
     store<f32>(m + at, mean);
     store<f32>(v + at, square);
     const moved = load<f32>(w + at) * keep - (mean / (sqrt<f32>(square * correction2) + epsilon)) * rate;
