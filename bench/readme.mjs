@@ -1,62 +1,112 @@
-// Writes the figures of bench/results/mnist.json into the README, between its markers, and
-// draws the chart: `node bench/readme.mjs`.
+// Writes the figures of bench/results/mnist.json and ste.json into the README, between its markers,
+// and draws the chart: `node bench/readme.mjs`.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { accuracyAgainstBytes } from './chart.mjs';
 import { markdownTable, root, share, whole } from './report.mjs';
 
-/** Published points: what it takes to ship them is their log. */
-const PUBLISHED = [{ name: 'noise_step (paper)', bytes: 38_500, accuracy: 0.89, ours: false }];
-
-const results = JSON.parse(readFileSync(join(root, 'bench/results/mnist.json'), 'utf8'));
-const { runs, forward, replays } = results;
-
-const rows = runs.map(({ preset, trained, control }) => {
-  const { mean, spread } = trained.accuracy;
-  const replay = replays.find((entry) => entry.preset === preset);
-  return [
-    `\`${preset}\``,
-    `${trained.model}, ${trained.kind}`,
-    `**${share(mean)}** ± ${share(spread / 2)}`,
-    whole(trained.bytes.mean),
-    `${whole(trained.packedBytes)} / ${whole(trained.floatBytes)}`,
-    share(control.accuracy.mean),
-    `${trained.seconds.mean.toFixed(0)} s`,
-    `${replay.milliseconds.toFixed(0)} ms`,
-  ];
-});
-const head = [
-  'preset',
-  'network',
-  'test accuracy',
-  'bytes',
-  'packed / float32',
-  'hidden layers frozen',
-  'training',
-  'rebuild',
+/** Published points; noise_step ships its log, BitNetMCU its packed weights. */
+const PUBLISHED = [
+  { name: 'noise_step (paper)', bytes: 38_500, accuracy: 0.89, series: 'theirs' },
+  { name: 'BitNetMCU, 2 bits', bytes: 1_128, accuracy: 0.9422, series: 'theirs' },
+  { name: 'BitNetMCU, ternary', bytes: 12_600, accuracy: 0.984, series: 'theirs' },
 ];
-const text = [
-  markdownTable(head, rows),
+const SERIES = {
+  forward: 'ternseed, noise-step (forward-only)',
+  ste: 'ternseed, ste (backprop)',
+  theirs: 'published by others',
+};
+
+const resultsOf = (name) => JSON.parse(readFileSync(join(root, `bench/results/${name}.json`), 'utf8'));
+const forwardOnly = resultsOf('mnist');
+const { presets, steps } = resultsOf('ste');
+
+const accuracyOf = ({ mean, spread }) => `**${share(mean)}** ± ${share(spread / 2)}`;
+const where = ({ date, commit, processor, cores, node }) =>
+  `${cores} cores of ${processor} (${date}, commit \`${commit}\`, Node ${node})`;
+
+const { forward, replays } = forwardOnly;
+const noiseStep = [
+  markdownTable(
+    [
+      'noise-step',
+      'network',
+      'test accuracy',
+      'bytes',
+      'packed / float32',
+      'hidden layers frozen',
+      'training',
+      'rebuild',
+    ],
+    forwardOnly.runs.map(({ preset, trained, control }) => {
+      const replay = replays.find((entry) => entry.preset === preset);
+      return [
+        `\`${preset}\``,
+        `${trained.model}, ${trained.kind}`,
+        accuracyOf(trained.accuracy),
+        whole(trained.bytes.mean),
+        `${whole(trained.packedBytes)} / ${whole(trained.floatBytes)}`,
+        share(control.accuracy.mean),
+        `${trained.seconds.mean.toFixed(0)} s`,
+        `${replay.milliseconds.toFixed(0)} ms`,
+      ];
+    }),
+  ),
   '',
-  `Mean of three seeds ± half the spread, on ${results.cores} cores of ${results.processor} (${results.date}, commit ` +
-    `\`${results.commit}\`, Node ${results.node}); [all figures](bench/results/mnist.md), made by \`npm run bench:mnist\`. ` +
+  `Mean of three seeds ± half the spread, on ${where(forwardOnly)}; [all figures](bench/results/mnist.md), made by \`npm run bench:mnist\`. ` +
     `Forward passes: ${forward.ratioTwoThreads.toFixed(1)}× ${forward.peer} on the same network and machine.`,
-].join('\n');
+];
+
+const [small] = steps.rows;
+const ours = small.rows.find(({ name }) => name.startsWith('ternseed'));
+const torch = small.rows
+  .filter(({ name }) => name.startsWith('PyTorch'))
+  .sort((a, b) => a.stepMs - b.stepMs)[0];
+const plain = small.rows.find(({ name }) => name.startsWith('TensorFlow.js'));
+const ste = [
+  markdownTable(
+    ['ste', 'network', 'test accuracy', 'bytes', 'packed / float32', 'training'],
+    presets.rows.map((row) => [
+      `\`${row.preset}\``,
+      `${row.model}, ${row.kind}`,
+      accuracyOf(row.accuracy),
+      whole(row.bytes.mean),
+      `${whole(row.packedBytes)} / ${whole(row.floatBytes)}`,
+      `${row.seconds.mean.toFixed(0)} s`,
+    ]),
+  ),
+  '',
+  `Three seeds, on ${where(presets)}; [all figures](bench/results/ste.md), made by \`npm run bench:ste\`. ` +
+    `Training’s own evaluation and the artifact’s in integers are ${apart(presets.rows)}. ` +
+    `One training step at batch ${small.batch}: ${ours.stepMs.toFixed(1)} ms, ${torch.ratio.toFixed(2)}× as long in ${torch.name} ` +
+    `on ${torch.threads} thread${torch.threads > 1 ? 's' : ''}, ${plain.ratio.toFixed(0)}× as long in plain TensorFlow.js.`,
+];
+
+function apart(rows) {
+  const most = Math.max(...rows.map((row) => row.apart));
+  return most === 0 ? 'identical' : `at most ${(most * 100).toFixed(2)} points apart`;
+}
 
 const path = join(root, 'README.md');
-const readme = readFileSync(path, 'utf8');
 const marked = /(<!-- figures -->\n)[\s\S]*?(<!-- \/figures -->)/;
+const readme = readFileSync(path, 'utf8');
 if (!marked.test(readme)) throw new Error('README.md has no <!-- figures --> markers');
+const text = [...noiseStep, '', ...ste].join('\n');
 writeFileSync(
   path,
   readme.replace(marked, (_, open, close) => `${open}${text}\n${close}`),
 );
 
-const points = runs.map(({ preset, trained }) => ({
-  name: `${preset}: ${share(trained.accuracy.mean)}`,
-  bytes: trained.bytes.mean,
-  accuracy: trained.accuracy.mean,
-  ours: true,
-}));
-writeFileSync(join(root, 'bench/results/mnist.svg'), accuracyAgainstBytes([...PUBLISHED, ...points]));
+const pointOf = ({ accuracy, bytes }, preset, series) => ({
+  name: `${preset} ${share(accuracy.mean)}`,
+  bytes: bytes.mean,
+  accuracy: accuracy.mean,
+  series,
+});
+const points = [
+  ...PUBLISHED,
+  ...forwardOnly.runs.map(({ preset, trained }) => pointOf(trained, preset, 'forward')),
+  ...presets.rows.map((row) => pointOf(row, row.preset, 'ste')),
+];
+writeFileSync(join(root, 'bench/results/mnist.svg'), accuracyAgainstBytes(points, SERIES));

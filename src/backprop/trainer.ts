@@ -182,13 +182,15 @@ export class SteTrainer {
 
   /** The pool's coefficients as the network has them. */
   async poolCoefficients(): Promise<Int16Array> {
-    const parts: number[] = [];
+    const coefficients = new Int16Array(this.counts.reduce((sum, count) => sum + count, 0));
+    let first = 0;
     for (const { variable } of this.#parameters) {
       const rounded = roundHalfAway(variable);
-      parts.push(...(await rounded.data()));
+      coefficients.set(await rounded.data(), first);
       rounded.dispose();
+      first += variable.size;
     }
-    return Int16Array.from(parts);
+    return coefficients;
   }
 
   /** Everything that `restore` needs. */
