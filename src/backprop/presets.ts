@@ -32,8 +32,8 @@ const base: SteConfig = {
   momentum: 0.95,
 };
 
-/** A pool's coefficients move by whole steps of a trit: its rate is larger, its squares are remembered longer. */
-const pool: SteConfig = { ...base, artifact: 'pool', learningRate: 0.1, beta2: 0.999 };
+/** A pool's coefficients move by whole trits: its rate is larger. */
+const pool: SteConfig = { ...base, artifact: 'pool', learningRate: 0.1 };
 
 /** What `--preset` takes with `--method ste`. */
 export const STE_PRESETS = {
@@ -53,9 +53,9 @@ export const STE_PRESETS = {
     learningRate: 0.01,
   },
   /** A seed pool, to hold against noise-step's. */
-  pool: { ...pool, model: '784-256-256-10', pool: 64_000, steps: 3000 },
+  pool: { ...pool, model: '784-256-256-10', pool: 60_000, steps: 3000 },
   /** A seed pool of six kilobytes. */
-  'small-pool': { ...pool, model: '784-256-128-10', pool: 20_000, steps: 4000 },
+  'small-pool': { ...pool, model: '784-256-128-10', pool: 20_000, steps: 4000, beta2: 0.999 },
 } as const satisfies Record<string, SteConfig>;
 
 export type StePresetName = keyof typeof STE_PRESETS;
