@@ -36,7 +36,7 @@ const HELP: Readonly<Record<string, string>> = {
   nonzerosBelow: 'losses in nats at which the next stage begins: 2,1',
   keep: 'share of a log’s coefficients that is not zero',
   pool: 'directions of the pool',
-  learningRate: 'step of the pool’s optimizer',
+  learningRate: 'largest step of the optimizer',
   hold: 'share of the steps at the full learning rate',
   beta1: 'decay of the mean of alignments',
   beta2: 'decay of the mean of squares',

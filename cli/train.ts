@@ -4,6 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'no
 import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
+import { packWeights } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
@@ -12,7 +13,6 @@ import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../s
 import { type Dataset, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
-import { TRITS_PER_BYTE } from '../src/ternary/trits.js';
 import { namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
 import { readBytes, unusable, writeAll } from './files.js';
 import { Interrupted } from './interrupted.js';
@@ -241,11 +241,12 @@ async function report(
   const artifact = openArtifact(await readBytes(run.out));
   const { heldOut } = splitTraining(dataset.train, run.config.holdout);
   const placed = await backend.place(artifact.network, { batch: 1000 });
-  await placed.writeWeights(await rebuildVerified(artifact, backend));
+  const weights = await rebuildVerified(artifact, backend);
+  await placed.writeWeights(weights);
   const { accuracy, loss, examples } = await evaluateExamples(placed, heldOut ?? dataset.test);
   const extras = await run.extras(heldOut ?? dataset.test);
   const { parameters } = artifact.network;
-  const packedBytes = Math.ceil(parameters / TRITS_PER_BYTE);
+  const packedBytes = packWeights(weights, artifact.network.tensors).length;
   const floatBytes = 4 * parameters;
   const result = {
     ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
