@@ -1,7 +1,7 @@
 // npm run bench:ste: the ste trainer on MNIST. Every preset over three seeds; the time of one training
 // step against PyTorch and against plain TensorFlow.js, alternating; all quantizers in one table;
 // QuEST with weights alone and with activations. Presets and steps run alone, for their times;
-// the tables run two at a time. About an hour on two cores; `-- --parts steps,presets` and
+// the tables run two at a time. About three quarters of an hour on two cores; `-- --parts steps,presets` and
 // `-- --seeds 1` shorten it for a look (parts that are left out keep their earlier figures).
 
 import { execFile, execFileSync } from 'node:child_process';
@@ -38,7 +38,7 @@ const STEP_WIDTHS = [784, 256, 256, 256, 10];
 const QUEST_BITS = [1, 'ternary', 2, 4, 8];
 /** Steps of a run of the tables: enough to tell quantizers apart. */
 const TABLE_STEPS = 1000;
-const QUEST_STEPS = 400;
+const QUEST_STEPS = 300;
 
 const parts = {
   steps: () => [128, 512].map(stepTimes),
