@@ -4,7 +4,14 @@ import tseslint from 'typescript-eslint';
 /** Names that a host defines. */
 const readonly = (...names) => Object.fromEntries(names.map((name) => [name, 'readonly']));
 const node = readonly('process', 'console', 'performance', 'Buffer', 'URL');
-const page = readonly('document', 'location', 'performance', 'addEventListener', 'URLSearchParams');
+const page = readonly(
+  'document',
+  'location',
+  'performance',
+  'addEventListener',
+  'getComputedStyle',
+  'URLSearchParams',
+);
 
 export default tseslint.config(
   {

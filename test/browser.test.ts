@@ -214,6 +214,35 @@ describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` 
       message: string;
     } | null>;
 
+  it('the example page opens a file by address and by dropping it, and classifies what is drawn', async () => {
+    const { url, close } = await serve([join(ROOT, 'examples/browser'), ROOT, folder]);
+    const page = await browser.newPage();
+    try {
+      await page.goto(`${url}?artifact=pool.tern`);
+      const facts = page.locator('#facts');
+      await facts.getByText(node.hash).waitFor();
+      const { x, y, width, height } = (await page.locator('#pad').boundingBox()) as DOMRect;
+      await page.mouse.move(x + width / 2, y + height / 4);
+      await page.mouse.down();
+      await page.mouse.move(x + width / 2, y + (3 * height) / 4, { steps: 5 });
+      await page.mouse.up();
+      await page.locator('#classes .best').waitFor();
+      const shares = await page.locator('#classes output').allTextContents();
+      expect(shares.reduce((sum, text) => sum + Number.parseFloat(text), 0)).toBeCloseTo(100, 0);
+
+      await page.evaluate(async () => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([await (await fetch('log.tern')).blob()], 'dropped.tern'));
+        dispatchEvent(new DragEvent('drop', { dataTransfer }));
+      });
+      await page.getByText('dropped.tern: rebuilt').waitFor();
+      expect(await facts.textContent()).toMatch(/bytes, log/);
+    } finally {
+      await page.close();
+      await close();
+    }
+  });
+
   it('without isolation takes one thread by itself, and says what more would need', async () => {
     const [summary, error] = await inPage('plain', async (page) => [
       await page.evaluate(async () => (await artifactOnly.openBackend('auto')).summary),
