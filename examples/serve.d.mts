@@ -1,3 +1,4 @@
+export declare const ISOLATION: Readonly<Record<string, string>>;
 export declare function serve(
   folders: readonly string[],
   port?: number,

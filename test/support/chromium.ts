@@ -17,6 +17,7 @@ export function launchChromium(): Promise<Browser> {
     args: [
       ...['--headless=new', '--no-sandbox'],
       ...['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'],
+      '--host-resolver-rules=MAP insecure.test 127.0.0.1', // browsers trust localhost without encryption
       ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
     ],
   });
