@@ -27,7 +27,14 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const DIGITS = 100;
 const EXAMPLES = 2_000;
 
-const config: NoiseStepConfig = { ...PRESETS.small, steps: 20, batch: 64, pool: 4096, seed: 'browser' };
+const config: NoiseStepConfig = {
+  ...PRESETS.small,
+  steps: 20,
+  batch: 64,
+  probes: 2,
+  pool: 4096,
+  seed: 'browser',
+};
 const kinds = ['pool', 'log', 'packed'] as const;
 
 /** What pages have in their global scope: the two modules. */
