@@ -1,7 +1,17 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
-const node = { process: 'readonly', console: 'readonly', performance: 'readonly', Buffer: 'readonly' };
+/** Names that a host defines. */
+const readonly = (...names) => Object.fromEntries(names.map((name) => [name, 'readonly']));
+const node = readonly('process', 'console', 'performance', 'Buffer', 'URL');
+const page = readonly(
+  'document',
+  'location',
+  'performance',
+  'addEventListener',
+  'getComputedStyle',
+  'URLSearchParams',
+);
 
 export default tseslint.config(
   {
@@ -16,4 +26,5 @@ export default tseslint.config(
   js.configs.recommended,
   tseslint.configs.recommended,
   { files: ['**/*.mjs'], languageOptions: { globals: node } },
+  { files: ['examples/browser/*.js'], languageOptions: { globals: page } },
 );

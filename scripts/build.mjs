@@ -1,13 +1,15 @@
 // Builds the package: AssemblyScript → wasm binaries, two a set of kernels (with and without relaxed
-// SIMD), embedded in generated modules; TypeScript → dist. `node scripts/build.mjs kernels` makes the
-// generated modules alone.
+// SIMD), embedded in generated modules; TypeScript → dist; and one module an entry for browsers →
+// dist/browser. `node scripts/build.mjs kernels` makes the generated modules alone.
 
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { deflateRawSync } from 'node:zlib';
+import { BROWSER_MODULES, bundleForBrowsers } from './browser.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
@@ -53,7 +55,7 @@ function compileKernels({ source, memory, features }, relaxed, folder) {
   );
   const bytes = readFileSync(binary);
   requireNoData(bytes, source);
-  return bytes.toString('base64');
+  return bytes;
 }
 
 /** Kernels work in a memory that belongs to somebody else: data of their own would be written over it. */
@@ -76,9 +78,15 @@ function buildKernels(set) {
   try {
     const relaxed = compileKernels(set, true, folder);
     const plain = compileKernels(set, false, folder);
+    // The builds have most of their bytes in common: deflated as one they take little more than either.
+    const embedded = {
+      relaxedBytes: relaxed.length,
+      plainBytes: plain.length,
+      deflated: deflateRawSync(Buffer.concat([relaxed, plain]), { level: 9 }).toString('base64'),
+    };
     writeFileSync(
       join(root, set.target),
-      `/** Made by scripts/build.mjs from ${dirname(set.source)}. */\nexport const relaxedKernels =\n  '${relaxed}';\nexport const plainKernels =\n  '${plain}';\n`,
+      `/** Made by scripts/build.mjs from ${dirname(set.source)}. */\nexport const kernels = ${JSON.stringify(embedded)};\n`,
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -92,4 +100,8 @@ if (process.argv[2] !== 'kernels') {
     cwd: root,
     stdio: 'inherit',
   });
+  mkdirSync(join(root, 'dist/browser'));
+  for (const name of Object.keys(BROWSER_MODULES)) {
+    writeFileSync(join(root, 'dist/browser', name), await bundleForBrowsers(name));
+  }
 }

@@ -6,8 +6,8 @@
 
 export * from './artifact/index.js';
 export { evaluateExamples, type LabelledExamples, type Score } from './backend/evaluate.js';
-export { type BackendChoice, openBackend } from './backend/open.js';
-export { InputError } from './errors.js';
+export type { TrainingSet } from './data/batches.js';
+export { type IdxArray, parseIdx } from './data/idx.js';
 export { checkConfig, type NoiseStepConfig } from './perturb/config.js';
 export { PRESETS, type PresetName } from './perturb/presets.js';
 export { type LogEntry, NoiseStepTrainer, type StepRecord, type TrainerState } from './perturb/trainer.js';

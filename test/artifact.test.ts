@@ -24,7 +24,7 @@ import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { fastBackends, reference } from './support/backends.js';
 import { tinyTrainingSet } from './support/tiny-data.js';
-import { type TinyRun, tinyConfig, tinyRun } from './support/tiny-runs.js';
+import { type TrainedRun, tinyConfig, tinyRun } from './support/tiny-runs.js';
 
 const LOGS: readonly Partial<NoiseStepConfig>[] = [0, 1].flatMap((cut) => [
   { cut, artifact: 'log', perturb: 'weights' },
@@ -47,7 +47,7 @@ beforeAll(async () => {
 afterAll(() => wasm.close());
 
 describe.each([...LOGS, ...POOLS, ...PACKED])('a $artifact artifact ($perturb, cut $cut)', (changes) => {
-  let run: TinyRun;
+  let run: TrainedRun;
   beforeAll(async () => {
     run = await tinyRun(changes, wasm);
   });
@@ -109,7 +109,7 @@ describe.each([...LOGS, ...POOLS, ...PACKED])('a $artifact artifact ($perturb, c
 });
 
 describe.each(LOGS)('a seed log ($perturb, cut $cut)', (changes) => {
-  let run: TinyRun;
+  let run: TrainedRun;
   beforeAll(async () => {
     run = await tinyRun(changes, wasm);
   });
@@ -180,7 +180,7 @@ test('no configuration is accepted whose log could not be read', () => {
 });
 
 describe('a checkpoint', () => {
-  let run: TinyRun;
+  let run: TrainedRun;
   let size: number;
   beforeAll(async () => {
     run = await tinyRun({ artifact: 'pool' }, wasm);
@@ -243,7 +243,7 @@ describe('a checkpoint', () => {
 describe('a packed artifact of layers of any precision', () => {
   const names = Object.keys(PRECISIONS) as LayerPrecision[];
   const precisions = fc.array(fc.constantFrom(...names), { minLength: 3, maxLength: 3 });
-  let run: TinyRun;
+  let run: TrainedRun;
   beforeAll(async () => {
     run = await tinyRun({ artifact: 'packed' }, wasm);
   });
@@ -336,7 +336,7 @@ function tritBytes(trits: Int8Array): number[] {
 }
 
 /** The file of a run that has not ended: its opening, and a block a step. */
-function unfinished({ header, steps }: TinyRun): Uint8Array[] {
+function unfinished({ header, steps }: TrainedRun): Uint8Array[] {
   return [openingOfLog(header), ...steps.map((step, index) => encodeLogBlock(index + 1, [step]))];
 }
 

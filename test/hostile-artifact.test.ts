@@ -34,7 +34,7 @@ import {
   splitSections,
   text,
 } from './support/sections.js';
-import { type TinyRun, tinyRun } from './support/tiny-runs.js';
+import { type TrainedRun, tinyRun } from './support/tiny-runs.js';
 
 const KINDS = [
   { artifact: 'log', perturb: 'weights', cut: 0 },
@@ -49,12 +49,12 @@ const ALLOCATION_MAX = 2 ** 26;
 const REFUSED = 'refused';
 const SAME = 'the same weights';
 
-const runs = new Map<string, TinyRun>();
+const runs = new Map<string, TrainedRun>();
 beforeAll(async () => {
   for (const kind of KINDS) runs.set(nameOf(kind), await tinyRun(kind, reference));
 });
 const nameOf = ({ artifact, perturb }: (typeof KINDS)[number]) => `${artifact} of ${perturb}`;
-const runOf = (kind: (typeof KINDS)[number]) => runs.get(nameOf(kind)) as TinyRun;
+const runOf = (kind: (typeof KINDS)[number]) => runs.get(nameOf(kind)) as TrainedRun;
 
 describe.each(KINDS)('a damaged $artifact of $perturb', (kind) => {
   it('cut at any byte is an ArtifactError', () => {

@@ -27,6 +27,7 @@ const ALLOWED: Record<string, readonly string[]> = {
 /** Packages that each unit may import; Node's own are a rule apart. */
 const PACKAGES: Record<string, readonly string[]> = {
   artifact: ['fflate'],
+  backend: ['fflate'],
   data: ['fflate'],
   random: ['seedrandom'],
   backprop: [
@@ -134,13 +135,21 @@ describe('layers', () => {
     expect(wrong.map(text)).toEqual([]);
   });
 
-  it('need Node only in data/ and cli/; backend/ asks for it while it runs', () => {
+  const NODE_ONLY = ['src/data/dataset.ts', 'src/backend/platform/node.ts'];
+
+  it('need Node only in cli/ and where a browser never comes', () => {
     const wrong = imports
       .filter(({ target }) => target.startsWith('node:'))
-      .filter(({ from, dynamic }) => {
-        const unit = unitOf(from);
-        return !['data', 'cli'].includes(unit) && !(unit === 'backend' && dynamic);
-      });
+      .filter(({ from }) => unitOf(from) !== 'cli' && !NODE_ONLY.includes(from));
     expect(wrong.map(text)).toEqual([]);
+  });
+
+  it('load what needs Node from the command line, or when the platform is found to be Node', () => {
+    const loads = imports
+      .filter(({ from, target }) => unitOf(from) !== 'cli' && NODE_ONLY.includes(target))
+      .map((found) => `${text(found)}${found.dynamic ? ' while it runs' : ''}`);
+    expect(loads).toEqual([
+      'src/backend/platform/platform.ts imports src/backend/platform/node.ts while it runs',
+    ]);
   });
 });

@@ -1,5 +1,6 @@
 /** The identity of a network's weights, whatever kind of artifact holds them. */
 
+import { BackendError } from '../errors.js';
 import type { Tensor } from '../ternary/network.js';
 import { packTrits } from '../ternary/trits.js';
 
@@ -9,11 +10,18 @@ import { packTrits } from '../ternary/trits.js';
  * @param tensors - of the network; left out: all weights are trits
  * @returns 64 hex digits
  * @throws {RangeError} when a trit is none
+ * @throws {BackendError} in a page that is no secure context: there browsers have no SHA-256
  * @example await weightsHash(Int8Array.of(1, 0, -1))
  */
 export async function weightsHash(weights: Int8Array, tensors?: readonly Tensor[]): Promise<string> {
   const packed = tensors ? packWeights(weights, tensors) : packTrits(weights);
-  const digest = await globalThis.crypto.subtle.digest('SHA-256', packed as Uint8Array<ArrayBuffer>);
+  const { subtle } = globalThis.crypto as Partial<Crypto>; // none in a page that came unencrypted
+  if (!subtle) {
+    throw new BackendError(
+      'SHA-256 expected a secure context, got none: serve the page over HTTPS or from localhost',
+    );
+  }
+  const digest = await subtle.digest('SHA-256', packed as Uint8Array<ArrayBuffer>);
   return toHex(new Uint8Array(digest));
 }
 

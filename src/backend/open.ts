@@ -2,6 +2,7 @@
 
 import { BackendError, expected } from '../errors.js';
 import type { Backend } from './backend.js';
+import { platform } from './platform/platform.js';
 
 /** The names that `--backend` takes. */
 export const BACKEND_NAMES = ['auto', 'reference', 'wasm', 'webgpu'] as const;
@@ -41,10 +42,7 @@ export async function openBackend(choice: BackendChoice, threads?: number): Prom
   }
 }
 
-/** Cores this process may use. */
+/** Cores that threads may run on here; 1 in a page that is not cross-origin isolated. */
 export async function coreCount(): Promise<number> {
-  if (typeof process !== 'undefined' && process.versions?.node) {
-    return (await import('node:os')).availableParallelism();
-  }
-  return globalThis.navigator?.hardwareConcurrency ?? 1;
+  return (await platform()).platform.coreCount();
 }

@@ -8,6 +8,7 @@ import type { Backend } from '../../src/backend/backend.js';
 import type { NoiseStepConfig } from '../../src/perturb/config.js';
 import { PRESETS } from '../../src/perturb/presets.js';
 import { NoiseStepTrainer } from '../../src/perturb/trainer.js';
+import type { TrainingSet } from '../../src/data/batches.js';
 import { tinyTrainingSet } from './tiny-data.js';
 
 /** A run that takes milliseconds; every number that its tests lean on is said here, not in a preset. */
@@ -27,7 +28,7 @@ export const tinyOptions: readonly string[] = Object.entries(settings).flatMap((
   String(value),
 ]);
 
-export interface TinyRun {
+export interface TrainedRun {
   readonly trainer: NoiseStepTrainer;
   readonly header: Header;
   /** The weights before the first step, and after every step. */
@@ -39,10 +40,18 @@ export interface TinyRun {
   readonly bytes: Uint8Array;
 }
 
+/** Trains on the tiny data to the end. */
+export function tinyRun(changes: Partial<NoiseStepConfig>, backend: Backend): Promise<TrainedRun> {
+  return trainedRun({ ...tinyConfig, ...changes }, tinyTrainingSet, backend);
+}
+
 /** Trains to the end. */
-export async function tinyRun(changes: Partial<NoiseStepConfig>, backend: Backend): Promise<TinyRun> {
-  const config = { ...tinyConfig, ...changes };
-  const trainer = await NoiseStepTrainer.create(config, tinyTrainingSet, backend);
+export async function trainedRun(
+  config: NoiseStepConfig,
+  data: TrainingSet,
+  backend: Backend,
+): Promise<TrainedRun> {
+  const trainer = await NoiseStepTrainer.create(config, data, backend);
   const history = [await trainer.placed.readWeights()];
   const steps: LogStep[] = [];
   while (trainer.step < config.steps) {

@@ -1,10 +1,9 @@
-/**
- * The compiled kernels, relaxed SIMD where the engine has it. Node 20 has relaxed SIMD behind
- * a V8 flag, which can be set while it runs as long as nothing was compiled with it.
- */
+/** The compiled kernels, relaxed SIMD where the engine has it. */
 
+import { inflateSync } from 'fflate';
 import { BackendError } from '../../errors.js';
-import { plainKernels, relaxedKernels } from './kernels.generated.js';
+import { platform } from '../platform/platform.js';
+import { kernels } from './kernels.generated.js';
 
 /** What the module exports; see assembly/index.ts. */
 export interface KernelExports {
@@ -31,49 +30,44 @@ export type SimdChoice = 'auto' | 'relaxed' | 'plain';
  * @throws {BackendError} when the engine lacks the SIMD asked for
  */
 export function loadKernels(simd: SimdChoice): Promise<Kernels> {
-  return compileKernels({ relaxed: relaxedKernels, plain: plainKernels }, simd);
+  return compileKernels(kernels, simd);
+}
+
+/** Two builds of some kernels, as the build script embeds them. */
+export interface EmbeddedKernels {
+  readonly relaxedBytes: number;
+  readonly plainBytes: number;
+  /** The relaxed build, then the plain one, deflated as one; base64. */
+  readonly deflated: string;
 }
 
 /**
- * Compiles one of two builds of some kernels, as the build script embeds them.
- * @param builds - base64
+ * Compiles one of two builds of some kernels.
  * @throws {BackendError} when the engine lacks the SIMD asked for
  */
 export async function compileKernels(
-  builds: { readonly relaxed: string; readonly plain: string },
+  { relaxedBytes, plainBytes, deflated }: EmbeddedKernels,
   simd: SimdChoice,
 ): Promise<Kernels> {
+  const builds = new Uint8Array(relaxedBytes + plainBytes);
+  inflateSync(decodeBase64(deflated), { out: builds });
+  const [relaxed, plain] = [builds.subarray(0, relaxedBytes), builds.subarray(relaxedBytes)];
   if (simd !== 'plain') {
-    const bytes = decodeBase64(builds.relaxed);
-    if (WebAssembly.validate(bytes) || (await enableRelaxedSimd(bytes))) {
-      return { module: await WebAssembly.compile(bytes), relaxed: true };
+    if (!WebAssembly.validate(relaxed)) (await platform()).platform.enableRelaxedSimd();
+    if (WebAssembly.validate(relaxed)) {
+      return { module: await WebAssembly.compile(relaxed), relaxed: true };
     }
     if (simd === 'relaxed')
       throw new BackendError('this JavaScript engine has no relaxed SIMD: use Node ≥ 20.19');
   }
-  const bytes = decodeBase64(builds.plain);
-  if (!WebAssembly.validate(bytes)) {
+  if (!WebAssembly.validate(plain)) {
     throw new BackendError(
       'this JavaScript engine has no WebAssembly SIMD with threads: use "--backend reference"',
     );
   }
-  return { module: await WebAssembly.compile(bytes), relaxed: false };
+  return { module: await WebAssembly.compile(plain), relaxed: false };
 }
 
-async function enableRelaxedSimd(bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
-  if (!isNode()) return false;
-  const v8 = await import('node:v8');
-  v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
-  return WebAssembly.validate(bytes);
-}
-
-export function isNode(): boolean {
-  return typeof process !== 'undefined' && Boolean(process.versions?.node);
-}
-
-function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text);
-  const bytes = new Uint8Array(binary.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
-  return bytes;
+function decodeBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 }

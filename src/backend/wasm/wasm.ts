@@ -4,7 +4,7 @@
  * arithmetic is in assembly/. Prefer it over `reference` for everything but definitions.
  */
 
-import { ConfigError } from '../../errors.js';
+import { BackendError, ConfigError } from '../../errors.js';
 import { type DirectionSet, nonzerosMax, Signs, weightsOfDirection } from '../../random/directions.js';
 import type { Key } from '../../random/philox.js';
 import { EXP2, LOG2 } from '../../ternary/loss.js';
@@ -21,6 +21,7 @@ import {
   type Room,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
+import { type Helper, type Platform, platform } from '../platform/platform.js';
 import { type KernelExports, type Kernels, loadKernels, type SimdChoice } from './kernels.js';
 import {
   CONTROL,
@@ -34,7 +35,6 @@ import {
   SET_WORDS,
   TILE,
 } from './memory-plan.js';
-import { type Helper, startHelper } from './threads.js';
 
 /** Jobs, as in assembly/index.ts. */
 const Job = { forward: 1, nodes: 2, align: 3, weights: 4, pool: 5, init: 6 } as const;
@@ -53,11 +53,15 @@ export interface WasmOptions {
 
 /**
  * Compiles the kernels for this engine.
- * @throws {BackendError} when the engine cannot run them
+ * @throws {BackendError} when the engine cannot run them, or so many threads
  * @example const backend = await openWasm({ threads: 2 });
  */
 export async function openWasm({ threads, simd = 'auto' }: WasmOptions): Promise<Backend> {
-  return new WasmBackend(await loadKernels(simd), threads);
+  const host = (await platform()).platform;
+  if (threads > 1 && host.threadsFault !== null) {
+    throw new BackendError(`"threads" expected 1, got ${threads}: ${host.threadsFault}`);
+  }
+  return new WasmBackend(host, await loadKernels(simd), threads);
 }
 
 class WasmBackend implements Backend {
@@ -66,6 +70,7 @@ class WasmBackend implements Backend {
   readonly #placed = new Set<WasmNetwork>();
 
   constructor(
+    readonly host: Platform,
     readonly kernels: Kernels,
     readonly threads: number,
   ) {
@@ -74,7 +79,7 @@ class WasmBackend implements Backend {
   }
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const placed = new WasmNetwork(this.kernels, network, room, this.threads, () =>
+    const placed = new WasmNetwork(this.host, this.kernels, network, room, this.threads, () =>
       this.#placed.delete(placed),
     );
     this.#placed.add(placed);
@@ -97,6 +102,7 @@ class WasmNetwork implements PlacedNetwork {
   #batch = 0;
 
   constructor(
+    readonly host: Platform,
     readonly compiled: Kernels,
     readonly network: Network,
     room: Room,
@@ -282,7 +288,7 @@ class WasmNetwork implements PlacedNetwork {
     const generation = this.#words()[this.#plan.control / 4];
     return Promise.all(
       Array.from({ length: this.threads - 1 }, (_, helper) =>
-        startHelper({
+        this.host.startHelper({
           module: this.compiled.module,
           memory: this.#memory,
           control: this.#plan.control,

@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { compileKernels, type SimdChoice } from '../../backend/wasm/kernels.js';
 import { FUSED, type FusedName } from './fused.js';
-import { plainKernels, relaxedKernels } from './kernels.generated.js';
+import { kernels } from './kernels.generated.js';
 
 /** What assembly/index.ts exports; addresses are bytes, lengths elements. */
 interface Exports {
@@ -83,10 +83,10 @@ export async function registerFusedKernels(simd: SimdChoice = 'auto'): Promise<s
   const memory = backend.wasm.asm?.memory;
   // A memory that threads share has another type; there TensorFlow.js's own kernels serve.
   if (!memory || !(memory.buffer instanceof ArrayBuffer)) return 'without fused kernels';
-  const { module, relaxed } = await compileKernels({ relaxed: relaxedKernels, plain: plainKernels }, simd);
+  const { module, relaxed } = await compileKernels(kernels, simd);
   const instance = new WebAssembly.Instance(module, { env: { memory, abort() {} } });
-  const kernels = kernelsOf(backend, instance.exports as unknown as Exports);
-  for (const [kernelName, run] of Object.entries(kernels)) {
+  const runs = kernelsOf(backend, instance.exports as unknown as Exports);
+  for (const [kernelName, run] of Object.entries(runs)) {
     if (tf.getKernel(kernelName, 'wasm')) tf.unregisterKernel(kernelName, 'wasm');
     tf.registerKernel({
       kernelName,

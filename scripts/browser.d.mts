@@ -1,0 +1,5 @@
+export declare const BROWSER_MODULES: Readonly<Record<'ternseed.js' | 'ternseed-artifact.js', string>>;
+export declare function bundleForBrowsers(
+  name: keyof typeof BROWSER_MODULES,
+  external?: readonly string[],
+): Promise<string>;

@@ -1,0 +1,53 @@
+/**
+ * Browsers: workers from a Blob. They share memory only where the page is cross-origin isolated;
+ * elsewhere everything runs on the caller's thread.
+ */
+
+import { BackendError } from '../../errors.js';
+import { HELPER_SCRIPT } from './helper-script.js';
+import type { Helper, HelperStart, Platform } from './platform.js';
+
+const script = `${HELPER_SCRIPT}
+onmessage = ({ data }) => start(data, () => postMessage('ready'));`;
+
+// A function, because a page's isolation is asked for when it is needed, not when the module is loaded.
+const isIsolated = () => globalThis.crossOriginIsolated === true;
+
+export const platform: Platform = {
+  coreCount: () => (isIsolated() ? globalThis.navigator.hardwareConcurrency : 1),
+
+  get threadsFault() {
+    if (isIsolated()) return null;
+    return (
+      'threads share memory only in a cross-origin isolated page: serve it with ' +
+      '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or use 1 thread'
+    );
+  },
+
+  enableRelaxedSimd() {}, // browsers have no flags that a page could set
+
+  async startHelper(start: HelperStart): Promise<Helper> {
+    const url = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
+    try {
+      const worker = new Worker(url);
+      await new Promise((resolve, reject) => {
+        worker.onmessage = resolve;
+        worker.onerror = ({ message }) => {
+          reject(
+            new BackendError(
+              `a worker thread could not be started: ${message || 'does the page allow workers from "blob:"?'}`,
+            ),
+          );
+        };
+        worker.postMessage(start);
+      });
+      return {
+        async stop() {
+          worker.terminate();
+        },
+      };
+    } finally {
+      URL.revokeObjectURL(url);
+    }
+  },
+};

@@ -1,0 +1,42 @@
+/**
+ * What backends need of the host beside the language: how many cores there are, and threads. Node
+ * and browsers give it each in its own way; node.ts is the one module under src/backend that may
+ * import Node's.
+ */
+
+/** One of the two hosts. */
+export interface Platform {
+  /** Cores that threads may run on; 1 where threads cannot share memory. */
+  coreCount(): number;
+  /** Why threads cannot share memory here and what helps, or null where they can. */
+  readonly threadsFault: string | null;
+  /** Asks the engine for relaxed SIMD, where it is there but off. */
+  enableRelaxedSimd(): void;
+  /** Starts a helper and waits until it is ready. */
+  startHelper(start: HelperStart): Promise<Helper>;
+}
+
+/** Everything a helper thread needs. */
+export interface HelperStart {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+  readonly control: number;
+  readonly thread: number;
+  /** Jobs so far; the helper waits for the next. */
+  readonly generation: number;
+}
+
+/** A running helper; `stop` ends it at once. */
+export interface Helper {
+  stop(): Promise<void>;
+}
+
+/**
+ * The host this runs on. The condition stands here and nowhere else, in this form: the build for
+ * browsers knows that `process` is undefined and leaves node.ts out.
+ */
+export function platform(): Promise<{ readonly platform: Platform }> {
+  return typeof process !== 'undefined' && process.versions?.node
+    ? import('./node.js')
+    : import('./browser.js');
+}
