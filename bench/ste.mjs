@@ -54,7 +54,7 @@ for (const part of options.parts.split(',')) {
   results[part] = { ...circumstances(), seeds, rows: await parts[part]() };
   writeReport('ste', results, page(results));
 }
-await import('./readme.mjs');
+if (results.presets && results.steps) await import('./readme.mjs');
 
 /** Milliseconds of a step, each trainer in turn, several rounds. */
 function stepTimes(batch) {
