@@ -16,7 +16,9 @@ export function circumstances() {
     date: new Date().toISOString().slice(0, 10),
     commit:
       git('rev-parse', '--short', 'HEAD') +
-      (git('status', '--porcelain', 'src', 'cli', 'bench', ':!bench/results', 'package-lock.json') ? '+' : ''),
+      (git('status', '--porcelain', 'src', 'cli', 'bench', ':!bench/results', 'package-lock.json')
+        ? '+'
+        : ''),
     processor: cpus()[0].model,
     cores: availableParallelism(),
     memoryGiB: Math.round(totalmem() / 2 ** 30),
