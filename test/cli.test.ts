@@ -80,7 +80,7 @@ describe('--json prints one object with the fields that scripts rely on:', () =>
     }
     const told = await cliJson(['inspect', made[kind]]);
     expect(told).toMatchObject({
-      ...{ kind, version: 1, bytes: printed[kind].bytes, parameters: 36 * 8 + 8 * 4, steps: STEPS },
+      ...{ kind, version: 2, bytes: printed[kind].bytes, parameters: 36 * 8 + 8 * 4, steps: STEPS },
       ...{
         seed: 'tiny',
         model: '36-8-4',
