@@ -41,19 +41,44 @@ export function encodeTensor(tensor: Tensor, values: Int8Array): Uint8Array {
       throw expected(tensor.name, `values in ${VALUE_RANGES[tensor.values].join('…')}`, value);
     }
   }
-  const { columns } = tensor;
-  if (tensor.values !== 'trit') return coded(TensorCoding.plain, encodePlain(tensor.values, values));
-  if (values.length >= FAST_SIZE) return coded(TensorCoding.interleaved, encodeInterleaved(values, columns));
-  const candidates = [coded(TensorCoding.plain, encodePlain(tensor.values, values))];
-  for (const stride of imageStrides(columns)) {
-    const body = new ByteWriter().integer(stride).raw(encodeNeighbours(values, columns, stride));
-    candidates.push(coded(TensorCoding.neighbours, body.finish()));
-  }
-  return candidates.reduce((best, one) => (one.length < best.length ? one : best));
+  if (tensor.values !== 'trit') return encodeTensorAs(TensorCoding.plain, tensor, values);
+  if (values.length >= FAST_SIZE) return encodeTensorAs(TensorCoding.interleaved, tensor, values);
+  return smallest(
+    [TensorCoding.plain, TensorCoding.neighbours].map((one) => encodeTensorAs(one, tensor, values)),
+  );
 }
 
-function coded(coding: TensorCoding, body: Uint8Array): Uint8Array {
-  return new ByteWriter().u8(coding).raw(body).finish();
+/**
+ * The payload of a tensor's section in one coding.
+ * @param coding - plain where the values are no trits
+ */
+export function encodeTensorAs(coding: TensorCoding, tensor: Tensor, values: Int8Array): Uint8Array {
+  const { columns } = tensor;
+  switch (coding) {
+    case TensorCoding.plain:
+      return coded(coding).raw(encodePlain(tensor.values, values)).finish();
+    case TensorCoding.neighbours:
+      return smallest(
+        imageStrides(columns).map((stride) =>
+          coded(coding)
+            .integer(stride)
+            .raw(encodeNeighbours(values, columns, stride))
+            .finish(),
+        ),
+      );
+    case TensorCoding.interleaved:
+      return coded(coding).raw(encodeInterleaved(values, columns)).finish();
+    default:
+      return coding satisfies never;
+  }
+}
+
+function coded(coding: TensorCoding): ByteWriter {
+  return new ByteWriter().u8(coding);
+}
+
+function smallest(payloads: readonly Uint8Array[]): Uint8Array {
+  return payloads.reduce((best, one) => (one.length < best.length ? one : best));
 }
 
 /**
