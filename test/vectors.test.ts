@@ -38,10 +38,12 @@ beforeAll(async () => {
 });
 afterAll(() => wasm.close());
 
-describe.each(vectors)('$path', ({ path, file: _, weights, coefficients, precision, model, ...said }) => {
+describe.each(vectors)('$path', ({ path, weights, coefficients, ...said }) => {
   it('opens as what it says', () => {
     const artifact = openArtifact(read(path));
-    expect(artifact).toMatchObject({ ...said, header: { model }, network: { precision } });
+    const { version, kind, steps, weightsHash, model, precision } = said;
+    expect(artifact).toMatchObject({ version, kind, steps, weightsHash });
+    expect(artifact).toMatchObject({ header: { model }, network: { precision } });
     if (coefficients) expect(artifact).toMatchObject({ coefficients: Int16Array.from(coefficients) });
   });
 
