@@ -2,6 +2,7 @@
 
 import { closeSync, fsyncSync, openSync, truncateSync } from 'node:fs';
 import { encodePacked, encodeSeedLog, encodeSeedPool, type Outcome } from '../src/artifact/artifact.js';
+import { ByteWriter } from '../src/artifact/bytes.js';
 import {
   encodeCheckpoint,
   headerOfUnfinished,
@@ -9,6 +10,7 @@ import {
   readCheckpoint,
   readUnfinishedLog,
 } from '../src/artifact/checkpoint.js';
+import { VERSION } from '../src/artifact/container.js';
 import { formatKey, type Header } from '../src/artifact/header.js';
 import { encodeLogBlock, type LogStep, lossOfUnits } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
@@ -99,17 +101,20 @@ export class NoiseStepRun extends Run {
     const run = new NoiseStepRun(trainer, backend, out, data);
     requireSame(run.#unfinishedHeader(), header, run.path);
     if (log) {
-      const stray = log.steps.findIndex(({ nonzeros }) => !config.nonzeros.includes(nonzeros));
+      const stray = log.steps.findIndex(
+        ({ nonzeros, seedStep }, i) => !config.nonzeros.includes(nonzeros) || seedStep !== i + 1,
+      );
       if (stray >= 0 || log.steps.length > config.steps) {
         throw new InputError(
-          `"${printable(run.path)}" expected at most ${config.steps} steps of ${config.nonzeros} nonzeros`,
+          `"${printable(run.path)}" expected at most ${config.steps} steps of ${config.nonzeros} nonzeros, in order`,
         );
       }
       for (const step of log.steps) {
         await trainer.replay(step);
         run.#steps.push(step);
       }
-      run.#grow(log.length);
+      if (log.version !== VERSION) writeWhole(run.path, run.#unfinishedLog());
+      run.#grow(log.version === VERSION ? log.length : run.#unfinishedLog().length);
     } else if (checkpoint) {
       await trainer.restore(checkpoint);
     }
@@ -155,9 +160,9 @@ export class NoiseStepRun extends Run {
     const kept = log.coefficients.reduce((sum, value) => sum + Math.abs(value), 0);
     const report = { ...record, nonzeros: log.nonzeros, kept, detail: `${log.nonzeros} nonzeros` };
     note(report);
-    const step = { ...log, loss: lossOfUnits(lossUnits) };
+    const step = { ...log, seedStep: record.step, loss: lossOfUnits(lossUnits) };
     this.#steps.push(step);
-    this.#write(encodeLogBlock(record.step, [step]));
+    this.#write(encodeLogBlock(this.#header, record.step, [step]));
     return report;
   }
 
@@ -192,6 +197,13 @@ export class NoiseStepRun extends Run {
   #unfinishedHeader(): Header {
     if (this.config.artifact === 'log') return this.#header;
     return { ...this.#header, kind: 'checkpoint', directions: this.trainer.counts };
+  }
+
+  /** The log so far, a block a step. */
+  #unfinishedLog(): Uint8Array {
+    const file = new ByteWriter().raw(openingOfLog(this.#header));
+    for (const [i, step] of this.#steps.entries()) file.raw(encodeLogBlock(this.#header, i + 1, [step]));
+    return file.finish();
   }
 
   /** Opens the growing log at a length, which cuts off a step that was half written. */

@@ -1,5 +1,5 @@
 // Builds the package: AssemblyScript → wasm binaries, two a set of kernels (with and without relaxed
-// SIMD), embedded in generated modules; TypeScript → dist; and one module an entry for browsers →
+// SIMD, where that matters), embedded in generated modules; TypeScript → dist; and one module an entry for browsers →
 // dist/browser. `node scripts/build.mjs kernels` makes the generated modules alone.
 
 import { execFileSync } from 'node:child_process';
@@ -21,7 +21,7 @@ function command(packageName, name) {
   return join(dirname(manifestPath), typeof bin === 'string' ? bin : bin[name]);
 }
 
-/** The two sets of kernels: their source, what their memory is, and the module that embeds them. */
+/** The sets of kernels: their source, what their memory is, and the module that embeds them. */
 const KERNELS = [
   {
     source: 'src/backend/wasm/assembly/index.ts',
@@ -34,6 +34,13 @@ const KERNELS = [
     memory: ['--importMemory', '--noExportMemory'], // TensorFlow.js's
     features: [],
     target: 'src/backprop/kernels/kernels.generated.ts',
+  },
+  {
+    source: 'src/artifact/kernels/assembly/index.ts',
+    memory: ['--importMemory', '--noExportMemory'],
+    features: [],
+    plainOnly: true, // integers alone: relaxed SIMD would not make it faster
+    target: 'src/artifact/kernels/kernels.generated.ts',
   },
 ];
 
@@ -76,7 +83,7 @@ function requireNoData(bytes, source) {
 function buildKernels(set) {
   const folder = mkdtempSync(join(tmpdir(), 'ternseed-build-'));
   try {
-    const relaxed = compileKernels(set, true, folder);
+    const relaxed = set.plainOnly ? Buffer.alloc(0) : compileKernels(set, true, folder);
     const plain = compileKernels(set, false, folder);
     // The builds have most of their bytes in common: deflated as one they take little more than either.
     const embedded = {

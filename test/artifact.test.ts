@@ -54,7 +54,7 @@ describe.each([...LOGS, ...POOLS, ...PACKED])('a $artifact artifact ($perturb, c
 
   it('opens as what was written', () => {
     const artifact = openArtifact(run.bytes);
-    expect(artifact).toMatchObject({ kind: changes.artifact, version: 1, bytes: run.bytes.length });
+    expect(artifact).toMatchObject({ kind: changes.artifact, version: 2, bytes: run.bytes.length });
     expect(artifact).toMatchObject({ steps: 12, weightsHash: run.hash, header: run.header });
     if (artifact.kind === 'log') expect(stepsOf(artifact)).toEqual(run.steps);
     if (artifact.kind === 'pool') expect(artifact.coefficients).toEqual(run.trainer.poolCoefficients());
@@ -337,7 +337,7 @@ function tritBytes(trits: Int8Array): number[] {
 
 /** The file of a run that has not ended: its opening, and a block a step. */
 function unfinished({ header, steps }: TrainedRun): Uint8Array[] {
-  return [openingOfLog(header), ...steps.map((step, index) => encodeLogBlock(index + 1, [step]))];
+  return [openingOfLog(header), ...steps.map((step, index) => encodeLogBlock(header, index + 1, [step]))];
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

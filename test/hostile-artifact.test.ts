@@ -17,11 +17,12 @@ import {
 } from '../src/artifact/checkpoint.js';
 import { networkOfHeader } from '../src/artifact/header.js';
 import { SignedCoder, TritCoder } from '../src/artifact/integer-coder.js';
-import { RangeEncoder } from '../src/artifact/range-coder.js';
+import { BitModel, RangeEncoder } from '../src/artifact/range-coder.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { encodeLogBlock } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { ArtifactError } from '../src/errors.js';
+import type { Tensor } from '../src/ternary/network.js';
 import { PRECISIONS } from '../src/ternary/precision.js';
 import { reference } from './support/backends.js';
 import {
@@ -162,7 +163,7 @@ describe('an end section', () => {
 describe('a log block', () => {
   const lying = (range: readonly number[]) => {
     const [header, log, end] = splitSections(runOf(KINDS[0]).bytes) as [RawSection, RawSection, RawSection];
-    const payload = concat(...range.map(leb128), log.payload.subarray(2)); // 1 and 12 take a byte each
+    const payload = concat(...range.map(leb128), log.payload.subarray(range.length)); // 1, 12 and 1 take a byte each
     return joinSections([header, { type: 'L', payload }, end]);
   };
 
@@ -183,17 +184,35 @@ describe('a log block', () => {
     expectRefused(lying(range)),
   );
 
+  it.each([
+    [1, 12, 0],
+    [1, 12, 2],
+    [1, 12, 10_000_000],
+    [1, 12, 2 ** 32 - 1],
+  ])(
+    'that says to begin at step %i, to hold %i and to begin with those of step %i does not rebuild',
+    async (...range) => {
+      const bytes = lying(range);
+      expectFault(await openAndRebuild(bytes).catch((reason) => reason), bytes);
+    },
+  );
+
   it('of no steps, between others that are right, is an ArtifactError', () => {
     const sections = splitSections(runOf(KINDS[0]).bytes);
-    const empty = { type: 'L', payload: concat(leb128(13), leb128(0)) };
+    const empty = { type: 'L', payload: concat(leb128(13), leb128(0), leb128(13)) };
     expectRefused(joinSections(sections.toSpliced(2, 0, empty)));
   });
 
   it.each([0, 2 ** 20 + 1])('whose directions have %i nonzeros is an ArtifactError', async (nonzeros) => {
     const { header, steps } = runOf(KINDS[0]);
+    const encoder = new RangeEncoder();
+    encoder.encodeBit(new BitModel(), 1);
+    encoder.encodeDirect(nonzeros, 21);
+    const payload = concat(...[1, 1, 1].map(leb128), encoder.finish());
     const outcome = { steps: 1, weightsHash: '0'.repeat(64) };
-    const bytes = encodeSeedLog(header, [{ ...steps[0], nonzeros }], outcome);
+    const bytes = replaced(splitSections(encodeSeedLog(header, steps.slice(0, 1), outcome)), 1, payload);
     await expect(openAndRebuild(bytes)).rejects.toThrow(/^log at byte \d+: .* nonzeros, got/);
+    expect(() => encodeSeedLog(header, [{ ...steps[0], nonzeros }], outcome)).toThrow('"nonzeros" expected');
   });
 
   it('that holds other steps than block and end agree on does not replay', async () => {
@@ -311,12 +330,14 @@ describe('precisions', () => {
     const { header } = runOf(KINDS[3]);
     const lying = { ...header, precision };
     const good = encodePacked(lying, new Int8Array(324).fill(1), { steps: 1, weightsHash: '0'.repeat(64) });
+    const { tensors } = networkOfHeader(lying);
+    const index = tensors.findLastIndex(({ offset }) => offset <= at);
+    const { values: kind, offset, rows, columns } = tensors[index] as Tensor;
     const encoder = new RangeEncoder();
-    for (const { values: kind, offset, rows, columns } of networkOfHeader(lying).tensors) {
-      const coder = kind === 'trit' ? new TritCoder() : new SignedCoder();
-      for (let i = offset; i < offset + rows * columns; i++) coder.encode(encoder, i === at ? value : 1);
-    }
-    const bytes = replaced(splitSections(good), 1, encoder.finish());
+    const coder = kind === 'trit' ? new TritCoder() : new SignedCoder();
+    for (let i = 0; i < rows * columns; i++) coder.encode(encoder, i === at - offset ? value : 1);
+    const payload = concat(Uint8Array.of(0), encoder.finish());
+    const bytes = replaced(splitSections(good), 1 + index, payload);
     expectRefused(bytes);
     expect(() => openArtifact(bytes)).toThrow(`expected ${message}`);
   });
@@ -509,7 +530,10 @@ describe('a header', () => {
 describe('an unfinished run', () => {
   const log = () => {
     const { header, steps } = runOf(KINDS[0]);
-    return concat(openingOfLog(header), ...steps.map((step, index) => encodeLogBlock(index + 1, [step])));
+    return concat(
+      openingOfLog(header),
+      ...steps.map((step, index) => encodeLogBlock(header, index + 1, [step])),
+    );
   };
   const checkpoint = () => {
     const { header, trainer } = runOf(KINDS[2]);
@@ -593,10 +617,10 @@ test.each([
 
 test('another version is an ArtifactError that names it and says what to do', () => {
   const sections = splitSections(runOf(KINDS[2]).bytes);
-  for (const version of [0, 2, 255]) {
+  for (const version of [0, 3, 255]) {
     expectRefused(joinSections(sections, version));
     expect(() => openArtifact(joinSections(sections, version))).toThrow(
-      `expected version 1, got ${version}: use the ternseed that wrote it`,
+      `expected version 1 or 2, got ${version}: use the ternseed that wrote it`,
     );
   }
 });
@@ -610,7 +634,7 @@ describe('random bytes are an ArtifactError or the weights they say:', () => {
   it('any bytes, with and without magic number', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (bytes, magic) =>
-        expectRefused(magic ? concat(text('TERN'), Uint8Array.of(1), bytes) : bytes),
+        expectRefused(magic ? concat(text('TERN'), Uint8Array.of(2), bytes) : bytes),
       ),
       { numRuns: 1000 },
     );

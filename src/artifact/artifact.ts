@@ -3,25 +3,26 @@
  * and checksums; that the weights are the right ones is shown by rebuilding them (`verify`).
  */
 
-import { ArtifactError, expected } from '../errors.js';
+import { ArtifactError } from '../errors.js';
 import { poolSets, STEPS_MAX } from '../random/directions.js';
-import { coefficientLimit } from '../random/latents.js';
-import type { Network } from '../ternary/network.js';
-import { isWithin, VALUE_RANGES, type Values } from '../ternary/precision.js';
+import type { Network, Tensor } from '../ternary/network.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
-  decoderOf,
   encodeSection,
   preamble,
   readSections,
   type Section,
   SectionType,
-  VERSION,
+  type Version,
+  versionOf,
 } from './container.js';
 import { decodeHeader, encodeHeader, type Header, type Kind, networkOfHeader, parseKey } from './header.js';
-import { SignedCoder, TritCoder } from './integer-coder.js';
-import { RangeEncoder } from './range-coder.js';
-import { BLOCK_STEPS, encodeLogBlock, type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
+import { decodePool, encodePool } from './pool.js';
+import { type BlockRange, encodeLogBlocks, type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
+import { decodeTensor, encodeTensor } from './tensor-coder.js';
+import { decodePackedV1 } from './v1/packed.js';
+import { decodePoolV1 } from './v1/pool.js';
+import { readBlockRangeV1, readLogBlockV1 } from './v1/seed-log.js';
 import { fromHex, toHex } from './weights-hash.js';
 
 /** The kinds that hold a whole network. */
@@ -29,7 +30,7 @@ export type ArtifactKind = Exclude<Kind, 'checkpoint'>;
 
 /** What every artifact says of itself. */
 interface Opened {
-  readonly version: number;
+  readonly version: Version;
   readonly bytes: number;
   readonly header: Header;
   readonly network: Network;
@@ -88,7 +89,7 @@ export function openArtifact(bytes: Uint8Array): Artifact {
   const body = sections.slice(1, -1);
   const network = networkOfHeader(header);
   const opened = {
-    version: VERSION,
+    version: versionOf(bytes),
     bytes: bytes.length,
     header,
     network,
@@ -119,7 +120,7 @@ export function headerOf(bytes: Uint8Array, sections: readonly Section[]): Heade
       `header at byte ${first?.offset ?? bytes.length}: expected a header section first`,
     );
   }
-  return decodeHeader(payload(bytes, first));
+  return decodeHeader(payload(bytes, first), versionOf(bytes));
 }
 
 /** A cursor over a section's payload. */
@@ -129,47 +130,27 @@ export function payload(bytes: Uint8Array, section: Section): ByteReader {
 
 /** A finished seed log. */
 export function encodeSeedLog(header: Header, steps: readonly LogStep[], outcome: Outcome): Uint8Array {
-  const sections: Uint8Array[] = [];
-  for (let first = 0; first < steps.length; first += BLOCK_STEPS) {
-    sections.push(encodeLogBlock(first + 1, steps.slice(first, first + BLOCK_STEPS)));
-  }
-  return assemble({ ...header, kind: 'log' }, sections, outcome);
+  const logHeader: Header = { ...header, kind: 'log' };
+  return assemble(logHeader, encodeLogBlocks(logHeader, steps), outcome);
 }
 
-/** A seed pool; the coefficients of each tensor have their own statistics. */
+/** A seed pool; the coefficients of each tensor can be read without the others. */
 export function encodeSeedPool(header: Header, coefficients: Int16Array, outcome: Outcome): Uint8Array {
-  const encoder = new RangeEncoder();
-  let first = 0;
-  for (const count of header.directions) {
-    const coder = new SignedCoder();
-    for (const value of coefficients.subarray(first, first + count)) coder.encode(encoder, value);
-    first += count;
-  }
-  return assemble(
-    { ...header, kind: 'pool' },
-    [encodeSection(SectionType.coefficients, encoder.finish())],
-    outcome,
-  );
+  const poolHeader: Header = { ...header, kind: 'pool' };
+  const section = encodeSection(SectionType.coefficients, encodePool(poolHeader, coefficients));
+  return assemble(poolHeader, [section], outcome);
 }
 
 /**
- * Packed weights; those of each tensor have their own statistics.
+ * Packed weights, a section a tensor.
  * @param weights - the values of all tensors in model order
  * @throws {ConfigError} when one is out of its tensor's range
  */
 export function encodePacked(header: Header, weights: Int8Array, outcome: Outcome): Uint8Array {
-  const encoder = new RangeEncoder();
-  for (const { name, values, offset, rows, columns } of networkOfHeader(header).tensors) {
-    const coder = coderOf(values);
-    for (const value of weights.subarray(offset, offset + rows * columns)) {
-      if (!isWithin(values, value)) {
-        throw expected(name, `values in ${VALUE_RANGES[values].join('…')}`, value);
-      }
-      coder.encode(encoder, value);
-    }
-  }
-  const section = encodeSection(SectionType.trits, encoder.finish());
-  return assemble({ ...header, kind: 'packed', directions: [] }, [section], outcome);
+  const sections = networkOfHeader(header).tensors.map((tensor) =>
+    encodeSection(SectionType.trits, encodeTensor(tensor, valuesOf(tensor, weights))),
+  );
+  return assemble({ ...header, kind: 'packed', directions: [] }, sections, outcome);
 }
 
 function assemble(
@@ -192,75 +173,72 @@ function readEnd(bytes: Uint8Array, section: Section): Outcome {
 }
 
 function openLog(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedLog {
+  const { header, version } = opened;
   let next = 1;
   for (const section of body) {
     if (section.type !== SectionType.log) throw unexpected(section, 'a log section');
     const reader = payload(bytes, section);
-    const { first, count } = readBlockRange(reader);
+    const { first, count } = blockRangeOf(reader, version);
     if (first !== next) throw reader.fault(`expected step ${next} first, got ${first}`, section.start);
     next += count;
   }
   if (next - 1 !== opened.steps) {
     throw atEnd(opened, `expected ${next - 1} steps, as the log has, got ${opened.steps}`);
   }
-  const size = opened.header.directions.reduce((sum, count) => sum + count, 0);
   return {
     ...opened,
     kind: 'log',
     *replaySteps() {
-      for (const section of body) yield* readLogBlock(payload(bytes, section), size);
+      for (const section of body) yield* blockSteps(payload(bytes, section), header, version);
     },
   };
+}
+
+/** The step numbers of a log block of either version. */
+export function blockRangeOf(reader: ByteReader, version: Version): BlockRange {
+  return version === 1 ? readBlockRangeV1(reader) : readBlockRange(reader);
+}
+
+/** The steps of a log block of either version. */
+export function blockSteps(reader: ByteReader, header: Header, version: Version): Generator<LogStep> {
+  return version === 1 ? readLogBlockV1(reader, header) : readLogBlock(reader, header);
 }
 
 function openPool(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedPool {
   const section = only(body, SectionType.coefficients, 'one section of coefficients', opened);
   const reader = payload(bytes, section);
-  const decoder = decoderOf(reader);
-  const { directions, cut } = opened.header;
-  const limit = coefficientLimit(cut);
-  const coefficients = new Int16Array(directions.reduce((sum, count) => sum + count, 0));
-  let at = 0;
-  for (const count of directions) {
-    const coder = new SignedCoder();
-    for (const end = at + count; at < end; at++) {
-      const value = coder.decode(decoder);
-      if (Math.abs(value) > limit)
-        throw decoder.fault(`expected a coefficient within ±${limit}, got ${value}`);
-      coefficients[at] = value;
-    }
-  }
-  decoder.expectEnd();
+  const { header, version } = opened;
+  const coefficients = version === 1 ? decodePoolV1(reader, header) : decodePool(reader, header);
   return { ...opened, kind: 'pool', coefficients };
 }
 
 function openPacked(bytes: Uint8Array, body: readonly Section[], opened: Opened): Packed {
-  const section = only(body, SectionType.trits, 'one section of trits', opened);
-  const reader = payload(bytes, section);
-  const decoder = decoderOf(reader);
-  const weights = new Int8Array(opened.network.parameters);
-  for (const { name, values, offset, rows, columns } of opened.network.tensors) {
-    const coder = coderOf(values);
-    for (let i = offset; i < offset + rows * columns; i++) {
-      const value = coder.decode(decoder);
-      if (!isWithin(values, value)) {
-        throw decoder.fault(`expected values of ${name} in ${VALUE_RANGES[values].join('…')}, got ${value}`);
-      }
-      weights[i] = value;
-    }
+  const { network, version } = opened;
+  const { tensors } = network;
+  if (version === 1) {
+    const section = only(body, SectionType.trits, 'one section of trits', opened);
+    return { ...opened, kind: 'packed', weights: decodePackedV1(payload(bytes, section), network) };
   }
-  decoder.expectEnd();
+  const stray = body.find(({ type }, i) => type !== SectionType.trits || i >= tensors.length);
+  if (stray) throw unexpected(stray, `${tensors.length} sections of trits, one a tensor,`);
+  if (body.length < tensors.length) {
+    throw missing(`${tensors.length} sections of trits, one a tensor`, body.length, opened);
+  }
+  const weights = new Int8Array(network.parameters);
+  for (const [i, tensor] of tensors.entries()) {
+    decodeTensor(payload(bytes, body[i]), tensor, valuesOf(tensor, weights));
+  }
   return { ...opened, kind: 'packed', weights };
 }
 
-/** A coder for the values of one tensor. */
-function coderOf(values: Values): TritCoder | SignedCoder {
-  return values === 'trit' ? new TritCoder() : new SignedCoder();
+/** A view of one tensor's part of the values of all. */
+function valuesOf({ offset, rows, columns }: Tensor, weights: Int8Array): Int8Array {
+  return weights.subarray(offset, offset + rows * columns);
 }
 
-function only(body: readonly Section[], type: SectionType, what: string, { bytes }: Opened): Section {
+function only(body: readonly Section[], type: SectionType, what: string, opened: Opened): Section {
   const [section, extra] = body;
-  if (section?.type !== type) throw section ? unexpected(section, what) : missing(what, bytes);
+  if (section?.type !== type) throw section ? unexpected(section, what) : missing(what, 0, opened);
   if (extra) throw unexpected(extra, `${what} alone`);
   return section;
 }
@@ -269,8 +247,8 @@ function unexpected(section: Section, what: string): ArtifactError {
   return new ArtifactError(`${section.name} at byte ${section.offset}: expected ${what}`);
 }
 
-function missing(what: string, at: number): ArtifactError {
-  return new ArtifactError(`body at byte ${at}: expected ${what}, got none`);
+function missing(what: string, got: number, { sections }: Opened): ArtifactError {
+  return new ArtifactError(`body at byte ${sections.at(-1)?.offset}: expected ${what}, got ${got || 'none'}`);
 }
 
 /** A fault of what the end section says. */

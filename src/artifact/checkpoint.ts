@@ -6,7 +6,7 @@
 
 import { ArtifactError } from '../errors.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { headerOf, payload } from './artifact.js';
+import { blockRangeOf, blockSteps, headerOf, payload } from './artifact.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
   encodeSection,
@@ -15,9 +15,11 @@ import {
   readWholeSections,
   type Section,
   SectionType,
+  type Version,
+  versionOf,
 } from './container.js';
 import { encodeHeader, type Header } from './header.js';
-import { type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
+import type { LogStep } from './seed-log.js';
 
 /** The optimizer's arrays, [D] each. */
 export interface PoolArrays {
@@ -121,6 +123,8 @@ export function readArrays(bytes: Uint8Array): ArraysCheckpoint {
 
 /** An unfinished log: its whole steps, and how many bytes they take. */
 export interface UnfinishedLog {
+  /** Blocks of an older version cannot be appended to: the log is written anew first. */
+  readonly version: Version;
   readonly header: Header;
   readonly steps: readonly LogStep[];
   /** Bytes up to the last whole step; what follows was being written when the run died. */
@@ -142,23 +146,23 @@ export function readUnfinishedLog(bytes: Uint8Array): UnfinishedLog {
   const header = headerOf(bytes, sections);
   if (header.kind !== 'log')
     throw new ArtifactError(`header at byte 5: expected a log, got a ${header.kind}`);
-  const size = header.directions.reduce((sum, count) => sum + count, 0);
+  const version = versionOf(bytes);
   const steps: LogStep[] = [];
   for (const section of sections.slice(1)) {
     if (section.type !== SectionType.log) {
       throw new ArtifactError(`${section.name} at byte ${section.offset}: expected a log section`);
     }
-    const { first } = readBlockRange(payload(bytes, section as Section));
+    const { first } = blockRangeOf(payload(bytes, section as Section), version);
     if (first !== steps.length + 1) {
       throw new ArtifactError(
         `log at byte ${section.offset}: expected step ${steps.length + 1}, got ${first}`,
       );
     }
-    for (const step of readLogBlock(payload(bytes, section), size)) {
+    for (const step of blockSteps(payload(bytes, section), header, version)) {
       steps.push({ ...step, coefficients: step.coefficients.slice() });
     }
   }
-  return { header, steps, length };
+  return { version, header, steps, length };
 }
 
 /** The header of an unfinished run, which is a log or a checkpoint; throws when it is neither. */

@@ -13,8 +13,11 @@ import { RangeDecoder } from './range-coder.js';
 
 /** The first bytes of every artifact. */
 export const MAGIC = Uint8Array.of(0x54, 0x45, 0x52, 0x4e);
-/** The version that is written, and the only one that is read. */
-export const VERSION = 1;
+/** The version that is written. */
+export const VERSION = 2;
+/** The versions that are read. */
+export const VERSIONS = [1, VERSION] as const;
+export type Version = (typeof VERSIONS)[number];
 /** Bytes before the first section. */
 export const PREAMBLE_BYTES = MAGIC.length + 1;
 /** A section's payload may not be longer: more than any model within the limits needs. */
@@ -94,10 +97,15 @@ export function readWholeSections(bytes: Uint8Array): { sections: Section[]; len
   return { sections, length };
 }
 
-/** A range decoder over the rest of a section's payload. */
-export function decoderOf(reader: ByteReader): RangeDecoder {
+/** A range decoder over the next bytes of a section's payload; over the rest if no length is given. */
+export function decoderOf(reader: ByteReader, length = reader.left): RangeDecoder {
   const base = reader.offset;
-  return new RangeDecoder(reader.take(reader.left, 'coded bytes'), reader.section, base);
+  return new RangeDecoder(reader.take(length, 'coded bytes'), reader.section, base);
+}
+
+/** The version of a file whose sections were read. */
+export function versionOf(bytes: Uint8Array): Version {
+  return bytes[MAGIC.length] as Version;
 }
 
 function openPreamble(bytes: Uint8Array): ByteReader {
@@ -107,9 +115,9 @@ function openPreamble(bytes: Uint8Array): ByteReader {
     throw reader.fault('expected "TERN", got something else: not a ternseed artifact', 0);
   }
   const version = reader.u8('version');
-  if (version !== VERSION) {
+  if (!(VERSIONS as readonly number[]).includes(version)) {
     throw reader.fault(
-      `expected version ${VERSION}, got ${version}: use the ternseed that wrote it`,
+      `expected version ${VERSIONS.join(' or ')}, got ${version}: use the ternseed that wrote it`,
       MAGIC.length,
     );
   }

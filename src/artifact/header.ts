@@ -11,6 +11,7 @@ import type { Key } from '../random/philox.js';
 import { isTernary, type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { isPrecision, type LayerPrecision, PRECISIONS } from '../ternary/precision.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
+import { VERSION, type Version } from './container.js';
 
 /** The kinds of artifact, and the checkpoint that an unfinished pool run leaves. */
 export const KINDS = ['log', 'pool', 'packed', 'checkpoint'] as const;
@@ -47,19 +48,33 @@ export const NESTING_MAX = 16;
 export const LAYERS_MAX = 64;
 
 /**
- * What deflate knows before it starts: a typical header. Part of the format: it never changes
- * within a version.
+ * What deflate knows before it starts: typical headers, the commonest last. Part of the format: it
+ * never changes within a version.
  */
-const DICTIONARY = new TextEncoder().encode(
+const DICTIONARY_V1 =
   '{"kind":"log","kind":"packed","kind":"pool","model":"784-256-256-10","model":"784-128-64-10",' +
-    '"model":"784-256-128-10","centred":true,"gain":40,"logitScale":250,"key":"","cut":0,"directions":[128],' +
-    '"config":{"model":"784-256-128-10","centred":true,"gain":25,"logitScale":900,"perturb":"weights",' +
-    '"artifact":"log","perturb":"nodes","artifact":"pool","train":"head","train":"all","seed":"1",' +
-    '"steps":3000,"holdout":0,"batch":1024,"shift":0,"cut":0,"directions":128,"nonzeros":[16,4,1],"nonzerosBelow":[2,1],' +
-    '"keep":0.5,"pool":57344,"learningRate":0.15,"hold":0,"beta1":0.9,"beta2":0.99,"probes":8,"sigma":51,' +
-    '"rewardShift":5},"data":{"name":"mnist",' +
-    '"hash":"b2d8f5bf39174ee5ffeefa97e42d673c35432b411bb5d1f74fbbeddae7f1690a"}}',
-);
+  '"model":"784-256-128-10","centred":true,"gain":40,"logitScale":250,"key":"","cut":0,"directions":[128],' +
+  '"config":{"model":"784-256-128-10","centred":true,"gain":25,"logitScale":900,"perturb":"weights",' +
+  '"artifact":"log","perturb":"nodes","artifact":"pool","train":"head","train":"all","seed":"1",' +
+  '"steps":3000,"holdout":0,"batch":1024,"shift":0,"cut":0,"directions":128,"nonzeros":[16,4,1],"nonzerosBelow":[2,1],' +
+  '"keep":0.5,"pool":57344,"learningRate":0.15,"hold":0,"beta1":0.9,"beta2":0.99,"probes":8,"sigma":51,' +
+  '"rewardShift":5},"data":{"name":"mnist",' +
+  '"hash":"b2d8f5bf39174ee5ffeefa97e42d673c35432b411bb5d1f74fbbeddae7f1690a"}}';
+const DICTIONARY_V2 =
+  '"precision":["int4","int8","int4-row","int8-row","ternary-row","ternary"],' +
+  '"config":{"method":"ste","model":"784-256-256-256-10","centred":true,"gain":25,"logitScale":900,' +
+  '"artifact":"packed","artifact":"pool","quantizer":["twn"],"quantizer":["sparse"],"threshold":[0.8],"cut":0,' +
+  '"pool":57344,"seed":"1","steps":4000,"holdout":0,"batch":512,"shift":1,"optimizer":"muon","optimizer":"adamw",' +
+  '"learningRate":0.004,"schedule":"constant","schedule":"one-cycle","schedule":"cosine","warmup":0.02,' +
+  '"weightDecay":0,"clipNorm":0,"beta1":0.9,"beta2":0.99,"momentum":0.95},"data":' +
+  '"directions":[81781,46731,2560],"directions":[5998,1715,479],"directions":[39930,16134,1280],"config":{' +
+  '"probes":16,"shift":1,"steps":6000,"pool":131072,"learningRate":0.1,"gain":40,"logitScale":250,"steps":1550,' +
+  '"model":"784-128-64-10","steps":4000,"pool":8192,' +
+  DICTIONARY_V1;
+const DICTIONARIES: Record<Version, Uint8Array> = {
+  1: new TextEncoder().encode(DICTIONARY_V1),
+  2: new TextEncoder().encode(DICTIONARY_V2),
+};
 
 /** The header's payload. */
 export function encodeHeader(header: Header): Uint8Array {
@@ -69,15 +84,16 @@ export function encodeHeader(header: Header): Uint8Array {
   const network = { model, centred, gain, logitScale, ...mixed };
   const ordered = { kind, ...network, key, cut, directions, config, data };
   const json = new TextEncoder().encode(JSON.stringify(ordered));
-  const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARY });
+  const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARIES[VERSION] });
   return new ByteWriter().integer(json.length).raw(deflated).finish();
 }
 
 /**
  * Reads a header's payload.
+ * @param version - of the file
  * @throws {ArtifactError} when it is not a complete header within the limits
  */
-export function decodeHeader(reader: ByteReader): Header {
+export function decodeHeader(reader: ByteReader, version: Version = VERSION): Header {
   const start = reader.offset;
   const length = reader.integer('unpacked length', HEADER_BYTES_MAX);
   if (reader.left > length + DEFLATE_OVERHEAD_BYTES) {
@@ -89,7 +105,10 @@ export function decodeHeader(reader: ByteReader): Header {
   let value: unknown;
   try {
     // One byte more than declared: what is longer fills it.
-    const json = inflateSync(deflated, { out: new Uint8Array(length + 1), dictionary: DICTIONARY });
+    const json = inflateSync(deflated, {
+      out: new Uint8Array(length + 1),
+      dictionary: DICTIONARIES[version],
+    });
     if (json.length !== length) throw new RangeError('another length than declared');
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
   } catch {

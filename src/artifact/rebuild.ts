@@ -144,10 +144,10 @@ function* stepsUntil(
   const { network, header } = log;
   const key = parseKey(header.key);
   let step = 0;
-  for (const { nonzeros, coefficients } of log.replaySteps()) {
+  for (const { seedStep, nonzeros, coefficients } of log.replaySteps()) {
     if (step === last) return;
     step += 1;
-    yield { sets: logSets(network.tensors, key, step, header.directions, nonzeros), coefficients };
+    yield { sets: logSets(network.tensors, key, seedStep, header.directions, nonzeros), coefficients };
   }
 }
 

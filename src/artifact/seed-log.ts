@@ -3,16 +3,27 @@
  * run that is under way appends blocks of one step, each with its checksum, so that it can be
  * killed at any byte; a finished log is written in large blocks, whose statistics serve more
  * steps. Both are read alike.
+ *
+ * Whether a direction's coefficient is zero depends much on the weights that it touches, and the seed
+ * says which they are: those of a pixel that is always dark never matter, those of the last layer nearly
+ * always do. So each column of each tensor has a count of what became of its directions.
  */
 
-import { NONZEROS_MAX, STEPS_MAX } from '../random/directions.js';
+import { expected } from '../errors.js';
+import { logSets, NONZEROS_MAX, STEPS_MAX, weightsOfDirection } from '../random/directions.js';
+import type { Key } from '../random/philox.js';
+import type { Tensor } from '../ternary/network.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { decoderOf, encodeSection, SectionType } from './container.js';
-import { SignedCoder, TritCoder } from './integer-coder.js';
+import { type Header, networkOfHeader, parseKey } from './header.js';
+import { SignedCoder } from './integer-coder.js';
+import { levelOf } from './linear-predictor.js';
 import { BitModel, RangeEncoder } from './range-coder.js';
 
 /** One step as a log keeps it. */
 export interface LogStep {
+  /** Which step's directions they are coefficients of: its own number, unless the log was edited. */
+  readonly seedStep: number;
   /** Nonzeros of each direction, 1…NONZEROS_MAX. */
   readonly nonzeros: number;
   /** Mean loss of the batch before the update, in 2⁻⁶ bits. */
@@ -21,8 +32,8 @@ export interface LogStep {
   readonly coefficients: Int8Array;
 }
 
-/** Steps of a block in a finished log. */
-export const BLOCK_STEPS = 512;
+/** Steps of a block in a finished log: few enough to find one without decoding them all. */
+export const BLOCK_STEPS = 2048;
 
 const NONZERO_BITS = 21;
 
@@ -31,58 +42,189 @@ export function lossOfUnits(units: number): number {
   return Math.round(units / 1024);
 }
 
+/** Levels of a column's score above zero. */
+const LEVEL_MAX = 20;
+/** A column counts as if it had been seen so often with its tensor's mean. */
+const PRIOR = 3;
+/** A direction is known by so many of its weights, at most: more would not tell more. */
+const WEIGHTS_MAX = 16;
+
+/** What became of the directions that touched a tensor. */
+interface Seen {
+  readonly tensor: Tensor;
+  /** [columns] How many directions' weights were in a column, and how many of those were kept. */
+  readonly count: Float64Array;
+  readonly kept: Float64Array;
+  /** [LEVEL_MAX + 1] Directions whose highest tensor this is: whether they were kept, by level. */
+  readonly nonzero: readonly BitModel[];
+  total: number;
+  totalKept: number;
+}
+
 /** What one block's coders have learnt; encoder and decoder keep the same. */
 class BlockModels {
   readonly change = new BitModel();
   readonly loss = new SignedCoder();
-  readonly coefficients = new TritCoder();
+  readonly negative = new BitModel();
   nonzeros = 0;
   lastLoss = 0;
+  private readonly seen: readonly Seen[];
+  private readonly key: Key;
+  private readonly counts: readonly number[];
+  /** Of the direction at hand: where its weights are. */
+  private readonly tensorOf = new Uint8Array(WEIGHTS_MAX);
+  private readonly columnOf = new Uint16Array(WEIGHTS_MAX);
+  private weights = 0;
+
+  constructor(header: Header) {
+    this.key = parseKey(header.key);
+    this.counts = header.directions;
+    this.seen = networkOfHeader(header).tensors.map((tensor) => ({
+      tensor,
+      count: new Float64Array(tensor.columns),
+      kept: new Float64Array(tensor.columns),
+      nonzero: Array.from({ length: LEVEL_MAX + 1 }, () => new BitModel()),
+      total: 0,
+      totalKept: 0,
+    }));
+  }
+
+  /**
+   * Codes the coefficients of a step, in order.
+   * @param code - given the model of "not zero", writes or reads a coefficient and returns it
+   */
+  step(seedStep: number, nonzeros: number, code: (nonzero: BitModel, k: number) => number): void {
+    let k = 0;
+    const tensors = this.seen.map(({ tensor }) => tensor);
+    for (const set of logSets(tensors, this.key, seedStep, this.counts, nonzeros)) {
+      for (let direction = 0; direction < set.directions; direction++, k++) {
+        const weights = weightsOfDirection(set, direction, WEIGHTS_MAX);
+        const nonzero = this.look(weights, set.offset);
+        this.learn(code(nonzero, k) !== 0);
+      }
+    }
+  }
+
+  /** The model of "not zero" for a direction of some weights. */
+  private look(weights: readonly number[], offset: number): BitModel {
+    const { seen, tensorOf, columnOf } = this;
+    let sum = 0;
+    let highest = 0;
+    this.weights = weights.length;
+    for (let i = 0; i < weights.length; i++) {
+      const index = offset + weights[i];
+      let t = seen.length - 1;
+      while (seen[t].tensor.offset > index) t--;
+      const { tensor, count, kept, total, totalKept } = seen[t];
+      const column = (index - tensor.offset) % tensor.columns;
+      tensorOf[i] = t;
+      columnOf[i] = column;
+      const mean = (totalKept + 0.5) / (total + 1);
+      sum += (kept[column] + PRIOR * mean) / (count[column] + PRIOR);
+      if (t > highest) highest = t;
+    }
+    return seen[highest].nonzero[levelOf(sum / weights.length, LEVEL_MAX, LEVEL_MAX)];
+  }
+
+  private learn(kept: boolean): void {
+    for (let i = 0; i < this.weights; i++) {
+      const seen = this.seen[this.tensorOf[i]];
+      seen.count[this.columnOf[i]] += 1;
+      seen.total += 1;
+      if (!kept) continue;
+      seen.kept[this.columnOf[i]] += 1;
+      seen.totalKept += 1;
+    }
+  }
 }
 
-/** A log section of some steps, the first of them numbered `first` (from 1). */
-export function encodeLogBlock(first: number, steps: readonly LogStep[]): Uint8Array {
+/**
+ * A log section of some steps with consecutive numbers and seed steps.
+ * @param header - of the log
+ * @param first - number of the first step, from 1
+ * @param steps - at least one
+ * @throws {ConfigError} when directions have no nonzeros, or too many
+ */
+export function encodeLogBlock(header: Header, first: number, steps: readonly LogStep[]): Uint8Array {
   const encoder = new RangeEncoder();
-  const models = new BlockModels();
-  for (const { nonzeros, loss, coefficients } of steps) {
+  const models = new BlockModels(header);
+  for (const { seedStep, nonzeros, loss, coefficients } of steps) {
+    if (!Number.isInteger(nonzeros) || nonzeros < 1 || nonzeros > NONZEROS_MAX) {
+      throw expected('nonzeros', `an integer in 1…${NONZEROS_MAX}`, nonzeros);
+    }
     const changes = nonzeros !== models.nonzeros;
     encoder.encodeBit(models.change, changes ? 1 : 0);
     if (changes) encoder.encodeDirect(nonzeros, NONZERO_BITS);
     models.nonzeros = nonzeros;
     models.loss.encode(encoder, loss - models.lastLoss);
     models.lastLoss = loss;
-    for (const coefficient of coefficients) models.coefficients.encode(encoder, coefficient);
+    models.step(seedStep, nonzeros, (nonzero, k) => {
+      const coefficient = coefficients[k];
+      encoder.encodeBit(nonzero, coefficient === 0 ? 0 : 1);
+      if (coefficient !== 0) encoder.encodeBit(models.negative, coefficient < 0 ? 1 : 0);
+      return coefficient;
+    });
   }
-  const payload = new ByteWriter().integer(first).integer(steps.length).raw(encoder.finish());
-  return encodeSection(SectionType.log, payload.finish());
+  const payload = new ByteWriter().integer(first).integer(steps.length).integer(steps[0].seedStep);
+  return encodeSection(SectionType.log, payload.raw(encoder.finish()).finish());
+}
+
+/** Steps as the blocks of a finished log. */
+export function encodeLogBlocks(header: Header, steps: readonly LogStep[]): Uint8Array[] {
+  const blocks: Uint8Array[] = [];
+  for (let first = 0, end = 0; first < steps.length; first = end) {
+    const origin = steps[first].seedStep - first;
+    while (end < steps.length && end < first + BLOCK_STEPS && steps[end].seedStep === origin + end) end++;
+    blocks.push(encodeLogBlock(header, first + 1, steps.slice(first, end)));
+  }
+  return blocks;
+}
+
+/** Which steps a block has. */
+export interface BlockRange {
+  /** Number of the first step. */
+  readonly first: number;
+  readonly count: number;
+  /** Which step's directions the first one has; the others follow. */
+  readonly seedStep: number;
 }
 
 /** The step numbers of a block, read without its coefficients. */
-export function readBlockRange(reader: ByteReader): { first: number; count: number } {
+export function readBlockRange(reader: ByteReader): BlockRange {
   const first = reader.integer('first step', STEPS_MAX);
   const count = reader.integer('number of steps', STEPS_MAX);
   if (count < 1) throw reader.fault('expected at least one step');
-  return { first, count };
+  const seedStep = reader.integer('first step of the seed', STEPS_MAX);
+  if (seedStep < 1) throw reader.fault('expected steps of the seed from 1 on, got 0');
+  if (seedStep + count - 1 > STEPS_MAX) {
+    throw reader.fault(`expected steps of the seed up to ${STEPS_MAX}, got ${seedStep + count - 1}`);
+  }
+  return { first, count, seedStep };
 }
 
 /**
  * The steps of a block, one at a time; the coefficients' array is used again for the next.
- * @param size - Σ K, coefficients of a step
+ * @param header - of the log
  * @throws {ArtifactError} when the block does not hold what it says
  */
-export function* readLogBlock(reader: ByteReader, size: number): Generator<LogStep> {
-  const { count } = readBlockRange(reader);
+export function* readLogBlock(reader: ByteReader, header: Header): Generator<LogStep> {
+  const { count, seedStep: origin } = readBlockRange(reader);
   const decoder = decoderOf(reader);
-  const models = new BlockModels();
-  const coefficients = new Int8Array(size);
+  const models = new BlockModels(header);
+  const coefficients = new Int8Array(header.directions.reduce((sum, one) => sum + one, 0));
   for (let step = 0; step < count; step++) {
     if (decoder.decodeBit(models.change)) models.nonzeros = decoder.decodeDirect(NONZERO_BITS);
-    if (models.nonzeros < 1 || models.nonzeros > NONZEROS_MAX) {
-      throw decoder.fault(`expected 1…${NONZEROS_MAX} nonzeros, got ${models.nonzeros}`);
+    const { nonzeros } = models;
+    if (nonzeros < 1 || nonzeros > NONZEROS_MAX) {
+      throw decoder.fault(`expected 1…${NONZEROS_MAX} nonzeros, got ${nonzeros}`);
     }
     models.lastLoss += models.loss.decode(decoder);
-    for (let k = 0; k < size; k++) coefficients[k] = models.coefficients.decode(decoder);
-    yield { nonzeros: models.nonzeros, loss: models.lastLoss, coefficients };
+    models.step(origin + step, nonzeros, (nonzero, k) => {
+      if (decoder.decodeBit(nonzero) === 0) coefficients[k] = 0;
+      else coefficients[k] = decoder.decodeBit(models.negative) === 1 ? -1 : 1;
+      return coefficients[k];
+    });
+    yield { seedStep: origin + step, nonzeros, loss: models.lastLoss, coefficients };
   }
   decoder.expectEnd();
 }

@@ -44,11 +44,13 @@ export function nonzerosMax(set: DirectionSet): number {
 
 /**
  * Where direction k is not zero: indices within the group, in the order of their positions.
+ * @param most - how many are wanted, the first ones; all if left out
  * @example weightsOfDirection(set, 0) // [π(0), π(K), π(2K), …]
  */
-export function weightsOfDirection(set: DirectionSet, direction: number): number[] {
+export function weightsOfDirection(set: DirectionSet, direction: number, most = set.size): number[] {
   const weights: number[] = [];
-  for (let position = direction; position < set.touched; position += set.directions) {
+  const end = Math.min(set.touched, direction + most * set.directions);
+  for (let position = direction; position < end; position += set.directions) {
     weights.push(permute(set.permutation, position));
   }
   return weights;

@@ -21,7 +21,7 @@ export function splitSections(bytes: Uint8Array): RawSection[] {
 }
 
 /** An artifact of any sections, each with the checksum that it should have. */
-export function joinSections(sections: readonly RawSection[], version = 1): Uint8Array {
+export function joinSections(sections: readonly RawSection[], version = 2): Uint8Array {
   return concat(
     text('TERN'),
     Uint8Array.of(version),

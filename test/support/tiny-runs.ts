@@ -55,8 +55,8 @@ export async function trainedRun(
   const history = [await trainer.placed.readWeights()];
   const steps: LogStep[] = [];
   while (trainer.step < config.steps) {
-    const { log, lossUnits } = await trainer.next();
-    if (log) steps.push({ ...log, loss: lossOfUnits(lossUnits) });
+    const { log, lossUnits, step } = await trainer.next();
+    if (log) steps.push({ ...log, seedStep: step, loss: lossOfUnits(lossUnits) });
     history.push(await trainer.placed.readWeights());
   }
   const trits = history.at(-1) as Int8Array;

@@ -45,13 +45,8 @@ export interface EmbeddedKernels {
  * Compiles one of two builds of some kernels.
  * @throws {BackendError} when the engine lacks the SIMD asked for
  */
-export async function compileKernels(
-  { relaxedBytes, plainBytes, deflated }: EmbeddedKernels,
-  simd: SimdChoice,
-): Promise<Kernels> {
-  const builds = new Uint8Array(relaxedBytes + plainBytes);
-  inflateSync(decodeBase64(deflated), { out: builds });
-  const [relaxed, plain] = [builds.subarray(0, relaxedBytes), builds.subarray(relaxedBytes)];
+export async function compileKernels(embedded: EmbeddedKernels, simd: SimdChoice): Promise<Kernels> {
+  const { relaxed, plain } = unpackKernels(embedded);
   if (simd !== 'plain') {
     if (!WebAssembly.validate(relaxed)) (await platform()).platform.enableRelaxedSimd();
     if (WebAssembly.validate(relaxed)) {
@@ -68,6 +63,15 @@ export async function compileKernels(
   return { module: await WebAssembly.compile(plain), relaxed: false };
 }
 
-function decodeBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+/** The two builds that {@link EmbeddedKernels} holds; a set of kernels may have no relaxed one. */
+export function unpackKernels({ relaxedBytes, plainBytes, deflated }: EmbeddedKernels): {
+  readonly relaxed: Uint8Array<ArrayBuffer>;
+  readonly plain: Uint8Array<ArrayBuffer>;
+} {
+  const builds = new Uint8Array(relaxedBytes + plainBytes);
+  inflateSync(
+    Uint8Array.from(atob(deflated), (character) => character.charCodeAt(0)),
+    { out: builds },
+  );
+  return { relaxed: builds.subarray(0, relaxedBytes), plain: builds.subarray(relaxedBytes) };
 }
