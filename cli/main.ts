@@ -4,23 +4,22 @@
  * its own, loaded when it is called.
  */
 
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { BACKEND_NAMES } from '../src/backend/open.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
 import { printable, TernseedError } from '../src/errors.js';
+import { MATRIX_QUANTIZER_NAMES } from '../src/quantize/matrix.js';
 import { addBackendOptions } from './backend-options.js';
 import { addConfigOptions } from './config-options.js';
 import { Interrupted } from './interrupted.js';
 import { METHODS } from './run.js';
+import { version } from './version.js';
 
 /** What `train` may compute on: the backends of both trainers. */
 const TRAIN_BACKENDS = [...new Set([...BACKEND_NAMES, ...TENSORFLOW_BACKENDS])];
 /** Exit codes that belong to no error class. */
 const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
-
-const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 function buildProgram(): Command {
   const program = new Command('ternseed')
@@ -90,10 +89,22 @@ function buildProgram(): Command {
 
   addBackendOptions(program.command('export').argument('<file>', 'an artifact'))
     .description('write an artifact in another form')
-    .requiredOption('--to <form>', 'packed')
+    .requiredOption('--to <form>', 'packed, safetensors or json')
+    .option('--dtype <name>', 'of safetensors: u8 (packed) or f32 (default: u8)')
     .requiredOption('--out <file>', 'where it goes')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./export.js')).exportArtifact(file, options));
+
+  addBackendOptions(program.command('import').argument('<file>', 'a safetensors file'))
+    .description('pack a perceptron without biases, quantized where it is not already')
+    .requiredOption('--out <file>', 'where the packed artifact goes')
+    .option('--quantizer <name>', `${MATRIX_QUANTIZER_NAMES.join(', ')} (default: trits stay, else int8-row)`)
+    .option('--gain <number>', 'activation of a pre-activation of one mean absolute value')
+    .option('--logit-scale <number>', 'exponent of the softmax per unit of a logit, in 2^-16')
+    .option('--centred <flag>', 'whether normalization subtracts the mean (default: false)')
+    .option('--data <source>', 'mnist, or a folder of four IDX files: evaluate, and choose what is not given')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./import.js')).importModel(file, options));
 
   program
     .command('env')
