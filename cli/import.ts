@@ -6,7 +6,7 @@ import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { type Dataset, type Examples, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
+import { type Dataset, type Examples, loadData } from '../src/data/dataset.js';
 import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import { type Calibration, calibrate } from '../src/exchange/calibrate.js';
 import { assembleLayers, importSafetensors, type RealModel } from '../src/exchange/import-safetensors.js';
@@ -42,8 +42,7 @@ export async function importModel(file: string, options: ImportOptions): Promise
       `"--${given === 'logitScale' ? 'logit-scale' : given}" is said by "${printable(file)}", an export of ternseed: leave it away`,
     );
   }
-  const load = options.data === undefined ? null : options.data === 'mnist' ? loadMnist : loadIdxDirectory;
-  const data = load && (await load(options.data as string));
+  const data = options.data === undefined ? null : await loadData(options.data);
   const backend = await openBackend(options.backend, options.threads);
   try {
     const made =

@@ -79,6 +79,9 @@ function buildProgram(): Command {
 
   addBackendOptions(program.command('verify').argument('<file>', 'an artifact'))
     .description('check structure, checksums, and that the weights are those that were trained')
+    .option('--retrain <steps>', 'recompute so many steps of a log from the data, or all of any kind')
+    .option('--data <source>', 'for --retrain: mnist, or a folder of four IDX files')
+    .option('--retrain-seed <text>', 'draws which steps are recomputed (default: other ones each time)')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./verify.js')).verify(file, options));
 
