@@ -5,13 +5,18 @@
 
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { InputError, printable, TernseedError } from '../src/errors.js';
 
 /**
- * Reads a file.
+ * Reads a file, by its path or its URL.
  * @throws {InputError} when it cannot be read
  */
 export async function readBytes(path: string): Promise<Uint8Array> {
+  if (isUrl(path)) {
+    const source = await urlSource(path);
+    return source.read(0, source.size);
+  }
   try {
     const { buffer, byteOffset, length } = await readFile(path);
     return new Uint8Array(buffer, byteOffset, length);

@@ -52,7 +52,7 @@ function buildProgram(): Command {
       .action(async (options) => (await import('./train.js')).train(source, options));
   }
 
-  addBackendOptions(program.command('eval').argument('<file>', 'an artifact'))
+  addBackendOptions(program.command('eval').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('accuracy of an artifact on a data set')
     .requiredOption('--data <source>', 'mnist, or a folder of four IDX files')
     .option('--split <name>', 'test or train', 'test')
@@ -61,12 +61,12 @@ function buildProgram(): Command {
 
   program
     .command('inspect')
-    .argument('<file>', 'an artifact')
+    .argument('<file>', 'an artifact: a path or an http(s) URL')
     .description('what an artifact holds')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./inspect.js')).inspect(file, options));
 
-  addBackendOptions(program.command('replay').argument('<file>', 'an artifact'))
+  addBackendOptions(program.command('replay').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('rebuild weights, and write them packed')
     .option('--out <file>', 'where the packed artifact, or the tensor’s values, go')
     .option('--step <number>', 'the weights after this step of a seed log')
@@ -77,7 +77,7 @@ function buildProgram(): Command {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./replay.js')).replay(file, options));
 
-  addBackendOptions(program.command('verify').argument('<file>', 'an artifact'))
+  addBackendOptions(program.command('verify').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('check structure, checksums, and that the weights are those that were trained')
     .option('--retrain <steps>', 'recompute so many steps of a log from the data, or all of any kind')
     .option('--data <source>', 'for --retrain: mnist, or a folder of four IDX files')
@@ -90,7 +90,7 @@ function buildProgram(): Command {
     .option('--json', 'print one JSON object', false)
     .action(async (a, b, options) => (await import('./diff.js')).diff(a, b, options));
 
-  addBackendOptions(program.command('export').argument('<file>', 'an artifact'))
+  addBackendOptions(program.command('export').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('write an artifact in another form')
     .requiredOption('--to <form>', 'packed, safetensors or json')
     .option('--dtype <name>', 'of safetensors: u8 (packed) or f32 (default: u8)')

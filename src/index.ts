@@ -7,7 +7,6 @@
 export * from './artifact/index.js';
 export { evaluateExamples, type LabelledExamples, type Score } from './backend/evaluate.js';
 export { type BackendChoice, openBackend } from './backend/open.js';
-export { InputError } from './errors.js';
 export { type Calibration, calibrate } from './exchange/calibrate.js';
 export { exportJson } from './exchange/export-json.js';
 export {

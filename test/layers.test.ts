@@ -139,12 +139,12 @@ describe('layers', () => {
     expect(wrong.map(text)).toEqual([]);
   });
 
-  it('need Node only in data/ and cli/; backend/ asks for it while it runs', () => {
+  it('need Node only in data/ and cli/; backend/ and artifact/ ask for it while they run', () => {
     const wrong = imports
       .filter(({ target }) => target.startsWith('node:'))
       .filter(({ from, dynamic }) => {
         const unit = unitOf(from);
-        return !['data', 'cli'].includes(unit) && !(unit === 'backend' && dynamic);
+        return !['data', 'cli'].includes(unit) && !(['backend', 'artifact'].includes(unit) && dynamic);
       });
     expect(wrong.map(text)).toEqual([]);
   });

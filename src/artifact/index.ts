@@ -5,7 +5,7 @@
 export type { Backend, Evaluation, PlacedNetwork, Room } from '../backend/backend.js';
 export { ReferenceBackend } from '../backend/reference/reference.js';
 export { openWasm, type WasmOptions } from '../backend/wasm/wasm.js';
-export { ArtifactError, BackendError, ConfigError, TernseedError } from '../errors.js';
+export { ArtifactError, BackendError, ConfigError, InputError, TernseedError } from '../errors.js';
 export { type Layer, type Network, type NetworkOptions, networkOf, type Tensor } from '../ternary/network.js';
 export type { LayerPrecision, Values } from '../ternary/precision.js';
 export {
@@ -17,6 +17,10 @@ export {
   type SeedPool,
 } from './artifact.js';
 export type { Header } from './header.js';
+export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
+export { fileSource } from './file-source.js';
+export { type DistantArtifact, openArtifactFrom } from './open-from.js';
 export { rebuild, rebuildTensor, rebuildVerified } from './rebuild.js';
+export { type UrlSource, urlSource } from './url-source.js';
 export type { LogStep } from './seed-log.js';
 export { weightsHash } from './weights-hash.js';
