@@ -180,14 +180,11 @@ describe('over HTTP', () => {
     };
   };
   const told = (range: (first: number, last: number, size: number) => string | null, more: object = {}) =>
-    badlyTold(range, more);
-  function badlyTold(range: (first: number, last: number, size: number) => string | null, more: object) {
-    return badly(({ file, response }, first, last) => {
+    badly(({ file, response }, first, last) => {
       const value = range(first, last, file.length);
       response.writeHead(206, { ...(value !== null && { 'content-range': value }), ...more });
       response.end(file.subarray(first, last + 1));
     });
-  }
 
   it.each<[string, Behaviour, RegExp]>([
     [

@@ -87,13 +87,31 @@ describe('a file that lies is refused with the place:', () => {
       rawSafetensors(`{}${' '.repeat(SAFETENSORS_HEADER_MAX)}`, bytes(0)),
       /length at byte 0: expected a header of at most 1048576/,
     ],
-    ['no JSON', rawSafetensors('{"a":', bytes(4)), /header at byte 8: expected JSON/],
+    ['no JSON', rawSafetensors('{"a":', bytes(4)), /header at byte 8: expected JSON: /],
     [
       'no UTF-8',
       rawSafetensors('{"\udcff":1}', bytes(0), undefined, true),
       /header at byte 8: expected JSON in UTF-8/,
     ],
     ['a byte order mark', rawSafetensors(`\ufeff${JSON.stringify(OK)}`, bytes(4)), /header at byte 8/],
+    [
+      'a tensor that is named twice',
+      rawSafetensors(
+        '{"a":{"dtype":"U8","shape":[4,1],"data_offsets":[0,4]},"a":{"dtype":"U8","shape":[1,4],"data_offsets":[0,4]}}',
+        bytes(4),
+      ),
+      /header at byte 8: expected every key once/,
+    ],
+    [
+      'a shape that is told twice',
+      rawSafetensors('{"a":{"dtype":"U8","shape":[4,1],"shape":[1,4],"data_offsets":[0,4]}}', bytes(4)),
+      /header at byte 8: expected every key once/,
+    ],
+    [
+      'metadata that are told twice',
+      rawSafetensors('{"__metadata__":{"a\\"b:":"1","a\\"b:":"2"}}', bytes(0)),
+      /header at byte 8: expected every key once/,
+    ],
     ['a list', rawSafetensors('[]', bytes(0)), /header at byte 8: expected a JSON object/],
     [
       'deep JSON',

@@ -43,6 +43,9 @@ export const DIMENSIONS_MAX = 8;
 /** The writer pads the header with spaces so that the data begin at a multiple of this, as the format's own does. */
 const ALIGNMENT = 8;
 
+/** Keys that a tensor takes: its name, dtype, shape and data_offsets. */
+const TENSOR_KEYS = 4;
+
 /** One tensor of a file. */
 export interface SafeTensor {
   readonly name: string;
@@ -76,12 +79,17 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
     throw fault('length', 0, `a header of at most ${most} bytes in a file of ${bytes.length}, got ${length}`);
   }
   const start = LENGTH_BYTES + Number(length);
-  const header = parseHeader(bytes.subarray(LENGTH_BYTES, start));
+  const text = decodeHeader(bytes.subarray(LENGTH_BYTES, start));
+  const header = parseHeader(text);
   const metadata = checkMetadata(header.__metadata__);
   const tensors = Object.entries(header)
     .filter(([name]) => name !== '__metadata__')
     .map(([name, entry]) => checkTensor(name, entry))
     .sort((a, b) => a.begin - b.begin || a.end - b.end);
+  const keys = header.__metadata__ === undefined ? 0 : 1 + Object.keys(metadata).length;
+  if (countColons(text) !== keys + TENSOR_KEYS * tensors.length) {
+    throw fault('header', LENGTH_BYTES, 'every key once');
+  }
   let at = 0;
   for (const { name, begin, end } of tensors) {
     const shown = `"${printable(name)}"`;
@@ -136,16 +144,31 @@ export function encodeSafetensors(
   return file;
 }
 
-function parseHeader(bytes: Uint8Array): Record<string, unknown> {
+function decodeHeader(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw fault('header', LENGTH_BYTES, 'JSON in UTF-8', cause);
+  }
+}
+
+function parseHeader(text: string): Record<string, unknown> {
   let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+    header = JSON.parse(text);
   } catch (cause) {
-    const { message } = cause as Error;
-    throw fault('header', LENGTH_BYTES, `JSON in UTF-8: ${printable(message)}`, cause);
+    throw fault('header', LENGTH_BYTES, `JSON: ${printable((cause as Error).message)}`, cause);
   }
   if (!isRecord(header)) throw fault('header', LENGTH_BYTES, 'a JSON object');
   return header;
+}
+
+/**
+ * Colons outside of texts, of JSON that has been parsed: one a key. A key that stands twice, of which
+ * readers may take either, shows as one too many.
+ */
+function countColons(json: string): number {
+  return json.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1;
 }
 
 function checkMetadata(value: unknown): Readonly<Record<string, string>> {
