@@ -6,7 +6,7 @@ import { evaluateExamples } from '../src/backend/evaluate.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
 import { expected, InputError } from '../src/errors.js';
-import { readBytes } from './files.js';
+import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
 export interface EvalOptions {
@@ -20,7 +20,7 @@ export interface EvalOptions {
 export async function evaluate(file: string, options: EvalOptions): Promise<void> {
   const { split } = options;
   if (split !== 'test' && split !== 'train') throw expected('--split', 'test or train', split);
-  const artifact = openArtifact(await readBytes(file));
+  const artifact = openArtifact(await readPathOrUrl(file));
   const data = await loadData(options.data);
   const examples = data[split];
   const { widths } = artifact.network;

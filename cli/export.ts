@@ -11,7 +11,7 @@ import {
   SAFETENSORS_FORMS,
   type SafetensorsForm,
 } from '../src/exchange/export-safetensors.js';
-import { readBytes, writeParts } from './files.js';
+import { readPathOrUrl, writeParts } from './files.js';
 import { count, printResult, table } from './output.js';
 import { PRODUCER } from './version.js';
 
@@ -37,7 +37,7 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
   if (options.dtype !== undefined && to !== 'safetensors') {
     throw new ConfigError('"--dtype" is for "--to safetensors": leave it away');
   }
-  const artifact = openArtifact(await readBytes(file));
+  const artifact = openArtifact(await readPathOrUrl(file));
   const backend = await openBackend(options.backend, options.threads);
   try {
     const parts = await contents(artifact, to as ExportForm, dtype as SafetensorsForm, backend);

@@ -9,14 +9,20 @@ import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { InputError, printable, TernseedError } from '../src/errors.js';
 
 /**
- * Reads a file, by its path or its URL.
+ * Reads an artifact or a model, by its path or its URL.
+ * @throws {InputError} when it cannot be read
+ */
+export async function readPathOrUrl(name: string): Promise<Uint8Array> {
+  if (!isUrl(name)) return readBytes(name);
+  const source = await urlSource(name);
+  return source.read(0, source.size);
+}
+
+/**
+ * Reads a file.
  * @throws {InputError} when it cannot be read
  */
 export async function readBytes(path: string): Promise<Uint8Array> {
-  if (isUrl(path)) {
-    const source = await urlSource(path);
-    return source.read(0, source.size);
-  }
   try {
     const { buffer, byteOffset, length } = await readFile(path);
     return new Uint8Array(buffer, byteOffset, length);

@@ -13,7 +13,7 @@ import { assembleLayers, importSafetensors, type RealModel } from '../src/exchan
 import { exactTernary, MATRIX_QUANTIZER_NAMES, quantizeMatrix } from '../src/quantize/matrix.js';
 import { networkOf } from '../src/ternary/network.js';
 import { parseNumber } from './config-options.js';
-import { readBytes, writeWhole } from './files.js';
+import { readPathOrUrl, writeWhole } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
 export interface ImportOptions {
@@ -33,7 +33,7 @@ const QUANTIZER = 'int8-row';
 
 export async function importModel(file: string, options: ImportOptions): Promise<void> {
   const settings = readSettings(options);
-  const model = await importSafetensors(await readBytes(file), { anew: options.quantizer !== undefined });
+  const model = await importSafetensors(await readPathOrUrl(file), { anew: options.quantizer !== undefined });
   const given = ['gain', 'logitScale', 'centred'].find(
     (name) => options[name as keyof ImportOptions] !== undefined,
   );

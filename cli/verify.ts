@@ -10,7 +10,7 @@ import { weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
 import { ArtifactError, ConfigError } from '../src/errors.js';
-import { readBytes } from './files.js';
+import { readPathOrUrl } from './files.js';
 import { count, printResult } from './output.js';
 import { retrain, type Retrained, stepsToRetrain } from './retrain.js';
 
@@ -31,7 +31,7 @@ export interface VerifyOptions {
 
 export async function verify(file: string, options: VerifyOptions): Promise<void> {
   checkOptions(options);
-  const bytes = await readBytes(file);
+  const bytes = await readPathOrUrl(file);
   const backend = await openBackend(options.backend, options.threads);
   const checks: Check[] = [];
   let hash: string | null = null;
