@@ -5,7 +5,7 @@ import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { InputError } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';
-import { readBytes } from './files.js';
+import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
 export interface DiffOptions {
@@ -15,7 +15,7 @@ export interface DiffOptions {
 }
 
 export async function diff(a: string, b: string, options: DiffOptions): Promise<void> {
-  const [first, second] = [openArtifact(await readBytes(a)), openArtifact(await readBytes(b))];
+  const [first, second] = [openArtifact(await readPathOrUrl(a)), openArtifact(await readPathOrUrl(b))];
   if (shapeOf(first) !== shapeOf(second)) {
     throw new InputError(`expected two networks of one shape, got ${shapeOf(first)} and ${shapeOf(second)}`);
   }

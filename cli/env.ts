@@ -1,13 +1,11 @@
 /** `ternseed env`: what a bug report needs to say about the machine. */
 
-import { createRequire } from 'node:module';
 import { arch, cpus, platform, release, totalmem } from 'node:os';
 import { coreCount } from '../src/backend/open.js';
 import { loadKernels } from '../src/backend/wasm/kernels.js';
 import { BackendError } from '../src/errors.js';
 import { printResult, table } from './output.js';
-
-const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+import { version } from './version.js';
 
 export async function env({ json }: { json: boolean }): Promise<void> {
   const cores = await coreCount();

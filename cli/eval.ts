@@ -4,9 +4,9 @@ import { openArtifact } from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
+import { loadData } from '../src/data/dataset.js';
 import { expected, InputError } from '../src/errors.js';
-import { readBytes } from './files.js';
+import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
 export interface EvalOptions {
@@ -20,8 +20,8 @@ export interface EvalOptions {
 export async function evaluate(file: string, options: EvalOptions): Promise<void> {
   const { split } = options;
   if (split !== 'test' && split !== 'train') throw expected('--split', 'test or train', split);
-  const artifact = openArtifact(await readBytes(file));
-  const data = options.data === 'mnist' ? await loadMnist() : await loadIdxDirectory(options.data);
+  const artifact = openArtifact(await readPathOrUrl(file));
+  const data = await loadData(options.data);
   const examples = data[split];
   const { widths } = artifact.network;
   if (examples.width !== widths[0] || examples.classes > (widths.at(-1) as number)) {

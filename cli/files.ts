@@ -5,7 +5,18 @@
 
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { InputError, printable } from '../src/errors.js';
+import { isUrl, urlSource } from '../src/artifact/url-source.js';
+import { InputError, printable, TernseedError } from '../src/errors.js';
+
+/**
+ * Reads an artifact or a model, by its path or its URL.
+ * @throws {InputError} when it cannot be read
+ */
+export async function readPathOrUrl(name: string): Promise<Uint8Array> {
+  if (!isUrl(name)) return readBytes(name);
+  const source = await urlSource(name);
+  return source.read(0, source.size);
+}
 
 /**
  * Reads a file.
@@ -22,24 +33,39 @@ export async function readBytes(path: string): Promise<Uint8Array> {
 
 /**
  * Writes a file whole.
+ * @returns how many bytes it has
  * @throws {InputError} when the folder or the disk does not take it; the target is as it was
  */
-export function writeWhole(path: string, bytes: Uint8Array): void {
+export function writeWhole(path: string, bytes: Uint8Array): number {
+  return writeParts(path, [bytes]);
+}
+
+/**
+ * Writes a file whole from parts that are made as they are written, so that it need not be in memory.
+ * @returns how many bytes it has
+ * @throws {InputError} when the folder or the disk does not take it; the target is as it was
+ */
+export function writeParts(path: string, parts: Iterable<Uint8Array>): number {
   const beside = `${path}.tmp`; // one name: what a killed run left is written over
   let opened = false;
+  let length = 0;
   try {
     const file = openSync(beside, 'w');
     opened = true;
     try {
-      writeAll(file, bytes);
+      for (const bytes of parts) {
+        writeAll(file, bytes);
+        length += bytes.length;
+      }
       fsyncSync(file);
     } finally {
       closeSync(file);
     }
     renameSync(beside, path);
+    return length;
   } catch (cause) {
     if (opened) rmSync(beside, { force: true });
-    throw unusable(path, 'to be writable', cause);
+    throw cause instanceof TernseedError ? cause : unusable(path, 'to be writable', cause);
   }
 }
 

@@ -1,13 +1,15 @@
 /** `ternseed inspect FILE`: what an artifact says of itself, without rebuilding it. */
 
-import { openArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
+import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { printable } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';
 import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
 
 export async function inspect(file: string, { json }: { json: boolean }): Promise<void> {
-  const artifact = openArtifact(await readBytes(file));
+  const { artifact, fetched } = await openForInspection(file);
   const { kind, version, bytes, header, network, steps, weightsHash } = artifact;
   const sections = artifact.sections.map(({ name, offset, bytes: length }) => ({
     name,
@@ -25,6 +27,7 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       precision: network.precision,
       tensors: network.tensors,
     },
+    ...(fetched && { fetched }),
   };
   const bits = ((8 * bytes) / network.parameters).toFixed(3);
   printResult(json, result, [
@@ -33,6 +36,11 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       ['bytes', `${count(bytes)} (${bits} bits a weight)`],
       ['model', `${printable(model)}, ${count(network.parameters)} weights`],
       ...(isTernary(network) ? [] : ([['precision', network.precision.join(', ')]] as const)),
+      ...(fetched
+        ? ([
+            ['fetched', `${count(fetched.bytes)} bytes in ${fetched.requests} requests${rangeNote(fetched)}`],
+          ] as const)
+        : []),
       ['steps', count(steps)],
       ['seed', typeof config.seed === 'string' ? printable(config.seed) : 'none'],
       ['key', key],
@@ -49,4 +57,26 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       ]),
     ]),
   ]);
+}
+
+interface Fetched {
+  readonly bytes: number;
+  readonly requests: number;
+  /** Whether the server answers range requests. */
+  readonly ranged: boolean;
+}
+
+/** A file whole, with all its checksums; a URL by its header, the heads of its sections and its end. */
+async function openForInspection(
+  file: string,
+): Promise<{ artifact: Artifact | DistantArtifact; fetched: Fetched | null }> {
+  if (!isUrl(file)) return { artifact: openArtifact(await readBytes(file)), fetched: null };
+  const source = await urlSource(file);
+  const artifact = await openArtifactFrom(source);
+  const { fetchedBytes: bytes, requests, ranged } = source;
+  return { artifact, fetched: { bytes, requests, ranged } };
+}
+
+function rangeNote({ ranged }: Fetched): string {
+  return ranged ? '; the body and its checksums were not looked at' : ': the server ignores range requests';
 }

@@ -4,23 +4,22 @@
  * its own, loaded when it is called.
  */
 
-import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { BACKEND_NAMES } from '../src/backend/open.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
 import { printable, TernseedError } from '../src/errors.js';
+import { MATRIX_QUANTIZER_NAMES } from '../src/quantize/matrix.js';
 import { addBackendOptions } from './backend-options.js';
 import { addConfigOptions } from './config-options.js';
 import { Interrupted } from './interrupted.js';
 import { METHODS } from './run.js';
+import { version } from './version.js';
 
 /** What `train` may compute on: the backends of both trainers. */
 const TRAIN_BACKENDS = [...new Set([...BACKEND_NAMES, ...TENSORFLOW_BACKENDS])];
 /** Exit codes that belong to no error class. */
 const EXIT_FAULT = 1;
 const EXIT_USAGE = 2;
-
-const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 function buildProgram(): Command {
   const program = new Command('ternseed')
@@ -53,7 +52,7 @@ function buildProgram(): Command {
       .action(async (options) => (await import('./train.js')).train(source, options));
   }
 
-  addBackendOptions(program.command('eval').argument('<file>', 'an artifact'))
+  addBackendOptions(program.command('eval').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('accuracy of an artifact on a data set')
     .requiredOption('--data <source>', 'mnist, or a folder of four IDX files')
     .option('--split <name>', 'test or train', 'test')
@@ -62,12 +61,12 @@ function buildProgram(): Command {
 
   program
     .command('inspect')
-    .argument('<file>', 'an artifact')
+    .argument('<file>', 'an artifact: a path or an http(s) URL')
     .description('what an artifact holds')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./inspect.js')).inspect(file, options));
 
-  addBackendOptions(program.command('replay').argument('<file>', 'an artifact'))
+  addBackendOptions(program.command('replay').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('rebuild weights, and write them packed')
     .option('--out <file>', 'where the packed artifact, or the tensor’s values, go')
     .option('--step <number>', 'the weights after this step of a seed log')
@@ -78,8 +77,11 @@ function buildProgram(): Command {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./replay.js')).replay(file, options));
 
-  addBackendOptions(program.command('verify').argument('<file>', 'an artifact'))
+  addBackendOptions(program.command('verify').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('check structure, checksums, and that the weights are those that were trained')
+    .option('--retrain <steps>', 'recompute so many steps of a log from the data, or all of any kind')
+    .option('--data <source>', 'for --retrain: mnist, or a folder of four IDX files')
+    .option('--retrain-seed <text>', 'draws which steps are recomputed (default: other ones each time)')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./verify.js')).verify(file, options));
 
@@ -88,12 +90,24 @@ function buildProgram(): Command {
     .option('--json', 'print one JSON object', false)
     .action(async (a, b, options) => (await import('./diff.js')).diff(a, b, options));
 
-  addBackendOptions(program.command('export').argument('<file>', 'an artifact'))
+  addBackendOptions(program.command('export').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('write an artifact in another form')
-    .requiredOption('--to <form>', 'packed')
+    .requiredOption('--to <form>', 'packed, safetensors or json')
+    .option('--dtype <name>', 'of safetensors: u8 (packed) or f32 (default: u8)')
     .requiredOption('--out <file>', 'where it goes')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./export.js')).exportArtifact(file, options));
+
+  addBackendOptions(program.command('import').argument('<file>', 'a safetensors file'))
+    .description('pack a perceptron without biases, quantized where it is not already')
+    .requiredOption('--out <file>', 'where the packed artifact goes')
+    .option('--quantizer <name>', `${MATRIX_QUANTIZER_NAMES.join(', ')} (default: trits stay, else int8-row)`)
+    .option('--gain <number>', 'activation of a pre-activation of one mean absolute value')
+    .option('--logit-scale <number>', 'exponent of the softmax per unit of a logit, in 2^-16')
+    .option('--centred <flag>', 'whether normalization subtracts the mean (default: false)')
+    .option('--data <source>', 'mnist, or a folder of four IDX files: evaluate, and choose what is not given')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./import.js')).importModel(file, options));
 
   program
     .command('env')

@@ -45,19 +45,7 @@ export class NoiseStepRun extends Run {
     data: Dataset,
   ) {
     super(out);
-    const { config, network, key, counts } = trainer;
-    this.#header = {
-      kind: config.artifact,
-      model: network.widths.join('-'),
-      centred: network.centred,
-      gain: network.gain,
-      logitScale: network.logitScale,
-      key: formatKey(key),
-      cut: config.cut,
-      directions: config.artifact === 'packed' ? [] : counts,
-      config: { ...config },
-      data: { name: data.name, hash: data.hash },
-    };
+    this.#header = headerOfTrainer(trainer, { name: data.name, hash: data.hash });
   }
 
   /**
@@ -223,4 +211,21 @@ export class NoiseStepRun extends Run {
       throw unusable(this.path, 'to take the next step of the log', cause);
     }
   }
+}
+
+/** What the finished artifact of a run says of it. */
+export function headerOfTrainer(trainer: NoiseStepTrainer, data: Header['data']): Header {
+  const { config, network, key, counts } = trainer;
+  return {
+    kind: config.artifact,
+    model: network.widths.join('-'),
+    centred: network.centred,
+    gain: network.gain,
+    logitScale: network.logitScale,
+    key: formatKey(key),
+    cut: config.cut,
+    directions: config.artifact === 'packed' ? [] : counts,
+    config: { ...config },
+    data,
+  };
 }

@@ -1,6 +1,8 @@
 /** `ternseed replay FILE`: weights from seeds, all or one tensor, at the end or after a step. */
 
-import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { openArtifactFrom } from '../src/artifact/open-from.js';
+import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { rebuild, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
@@ -18,8 +20,9 @@ export interface ReplayOptions {
 }
 
 export async function replay(file: string, options: ReplayOptions): Promise<void> {
-  const artifact = openArtifact(await readBytes(file));
-  const step = options.step === undefined ? artifact.steps : parseNumber('--step', options.step);
+  const wanted = options.step === undefined ? undefined : parseNumber('--step', options.step);
+  const { artifact, last } = await openUpTo(file, wanted);
+  const step = wanted ?? artifact.steps;
   const backend = await openBackend(options.backend, options.threads);
   try {
     const started = performance.now();
@@ -57,6 +60,19 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   }
 
   function rebuildAll(): Promise<Int8Array> {
-    return step === artifact.steps ? rebuildVerified(artifact, backend) : rebuild(artifact, backend, step);
+    return step === last ? rebuildVerified(artifact, backend) : rebuild(artifact, backend, step);
   }
+}
+
+/** Of a URL, no more of a log than the step needs is fetched; `last` is the step that its hash is of. */
+async function openUpTo(
+  file: string,
+  step: number | undefined,
+): Promise<{ artifact: Artifact; last: number }> {
+  if (!isUrl(file)) {
+    const artifact = openArtifact(await readBytes(file));
+    return { artifact, last: artifact.steps };
+  }
+  const distant = await openArtifactFrom(await urlSource(file));
+  return { artifact: await distant.load(step), last: distant.steps };
 }

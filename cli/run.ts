@@ -168,8 +168,13 @@ export function requireData(header: Header, data: Dataset, out: string): void {
  * @throws {InputError} when it would not
  */
 export function requireSame(mine: Header, found: Header, path: string): void {
-  if (toHex(encodeHeader({ ...mine, data: found.data })) === toHex(encodeHeader(found))) return;
+  if (isSameHeader({ ...mine, data: found.data }, found)) return;
   throw new InputError(`"${printable(path)}" expected a header that fits its configuration`);
+}
+
+/** Whether two headers are written as the same bytes. */
+export function isSameHeader(a: Header, b: Header): boolean {
+  return toHex(encodeHeader(a)) === toHex(encodeHeader(b));
 }
 
 /**

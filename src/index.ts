@@ -8,6 +8,27 @@ export * from './artifact/index.js';
 export { evaluateExamples, type LabelledExamples, type Score } from './backend/evaluate.js';
 export type { TrainingSet } from './data/batches.js';
 export { type IdxArray, parseIdx } from './data/idx.js';
+export { type Calibration, calibrate } from './exchange/calibrate.js';
+export { exportJson } from './exchange/export-json.js';
+export {
+  exportSafetensors,
+  type SafetensorsForm,
+  type SafetensorsOptions,
+} from './exchange/export-safetensors.js';
+export {
+  assembleLayers,
+  type ExportedModel,
+  importSafetensors,
+  type RealModel,
+} from './exchange/import-safetensors.js';
+export {
+  exactTernary,
+  type IntegerMatrix,
+  MATRIX_QUANTIZERS,
+  type MatrixQuantizerName,
+  quantizeMatrix,
+  type RealMatrix,
+} from './quantize/matrix.js';
 export { checkConfig, type NoiseStepConfig } from './perturb/config.js';
 export { PRESETS, type PresetName } from './perturb/presets.js';
 export { type LogEntry, NoiseStepTrainer, type StepRecord, type TrainerState } from './perturb/trainer.js';

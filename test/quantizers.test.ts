@@ -12,6 +12,7 @@ import { quantizerOf } from '../src/backprop/quantizers/index.js';
 import { QUANTIZER_PRECISIONS, QUANTIZERS, type QuantizerName } from '../src/backprop/quantizers/names.js';
 import { QUEST_SCALES, type QuestBits, questFake } from '../src/backprop/quantizers/quest.js';
 import { openTensorflow } from '../src/backprop/tensorflow.js';
+import { quantizeMatrix } from '../src/quantize/matrix.js';
 import { PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { gaussians } from './support/gaussians.js';
 
@@ -357,6 +358,20 @@ describe.each(['cpu', 'wasm'] as const)('quantizers on %s', (backend) => {
       const turned = masked.map((row) => h.map((direction) => dot(row, direction)));
       expectClose(gradients(fake, wideDy, wide)[0], turned, 1e-4);
     });
+  });
+
+  describe('the quantizers of plain arrays', () => {
+    const columns = 64;
+    const weights = gaussians('plain', 24 * columns);
+    const matrix = { rows: 24, columns, weights: Float64Array.from(weights) };
+
+    it.each(['absmean', 'twn', 'lloyd-max', 'int4', 'int8'] as const)(
+      '%s gives what the trained one gives',
+      (name) => {
+        const { integers } = quantize(name, rowsOf(weights, columns));
+        expect([...quantizeMatrix(name, matrix).weights]).toEqual(integers.flat());
+      },
+    );
   });
 
   describe('hadamard', () => {

@@ -19,6 +19,10 @@ export {
 } from './artifact.js';
 export type { Header } from './header.js';
 export { openUrl } from './open-url.js';
+export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
+export { fileSource } from './file-source.js';
+export { type DistantArtifact, openArtifactFrom } from './open-from.js';
 export { rebuild, rebuildTensor, rebuildVerified } from './rebuild.js';
+export { type UrlSource, urlSource } from './url-source.js';
 export type { LogStep } from './seed-log.js';
 export { weightsHash } from './weights-hash.js';

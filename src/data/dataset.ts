@@ -79,6 +79,15 @@ export async function loadIdxDirectory(directory: string): Promise<Dataset> {
   return load(directory, basename(resolve(directory)));
 }
 
+/**
+ * Loads what `--data` names.
+ * @param source - `mnist`, or a directory of four IDX files
+ * @throws {InputError} as {@link loadMnist} and {@link loadIdxDirectory} do
+ */
+export function loadData(source: string): Promise<Dataset> {
+  return source === 'mnist' ? loadMnist() : loadIdxDirectory(source);
+}
+
 async function load(directory: string, name: string): Promise<Dataset> {
   const about = await stat(directory).catch(missing);
   if (!about?.isDirectory()) {

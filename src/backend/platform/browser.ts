@@ -3,7 +3,7 @@
  * elsewhere everything runs on the caller's thread.
  */
 
-import { BackendError } from '../../errors.js';
+import { BackendError, InputError } from '../../errors.js';
 import { HELPER_SCRIPT } from './helper-script.js';
 import type { Helper, HelperStart, Platform } from './platform.js';
 
@@ -22,6 +22,10 @@ export const platform: Platform = {
       'threads share memory only in a cross-origin isolated page: serve it with ' +
       '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp", or use 1 thread'
     );
+  },
+
+  async openFile(path) {
+    throw new InputError(`"${path}" expected a path, which only Node can open: use a File, a Blob or a URL`);
   },
 
   enableRelaxedSimd() {}, // browsers have no flags that a page could set

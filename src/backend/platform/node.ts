@@ -1,5 +1,6 @@
 /** Node: worker threads, and V8's flags. */
 
+import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
@@ -13,6 +14,7 @@ start(workerData, () => parentPort.postMessage('ready'));`;
 export const platform: Platform = {
   coreCount: availableParallelism,
   threadsFault: null,
+  openFile: (path) => open(path, 'r'),
 
   /** Node 20 has it behind a flag, which can be set as long as nothing was compiled with it. */
   enableRelaxedSimd() {

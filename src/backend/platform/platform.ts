@@ -14,6 +14,20 @@ export interface Platform {
   enableRelaxedSimd(): void;
   /** Starts a helper and waits until it is ready. */
   startHelper(start: HelperStart): Promise<Helper>;
+  /** Opens a file by its path, to be read. */
+  openFile(path: string): Promise<OpenFile>;
+}
+
+/** A file that is open: the part of Node's FileHandle that is used. */
+export interface OpenFile {
+  stat(): Promise<{ readonly size: number; isFile(): boolean }>;
+  read(
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>;
+  close(): Promise<void>;
 }
 
 /** Everything a helper thread needs. */

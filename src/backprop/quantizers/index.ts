@@ -1,11 +1,12 @@
 /** Quantizers by name. */
 
+import { ABSMEAN, LLOYD_MAX, TWN } from '../../quantize/rules.js';
 import { elasticQuantizer } from './elastic.js';
 import type { QuantizerName } from './names.js';
 import type { Quantizer } from './quantizer.js';
 import { questQuantizer } from './quest.js';
 import { symmetricQuantizer } from './symmetric.js';
-import { ABSMEAN, LLOYD_MAX, thresholdQuantizer, TWN } from './threshold.js';
+import { thresholdQuantizer } from './threshold.js';
 
 /**
  * The quantizer of a name.

@@ -5,13 +5,10 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { LEVELS, ROW_SCALE_MAX } from '../../quantize/rules.js';
 import { straightThrough } from '../ops/gradient.js';
 import type { Quantizer } from './quantizer.js';
 
-/** The largest magnitudes. */
-const LEVELS = { int4: 7, int8: 127 } as const;
-/** Row scales are integers up to this, the largest row's. */
-const ROW_SCALE_MAX = 127;
 const TINY = 1e-12;
 
 /** The quantizer of a width, with one scale or one a row. */

@@ -1,29 +1,14 @@
 /**
- * Ternary by threshold: sign(w) where |w| > Δ, else 0, with the identity as gradient. The rules
- * differ in Δ alone:
- *
- * - absmean, BitNet b1.58 (Ma et al. 2024, "The era of 1-bit LLMs"): round(w/γ) clipped to ±1 with
- *   γ = mean|w|, so Δ = ½·mean|w|; 31% zeros for Gaussian weights.
- * - twn, Ternary Weight Networks (Li & Liu 2016): Δ = 0.7·mean|w|; 42% zeros.
- * - lloyd-max, the three-level quantizer of least squared error (Lloyd 1982, Max 1960) for a
- *   Gaussian: Δ = 0.612·σ with σ = rms(w); 46% zeros.
- * - sparse: Δ = threshold·σ, threshold as configured; what a small file is made of.
+ * Ternary by threshold: sign(w) where |w| > Δ, else 0, with the identity as gradient. The rules differ
+ * in Δ alone, and are told in quantize/rules.ts; beside them `sparse`: Δ = threshold·σ, threshold as
+ * configured; what a small file is made of.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import type { ThresholdRule } from '../../quantize/rules.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { straightThrough } from '../ops/gradient.js';
 import type { Quantizer } from './quantizer.js';
-
-/** Δ as a factor of mean|w| or of rms(w). */
-export interface ThresholdRule {
-  readonly factor: number;
-  readonly of: 'mean' | 'rms';
-}
-
-export const ABSMEAN: ThresholdRule = { factor: 0.5, of: 'mean' };
-export const TWN: ThresholdRule = { factor: 0.7, of: 'mean' };
-export const LLOYD_MAX: ThresholdRule = { factor: 0.612, of: 'rms' };
 
 /** The quantizer of a rule. */
 export function thresholdQuantizer(rule: ThresholdRule): Quantizer {

@@ -1,0 +1,196 @@
+/**
+ * `verify --retrain`: whether the history that an artifact tells is one that its trainer makes of its
+ * data. A log has every step, so any of them can be recomputed from the state before it; a pool and
+ * packed weights have only the end, so they can be checked by training all of it again and no other way.
+ */
+
+import type { Artifact, SeedLog } from '../src/artifact/artifact.js';
+import { lossOfUnits } from '../src/artifact/seed-log.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
+import type { Backend } from '../src/backend/backend.js';
+import type { Dataset } from '../src/data/dataset.js';
+import { ConfigError, expected } from '../src/errors.js';
+import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import { keyOf } from '../src/random/key.js';
+import { permutationOf, permute } from '../src/random/permutation.js';
+import { Purpose, streamOf } from '../src/random/philox.js';
+import { parseNumber } from './config-options.js';
+import { headerOfTrainer } from './noise-step-run.js';
+import { count, percent, Progress } from './output.js';
+import { checkedConfig, isSameHeader, requireData, splitTraining } from './run.js';
+
+/** What was recomputed, and whether it is what the artifact has. */
+export interface Retrained {
+  readonly ok: boolean;
+  readonly detail: string;
+  /** The steps that were recomputed, ascending. */
+  readonly steps: readonly number[];
+  /** What the random ones of them were drawn by. */
+  readonly seed: string;
+}
+
+/**
+ * Reads `--retrain`.
+ * @returns how many steps are to be recomputed
+ * @throws {ConfigError} when it is no number of steps, or the artifact has no steps to choose from
+ */
+export function stepsToRetrain(text: string, artifact: Artifact): number {
+  const { kind, steps, header } = artifact;
+  const { method } = header.config;
+  if (method !== undefined) {
+    throw expected('--retrain', 'a run of noise-step, whose arithmetic is exact', method);
+  }
+  if (text === 'all') return steps;
+  const wanted = parseNumber('--retrain', text);
+  if (!Number.isInteger(wanted) || wanted < 1) throw expected('--retrain', 'a positive integer or all', text);
+  if (kind !== 'log') {
+    throw new ConfigError(
+      `"--retrain" expected all, got ${count(wanted)}: a ${kind} keeps no history, so it can be checked only by ` +
+        `training all ${count(steps)} steps again`,
+    );
+  }
+  return Math.min(wanted, steps);
+}
+
+/**
+ * Recomputes steps from the data.
+ * @param wanted - how many; of a pool and of packed weights, all
+ * @param seed - draws which: whoever forged the log must not know it
+ * @throws {InputError} when the data are not those of the run, or its configuration is no trainer's
+ */
+export async function retrain(
+  artifact: Artifact,
+  wanted: number,
+  seed: string,
+  data: Dataset,
+  backend: Backend,
+  file: string,
+): Promise<Retrained> {
+  const { header, kind } = artifact;
+  requireData(header, data, file);
+  const config = checkedConfig<NoiseStepConfig>(header, CONFIG_KEYS, checkConfig);
+  const { train } = splitTraining(data.train, config.holdout);
+  const trainer = await NoiseStepTrainer.create(config, train, backend);
+  const progress = new Progress();
+  try {
+    const mine = headerOfTrainer(trainer, header.data);
+    const told = kind === 'packed' ? { ...mine, kind, directions: [] } : mine;
+    if (!isSameHeader(told, header)) {
+      return { ok: false, detail: 'the header is not that of its configuration', steps: [], seed };
+    }
+    return artifact.kind === 'log'
+      ? await checkLog(artifact, trainer, chooseSteps(artifact.steps, wanted, seed), seed, progress)
+      : await checkEnd(artifact, trainer, seed, progress);
+  } finally {
+    progress.clear();
+    await trainer.placed.release();
+  }
+}
+
+/**
+ * Which steps are recomputed: all, or the first, the last and some between them that are drawn by a
+ * seed; of one or two, what is drawn comes first.
+ * @returns ascending
+ */
+export function chooseSteps(steps: number, wanted: number, seed: string): number[] {
+  if (wanted >= steps) return Array.from({ length: steps }, (_, i) => i + 1);
+  const ends = [[], [], [steps]][wanted] ?? [1, steps];
+  const [least, most] = [ends.includes(1) ? 2 : 1, ends.includes(steps) ? steps - 1 : steps];
+  const order = permutationOf(keyOf(seed), 0, streamOf(Purpose.dataOrder, 0), most - least + 1);
+  const drawn = Array.from({ length: wanted - ends.length }, (_, i) => least + permute(order, i));
+  return [...ends, ...drawn].sort((a, b) => a - b);
+}
+
+async function checkLog(
+  log: SeedLog,
+  trainer: NoiseStepTrainer,
+  steps: readonly number[],
+  seed: string,
+  progress: Progress,
+): Promise<Retrained> {
+  const { nonzeros: stages } = trainer.config;
+  const chosen = new Set(steps);
+  const failed = (what: string): Retrained => ({
+    ok: false,
+    detail: `step ${count(step)}: ${what}`,
+    steps,
+    seed,
+  });
+  let step = 0;
+  let stage = 0;
+  let done = 0;
+  for (const entry of log.replaySteps()) {
+    step += 1;
+    const next = stages.indexOf(entry.nonzeros);
+    if (next < stage)
+      return failed(`expected one of ${stages.slice(stage).join()} nonzeros, got ${entry.nonzeros}`);
+    stage = next;
+    if (!chosen.has(step)) {
+      await trainer.replay(entry);
+      continue;
+    }
+    const { log: mine, lossUnits } = await trainer.next();
+    if (!mine) throw new TypeError('a log’s trainer makes log entries');
+    if (mine.nonzeros !== entry.nonzeros) {
+      return failed(`expected ${mine.nonzeros} nonzeros, as the data give, got ${entry.nonzeros}`);
+    }
+    const differing = differences(mine.coefficients, entry.coefficients);
+    if (differing.length > 0) {
+      const [k] = differing;
+      return failed(
+        `${differing.length} of ${entry.coefficients.length} coefficients are not those that the data give: ` +
+          `expected ${mine.coefficients[k]} for direction ${k}, got ${entry.coefficients[k]}`,
+      );
+    }
+    if (lossOfUnits(lossUnits) !== entry.loss) {
+      return failed(
+        `expected a loss of ${lossOfUnits(lossUnits)} units of 2^-6 bits, as the data give, got ${entry.loss}`,
+      );
+    }
+    done += 1;
+    progress.show(() => `retrained ${count(done)} of ${count(steps.length)} steps`);
+  }
+  const share = log.steps === 0 ? 1 : steps.length / log.steps;
+  const caught = share < 1 ? `; any one forged step would be found with ${percent(share)}` : '';
+  const shown = steps.length > 12 || share === 1 ? '' : ` (${steps.join(', ')})`;
+  const detail = `${count(steps.length)} of ${count(log.steps)} steps${shown} as the data give them${caught}`;
+  return { ok: true, detail, steps, seed };
+}
+
+/** Trains from the start to the end, which is all that is known. */
+async function checkEnd(
+  artifact: Exclude<Artifact, SeedLog>,
+  trainer: NoiseStepTrainer,
+  seed: string,
+  progress: Progress,
+): Promise<Retrained> {
+  while (trainer.step < artifact.steps) {
+    await trainer.next();
+    progress.show(() => `retrained ${count(trainer.step)} of ${count(artifact.steps)} steps`);
+  }
+  const steps = chooseSteps(artifact.steps, artifact.steps, seed);
+  const all = `all ${count(artifact.steps)} steps`;
+  if (artifact.kind === 'pool') {
+    const mine = trainer.poolCoefficients();
+    const differing = differences(mine, artifact.coefficients);
+    if (differing.length > 0) {
+      const [k] = differing;
+      const detail =
+        `after ${all}, ${count(differing.length)} of ${count(mine.length)} coefficients are not those that the data give: ` +
+        `expected ${mine[k]} for direction ${k}, got ${artifact.coefficients[k]}`;
+      return { ok: false, detail, steps, seed };
+    }
+  }
+  const hash = await weightsHash(await trainer.placed.readWeights());
+  const ok = hash === artifact.weightsHash;
+  const detail = ok
+    ? `${all} give these weights`
+    : `${all} give weights with hash ${hash}, not ${artifact.weightsHash}`;
+  return { ok, detail, steps, seed };
+}
+
+/** Where two lists of one length differ. */
+function differences(a: Int8Array | Int16Array, b: Int8Array | Int16Array): number[] {
+  return Array.from(a.keys()).filter((i) => a[i] !== b[i]);
+}

@@ -1,0 +1,199 @@
+/**
+ * Opening an artifact from a source that is read in ranges: what it says of itself is read first, and
+ * its body when somebody wants it. Of a file far away, `inspect` costs a few kilobytes.
+ */
+
+import { ArtifactError } from '../errors.js';
+import type { Network } from '../ternary/network.js';
+import {
+  type Artifact,
+  type ArtifactKind,
+  blockSteps,
+  headerOf,
+  openArtifact,
+  payload,
+  type SeedLog,
+} from './artifact.js';
+import { ByteReader } from './bytes.js';
+import type { ByteSource } from './byte-source.js';
+import {
+  PREAMBLE_BYTES,
+  readSections,
+  type Section,
+  SectionType,
+  type Version,
+  versionOf,
+} from './container.js';
+import { crc32 } from './crc32.js';
+import { type Header, HEADER_BYTES_MAX, networkOfHeader } from './header.js';
+import { rebuildTensor } from './rebuild.js';
+import { readSectionHeads, type SectionHead } from './section-heads.js';
+import { toHex } from './weights-hash.js';
+import { STEPS_MAX } from '../random/directions.js';
+
+/** Read first: preamble and header of nearly every artifact. */
+const OPENING_BYTES = 4096;
+/** Of a header's section, beside its JSON if that cannot be shortened: head, checksum, deflate's overhead. */
+const HEADER_OVERHEAD_BYTES = 128;
+/** A weightsHash. */
+const HASH_BYTES = 32;
+
+/** What an artifact says of itself, and the way to the rest. */
+export interface DistantArtifact {
+  readonly kind: ArtifactKind;
+  readonly version: Version;
+  readonly bytes: number;
+  readonly header: Header;
+  readonly network: Network;
+  readonly sections: readonly Section[];
+  readonly steps: number;
+  readonly weightsHash: string;
+  /**
+   * Fetches the body and opens it.
+   * @param step - of a log: the last step that is needed. What follows its block is not fetched, and the
+   *   log that is opened ends there
+   * @throws {ArtifactError} as {@link openArtifact} does
+   */
+  load(step?: number): Promise<Artifact>;
+  /**
+   * Rebuilds one tensor: of a log from the blocks up to the step, of a pool and of packed weights from
+   * the whole file.
+   */
+  rebuildTensor(name: string, step?: number): Promise<Int8Array>;
+}
+
+/**
+ * Opens an artifact by its header, the heads of its sections and its end. Checksums of what is between
+ * are checked when it is fetched.
+ * @param source - the caller closes it, when nothing is to be fetched any more
+ * @throws {ArtifactError} naming the section and the offset of the fault
+ * @throws {InputError} when the source cannot be read
+ * @example
+ * const artifact = await openArtifactFrom(await urlSource('https://example.org/mnist.tern'));
+ * const weights = await artifact.rebuildTensor('layer0.weight');
+ */
+export async function openArtifactFrom(source: ByteSource): Promise<DistantArtifact> {
+  const opening = await source.read(0, Math.min(source.size, OPENING_BYTES));
+  readSections(opening.subarray(0, PREAMBLE_BYTES)); // a file that is no artifact is named so before anything else
+  const version = versionOf(opening);
+  const sections = await headsOf(source, opening, version);
+  const [first, last] = [sections[0], sections[sections.length - 1]];
+  const header = await readHeader(source, opening, first);
+  const { kind } = header;
+  if (kind === 'checkpoint') {
+    throw new ArtifactError(
+      'header at byte 5: expected an artifact, got the checkpoint of an unfinished run',
+    );
+  }
+  if (last.type !== SectionType.end) {
+    throw new ArtifactError(
+      `end at byte ${source.size}: expected an end section, got none: the file is cut short or the run unfinished`,
+    );
+  }
+  const outcome = await readEnd(source, last);
+  const body = sections.slice(1, -1);
+  const network = networkOfHeader(header);
+  const parts = kind === 'packed' && version > 1 ? network.tensors.length : 1;
+  checkBody(kind, body, parts, outcome.steps, last);
+  const about = { version, bytes: source.size, header, network, sections, ...outcome };
+
+  async function load(step?: number): Promise<Artifact> {
+    const block = step === undefined ? undefined : body.find((one) => one.range && lastOf(one.range) >= step);
+    if (!block?.range || lastOf(block.range) === outcome.steps) {
+      return openArtifact(await source.read(0, source.size));
+    }
+    const bytes = await source.read(0, block.offset + block.bytes);
+    return partOfLog({ ...about, kind: 'log' }, bytes, lastOf(block.range));
+  }
+  return {
+    ...about,
+    kind,
+    load,
+    rebuildTensor: async (name, step = outcome.steps) =>
+      rebuildTensor(await load(kind === 'log' ? step : undefined), name, step),
+  };
+}
+
+type Range = NonNullable<SectionHead['range']>;
+
+function lastOf({ first, count }: Range): number {
+  return first + count - 1;
+}
+
+/** The heads, behind a preamble that is right; the file is named as no artifact before anything else. */
+async function headsOf(source: ByteSource, opening: Uint8Array, version: Version): Promise<SectionHead[]> {
+  const sections = await readSectionHeads(source, opening, version);
+  const [first] = sections;
+  if (first?.type === SectionType.header) return sections;
+  throw new ArtifactError(`header at byte ${first?.offset ?? source.size}: expected a header section first`);
+}
+
+async function readHeader(source: ByteSource, opening: Uint8Array, section: SectionHead): Promise<Header> {
+  const length = section.offset + section.bytes;
+  if (section.bytes > HEADER_BYTES_MAX + HEADER_OVERHEAD_BYTES) {
+    throw new ArtifactError(
+      `header at byte ${section.offset}: expected at most ${HEADER_BYTES_MAX} bytes, got ${section.bytes}`,
+    );
+  }
+  const bytes = length <= opening.length ? opening.subarray(0, length) : await source.read(0, length);
+  return headerOf(bytes, readSections(bytes));
+}
+
+async function readEnd(source: ByteSource, section: SectionHead) {
+  const { offset, bytes: length, start, end, name } = section;
+  const fault = (what: string) => new ArtifactError(`${name} at byte ${offset}: ${what}`);
+  if (end - start > HASH_BYTES + 5) throw fault('expected steps and a hash, got more');
+  const bytes = await source.read(offset, length);
+  const checksum = new DataView(bytes.buffer, bytes.byteOffset).getUint32(length - 4, true);
+  if (checksum !== crc32(bytes.subarray(0, length - 4))) {
+    throw fault('the checksum does not match: the section is damaged');
+  }
+  const reader = new ByteReader(bytes, name, start - offset, end - offset);
+  const steps = reader.integer('number of steps', STEPS_MAX);
+  const weightsHash = toHex(reader.take(HASH_BYTES, 'hash of the weights'));
+  reader.expectEnd();
+  return { steps, weightsHash };
+}
+
+/** The sections between header and end must be those of the kind. */
+function checkBody(
+  kind: ArtifactKind,
+  body: readonly SectionHead[],
+  parts: number,
+  steps: number,
+  end: Section,
+): void {
+  const wanted = { log: SectionType.log, pool: SectionType.coefficients, packed: SectionType.trits }[kind];
+  const stray = body.find(({ type }, i) => type !== wanted || (kind !== 'log' && i >= parts));
+  if (stray) throw new ArtifactError(`${stray.name} at byte ${stray.offset}: expected the body of a ${kind}`);
+  if (kind !== 'log') {
+    if (body.length < parts)
+      throw new ArtifactError(`end at byte ${end.offset}: expected the body of a ${kind} first`);
+    return;
+  }
+  let next = 1;
+  for (const { name, offset, range } of body) {
+    const { first, count } = range as Range;
+    if (first !== next) {
+      throw new ArtifactError(`${name} at byte ${offset}: expected step ${next} first, got ${first}`);
+    }
+    next += count;
+  }
+  if (next - 1 !== steps) {
+    throw new ArtifactError(
+      `end at byte ${end.offset}: expected ${next - 1} steps, as the log has, got ${steps}`,
+    );
+  }
+}
+
+/** A log of which only the first blocks are here: one of fewer steps, whose last are not those of its hash. */
+function partOfLog(about: Omit<SeedLog, 'replaySteps'>, bytes: Uint8Array, steps: number): SeedLog {
+  const blocks = readSections(bytes).slice(1); // which checks them
+  return {
+    ...about,
+    steps,
+    *replaySteps() {
+      for (const block of blocks) yield* blockSteps(payload(bytes, block), about.header, about.version);
+    },
+  };
+}

@@ -1,0 +1,325 @@
+/**
+ * Networks from safetensors: those that export-safetensors.ts wrote come back as they were; any other
+ * file is a list of real matrices of a multilayer perceptron without biases, still to be quantized.
+ */
+
+import { ByteReader } from '../artifact/bytes.js';
+import { decodeHeader, encodeHeader, type Header, LAYERS_MAX, networkOfHeader } from '../artifact/header.js';
+import { weightsHash } from '../artifact/weights-hash.js';
+import { InputError, printable, TernseedError } from '../errors.js';
+import type { IntegerMatrix, RealMatrix } from '../quantize/matrix.js';
+import { STEPS_MAX } from '../random/directions.js';
+import { networkOf, type Tensor } from '../ternary/network.js';
+import { isWithin, SCALE_BITS, VALUE_RANGES } from '../ternary/precision.js';
+import { unpackTrits } from '../ternary/trits.js';
+import { bfloat16, float16 } from './half-floats.js';
+import { realWeight } from './export-safetensors.js';
+import { readSafetensors, type SafetensorsFile, type SafeTensor } from './safetensors.js';
+
+/** A network that was exported from an artifact. */
+export interface ExportedModel {
+  readonly kind: 'exported';
+  /** Of a packed artifact. */
+  readonly header: Header;
+  /** The values of all tensors in model order. */
+  readonly weights: Int8Array;
+  readonly steps: number;
+  readonly weightsHash: string;
+}
+
+/** A perceptron of real weights. */
+export interface RealModel {
+  readonly kind: 'real';
+  readonly widths: readonly number[];
+  /** From the inputs to the classes, with the name that each has in the file. */
+  readonly layers: readonly (RealMatrix & { readonly name: string })[];
+}
+
+type FileTensor = SafetensorsFile['tensors'][number];
+
+/** The forms that export-safetensors.ts writes, as their metadata say. */
+const EXPORTED = ['ternseed-u8', 'ternseed-f32'];
+
+/**
+ * Reads a perceptron.
+ * @param bytes - a safetensors file
+ * @param anew - whether an export in float32 is to be taken as any other file of real matrices
+ * @throws {InputError} when it is none that the integer network can represent, saying what was found
+ * @example const model = await importSafetensors(await readFile('mlp.safetensors'));
+ */
+export async function importSafetensors(
+  bytes: Uint8Array,
+  { anew = false }: { readonly anew?: boolean } = {},
+): Promise<ExportedModel | RealModel> {
+  const file = readSafetensors(bytes);
+  return EXPORTED.includes(file.metadata.form) && !anew ? readExported(file) : readReal(file);
+}
+
+/**
+ * The integers of a real model's layers as one network.
+ * @param layers - one a layer, from the inputs on
+ * @returns the precision of each layer, and the values of all tensors in model order
+ */
+export function assembleLayers(layers: readonly IntegerMatrix[]) {
+  const precision = layers.map((layer) => layer.precision);
+  const parts = [...layers.map(({ weights }) => weights), ...layers.flatMap(({ scales }) => scales ?? [])];
+  const weights = new Int8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    weights.set(part, at);
+    at += part.length;
+  }
+  return { precision, weights };
+}
+
+async function readExported(file: SafetensorsFile): Promise<ExportedModel> {
+  const { metadata } = file;
+  const header = headerOfMetadata(metadata);
+  const network = networkOfHeader(header);
+  const byName = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
+  for (const { name } of network.tensors) {
+    if (!byName.has(name)) throw new InputError(`safetensors: expected a tensor "${name}", got none`);
+  }
+  const extra = file.tensors.find(({ name }) => network.tensors.every((tensor) => tensor.name !== name));
+  if (extra)
+    throw new InputError(`safetensors: ${at(extra)}: expected no other tensor than ${metadata.model} has`);
+
+  const weights = new Int8Array(network.parameters);
+  const read = (tensor: Tensor) => byName.get(tensor.name) as FileTensor;
+  for (const { weights: matrix, scale, shift } of network.layers) {
+    const scales = scale && integersOf(read(scale), scale);
+    if (scale && scales) weights.set(scales, scale.offset);
+    const integers =
+      metadata.form === 'ternseed-u8'
+        ? integersOf(read(matrix), matrix)
+        : integersOfReals(read(matrix), matrix, shift, scales);
+    weights.set(integers, matrix.offset);
+  }
+  const hash = await weightsHash(weights, network.tensors);
+  if (hash !== metadata.weightsHash) {
+    throw new InputError(
+      `safetensors: expected weights with hash ${printable(metadata.weightsHash ?? 'none')}, as its metadata say, got ${hash}: ` +
+        'the weights were changed after the export; of float32, "--quantizer" takes them as they are',
+    );
+  }
+  return {
+    kind: 'exported',
+    header,
+    weights,
+    steps: integerOf(metadata, 'steps', STEPS_MAX),
+    weightsHash: hash,
+  };
+}
+
+function headerOfMetadata(metadata: SafetensorsFile['metadata']): Header {
+  const text = (name: string) => {
+    if (metadata[name] === undefined) throw wrongMetadata(`"${name}" in an export of ternseed, got none`);
+    return metadata[name];
+  };
+  const centred = text('centred');
+  if (centred !== 'true' && centred !== 'false') throw wrongMetadata('"centred" to be true or false');
+  const fields = {
+    ...{
+      kind: 'packed',
+      model: text('model'),
+      centred: centred === 'true',
+      gain: integerOf(metadata, 'gain'),
+    },
+    ...{ logitScale: integerOf(metadata, 'logitScale'), precision: text('precision').split(',') },
+    ...{ key: text('key'), cut: integerOf(metadata, 'cut'), directions: [] },
+    data: { name: text('dataName'), hash: text('dataHash') },
+  };
+  try {
+    const config = JSON.parse(text('config')) as Header['config'];
+    // Written and read as an artifact's, it has passed every check that an artifact's has.
+    return decodeHeader(new ByteReader(encodeHeader({ ...fields, config } as Header), 'header'));
+  } catch (cause) {
+    const known =
+      cause instanceof TernseedError || cause instanceof SyntaxError || cause instanceof RangeError;
+    if (!known) throw cause;
+    throw wrongMetadata(`a network: ${printable(cause.message)}`, cause);
+  }
+}
+
+function integerOf(metadata: SafetensorsFile['metadata'], name: string, most = 2 ** 31 - 1): number {
+  const text = metadata[name] ?? 'none';
+  if (!/^(0|[1-9][0-9]{0,9})$/.test(text) || Number(text) > most) {
+    throw wrongMetadata(`"${name}" to be an integer up to ${most}, got "${printable(text)}"`);
+  }
+  return Number(text);
+}
+
+/** Integers as the packed form has them. */
+function integersOf(found: FileTensor, tensor: Tensor): Int8Array {
+  const { values, rows, columns, name } = tensor;
+  const size = rows * columns;
+  const wanted = {
+    trit: { dtype: 'U8', shape: [Math.ceil(size / 5)] },
+    int4: { dtype: 'U8', shape: [Math.ceil(size / 2)] },
+    int8: { dtype: 'I8', shape: [rows, columns] },
+    scale: { dtype: 'U8', shape: [rows] },
+  }[values];
+  expectShape(found, wanted.dtype, wanted.shape);
+  let integers: Int8Array;
+  try {
+    integers =
+      values === 'trit'
+        ? unpackTrits(found.bytes, size)
+        : values === 'int4'
+          ? unpackNibbles(found.bytes, size)
+          : Int8Array.from(found.bytes);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new InputError(`safetensors: ${at(found)}: ${cause.message}`, { cause });
+  }
+  const stray = integers.findIndex((value) => !isWithin(values, value));
+  if (stray >= 0) {
+    const range = VALUE_RANGES[values].join('…');
+    throw new InputError(
+      `safetensors: ${at(found)}: expected values of ${name} in ${range}, got ${integers[stray]} as value ${stray}`,
+    );
+  }
+  return integers;
+}
+
+/** Integers of the float32 form: exactly those whose real values stand there. */
+function integersOfReals(
+  found: FileTensor,
+  { rows, columns, values }: Tensor,
+  shift: number,
+  scales: Int8Array | null,
+): Int8Array {
+  expectShape(found, 'F32', [rows, columns]);
+  const reals = realsOf(found);
+  return Int8Array.from(reals, (real, i) => {
+    const scale = scales ? scales[Math.floor(i / columns)] : 1 << SCALE_BITS;
+    const integer = Math.round(real / realWeight(1, shift, scale));
+    if (realWeight(integer, shift, scale) !== real || !isWithin(values, integer)) {
+      throw new InputError(
+        `safetensors: ${at(found)}: expected a multiple of ${realWeight(1, shift, scale)} as value ${i}, got ${real}: ` +
+          '"--quantizer" takes the weights as they are',
+      );
+    }
+    return integer;
+  });
+}
+
+function readReal({ metadata, tensors }: SafetensorsFile): RealModel {
+  // Scales of an export stand in its weights already.
+  const exported = EXPORTED.includes(metadata.form);
+  const used = tensors.filter(({ name }) => !(exported && /^layer[0-9]+\.scale$/.test(name)));
+  const found = () => {
+    const shown = used
+      .slice(0, 12)
+      .map(({ name, dtype, shape }) => `${printable(name)} ${dtype} [${shape.join()}]`);
+    return used.length > shown.length
+      ? `${shown.join(', ')} and ${used.length - shown.length} more`
+      : shown.join(', ');
+  };
+  if (used.length < 1 || used.length > LAYERS_MAX) {
+    throw new InputError(
+      `safetensors: expected 1…${LAYERS_MAX} weight matrices, got ${used.length}: ${found()}`,
+    );
+  }
+  const other = used.find(({ shape }) => shape.length !== 2);
+  if (other) {
+    const what = /bias$/.test(other.name)
+      ? 'a bias, which the integer network has not: train without'
+      : 'none';
+    throw new InputError(
+      `safetensors: ${at(other)}: expected weight matrices [outputs, inputs] alone, got ${what}; the file holds ${found()}`,
+    );
+  }
+  const ordered = [byName(used), used].find(chains);
+  if (!ordered) {
+    throw new InputError(
+      `safetensors: expected matrices that follow one another, the inputs of each as many as the outputs of the last; ` +
+        `got ${found()}`,
+    );
+  }
+  const widths = [ordered[0].shape[1], ...ordered.map(({ shape }) => shape[0])];
+  try {
+    networkOf(widths, { centred: false, gain: 127, logitScale: 1 });
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new InputError(`safetensors: got ${found()}: ${cause.message}`, { cause });
+  }
+  const layers = ordered.map((tensor) => {
+    const [rows, columns] = tensor.shape;
+    return { name: tensor.name, rows, columns, weights: realsOf(tensor) };
+  });
+  return { kind: 'real', widths, layers };
+}
+
+/** In the order of their names, numbers by value: `layer.2` before `layer.10`. */
+function byName(tensors: readonly FileTensor[]): FileTensor[] {
+  const collator = new Intl.Collator('en', { numeric: true });
+  return [...tensors].sort((a, b) => collator.compare(a.name, b.name));
+}
+
+function chains(tensors: readonly FileTensor[]): boolean {
+  return tensors.every(({ shape }, i) => i === 0 || shape[1] === tensors[i - 1].shape[0]);
+}
+
+/** Numbers of a tensor, as float32 has them. */
+function realsOf(tensor: FileTensor): Float64Array {
+  const { bytes, dtype } = tensor;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const reals = readNumbers(dtype, view);
+  if (!reals) {
+    throw new InputError(
+      `safetensors: ${at(tensor)}: expected weights in F32, F64, F16, BF16 or I8, got ${dtype}`,
+    );
+  }
+  const stray = reals.findIndex((real) => !Number.isFinite(real));
+  if (stray >= 0) {
+    throw new InputError(
+      `safetensors: ${at(tensor)}: expected finite numbers within float32, got ${reals[stray]} as value ${stray}`,
+    );
+  }
+  return reals;
+}
+
+function readNumbers(dtype: SafeTensor['dtype'], view: DataView): Float64Array | null {
+  const each = (size: number, read: (at: number) => number) =>
+    new Float64Array(view.byteLength / size).map((_, i) => Math.fround(read(i * size)));
+  switch (dtype) {
+    case 'F64':
+      return each(8, (i) => view.getFloat64(i, true));
+    case 'F32':
+      return each(4, (i) => view.getFloat32(i, true));
+    case 'F16':
+      return each(2, (i) => float16(view.getUint16(i, true)));
+    case 'BF16':
+      return each(2, (i) => bfloat16(view.getUint16(i, true)));
+    case 'I8':
+      return each(1, (i) => view.getInt8(i));
+    default:
+      return null;
+  }
+}
+
+function unpackNibbles(packed: Uint8Array, length: number): Int8Array {
+  if (length % 2 === 1 && packed[packed.length - 1] >> 4 !== 0) {
+    throw new RangeError('expected zero fill after the last value');
+  }
+  return Int8Array.from({ length }, (_, i) => ((packed[i >> 1] >> (4 * (i & 1))) << 28) >> 28);
+}
+
+function expectShape(found: FileTensor, dtype: string, shape: readonly number[]): void {
+  if (found.dtype === dtype && found.shape.join() === shape.join()) return;
+  throw new InputError(
+    `safetensors: ${at(found)}: expected ${dtype} [${shape.join()}], got ${found.dtype} [${found.shape.join()}]`,
+  );
+}
+
+function at({ name, offset }: FileTensor): string {
+  return `"${printable(name)}" at byte ${offset}`;
+}
+
+function wrongMetadata(what: string, cause?: unknown): InputError {
+  return new InputError(
+    `safetensors: metadata at byte 8: expected ${what}`,
+    cause === undefined ? undefined : { cause },
+  );
+}
