@@ -1,0 +1,101 @@
+/**
+ * The linear layer: z[row, unit] = Σ w·x for rows of activations, brought to a pre-activation as
+ * the layer's precision says. Rows are examples, or disturbed copies of them. Trits lie in device
+ * memory two bits each, 16 to a word, and become the bytes of one vec4 on their way into
+ * workgroup memory: 16 times fewer bytes than activations are read for the same products.
+ */
+
+import { SCALE_BITS } from '../../../ternary/precision.js';
+import type { LayerPlan } from '../plan.js';
+import { type Features, type Kernel, kernel, read, write } from './kernel.js';
+import { ROUNDING } from './rounding.js';
+import {
+  dots,
+  type LeftSide,
+  range,
+  type TileCounts,
+  tiledProduct,
+  tileVariables,
+  TILE_SIDE,
+} from './tile.js';
+
+/** Rows of activations are left and weights right, so that neighbouring threads store neighbouring units. */
+const LEFTS: readonly LeftSide[] = [{ name: 'x', dots: 'dotsSigned' }];
+
+export type LinearKernel = Kernel<'weights' | 'scales' | 'x' | 'z', 'firstRow' | 'rows'>;
+
+/**
+ * Rows firstRow…firstRow + rows − 1 of `x` give rows 0…rows − 1 of `z`.
+ * Workgroups: (tiles of rows, tiles of units).
+ */
+export function linearKernel(layer: LayerPlan, counts: TileCounts, features: Features): LinearKernel {
+  const { units, depth, weightsAt, scalesAt, wide, shift } = layer;
+  const finish = scalesAt === null ? 'sum' : `roundShift(sum * scales[${scalesAt}u + unit], ${SCALE_BITS}u)`;
+  return kernel({
+    name: 'linear',
+    params: ['firstRow', 'rows'],
+    buffers: {
+      weights: read(wide ? 'array<vec4<u32>>' : 'array<u32>'),
+      scales: read('array<i32>'),
+      x: read('array<vec4<u32>>'),
+      z: write('array<i32>'),
+    },
+    code: [
+      ROUNDING,
+      dots(features),
+      wide ? loadBytes(layer) : loadTrits(layer),
+      `
+// The activations of one row, 16 at a time; zeros past the end of the tile's rows or of the row.
+fn load_x(row: u32, word: u32) -> vec4<u32> {
+  if (row >= params.rows || word >= ${depth}u) { return vec4<u32>(); }
+  return x[(params.firstRow + row) * ${depth}u + word];
+}
+fn finishSum(product: i32, unit: u32) -> i32 {
+  let sum = roundShift(product, ${shift}u);
+  return ${finish};
+}
+fn store(row: u32, unit: u32, product: i32) {
+  if (row < params.rows && unit < ${units}u) { z[row * ${units}u + unit] = finishSum(product, unit); }
+}`,
+      tileVariables(LEFTS, counts),
+      `
+@compute @workgroup_size(${TILE_SIDE}, ${TILE_SIDE})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let firstLeft = group.x * ${TILE_SIDE * counts.lefts}u;
+  let firstRight = group.y * ${TILE_SIDE * counts.rights}u;
+${tiledProduct(LEFTS, counts, `${depth}u`)}
+${range(counts.lefts)
+  .flatMap((i) =>
+    range(counts.rights).map(
+      (j) =>
+        `  store(firstLeft + local.y + ${TILE_SIDE * i}u, firstRight + local.x + ${TILE_SIDE * j}u, sum_x_${i}_${j});`,
+    ),
+  )
+  .join('\n')}
+}`,
+    ],
+  });
+
+  /** Four words of four signed bytes from one word of 16 trits: see `tritAt` in trits.ts. */
+  function loadTrits({ units: rows }: LayerPlan): string {
+    return `
+fn load_right(row: u32, word: u32) -> vec4<u32> {
+  if (row >= ${rows}u || word >= ${depth}u) { return vec4<u32>(); }
+  let trits = weights[${weightsAt}u + row * ${depth}u + word];
+  let codes = (vec4<u32>(trits) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u);
+  return codes | (((codes >> vec4<u32>(1u)) & vec4<u32>(0x01010101u)) * 0xfcu); // 3 becomes 255
+}`;
+  }
+
+  function loadBytes({ units: rows }: LayerPlan): string {
+    return `
+fn load_right(row: u32, word: u32) -> vec4<u32> {
+  if (row >= ${rows}u || word >= ${depth}u) { return vec4<u32>(); }
+  return weights[${weightsAt / 4}u + row * ${depth}u + word];
+}`;
+  }
+}
