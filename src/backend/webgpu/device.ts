@@ -16,6 +16,8 @@ export interface WebgpuOptions {
   readonly dot?: boolean;
   /** Leave out subgroups even where the device has them. */
   readonly subgroups?: boolean;
+  /** Sums a thread of the tiled product keeps, each way: 1, 2, 4 or 8. Left out: what suits the adapter. */
+  readonly tileMax?: number;
 }
 
 /** A kernel ready to run. */
@@ -55,6 +57,8 @@ export class WebgpuDevice {
     /** For people. */
     readonly name: string,
     readonly software: boolean,
+    /** See `TileLimits`. */
+    readonly tileMax: number,
   ) {
     void device.lost.then((info) => {
       this.#lost = info;
@@ -68,7 +72,7 @@ export class WebgpuDevice {
    * Opens the fastest adapter's device with all the memory that it has.
    * @throws {BackendError} when there is no adapter, or it gives no device
    */
-  static async open({ dot = true, subgroups = true }: WebgpuOptions): Promise<WebgpuDevice> {
+  static async open({ dot = true, subgroups = true, tileMax }: WebgpuOptions): Promise<WebgpuDevice> {
     const gpu = await findGpu();
     const adapter = await findAdapter(gpu);
     const { name, software } = describeAdapter(gpu, adapter);
@@ -82,7 +86,7 @@ export class WebgpuDevice {
         requiredFeatures: features.subgroups ? ['subgroups'] : [],
         requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize },
       });
-      return new WebgpuDevice(device, features, name, software);
+      return new WebgpuDevice(device, features, name, software, tileMax ?? (software ? 1 : TILE_MAX));
     } catch (cause) {
       throw new BackendError(
         `the webgpu backend expected a device of ${name}, got ${printable((cause as Error).message)}: use "--backend wasm"`,
@@ -234,6 +238,8 @@ export class WebgpuDevice {
   }
 }
 
+/** Of a real GPU, whose registers hold 8 × 8 sums. */
+const TILE_MAX = 8;
 /** GPUShaderStage.COMPUTE. */
 const COMPUTE = 4;
 /** How long a reason for a loss is waited for. */

@@ -94,15 +94,17 @@ export function recordLinear(
   rows: number,
 ): void {
   const { weights, scales, device, plan, recorder } = space;
-  const layer = plan.layers[index];
-  const counts = tileCounts(rows, layer.units, 1, device.workgroupBytes);
-  const kernel = space.kernel(`linear ${index}, ${counts.lefts} × ${counts.rights}`, () =>
-    linearKernel(layer, counts, device.features),
+  const { units, depth, weightsAt, scalesAt, wide, shift } = plan.layers[index];
+  const counts = tileCounts(rows, units, 1, device);
+  const scaled = scalesAt !== null;
+  const name = `linear ${counts.lefts} × ${counts.rights}${wide ? ', wide' : ''}${scaled ? ', scaled' : ''}`;
+  const kernel = space.kernel(name, () => linearKernel({ counts, wide, scaled }, device.features));
+  recorder.add(
+    kernel,
+    { weights, scales, x, z },
+    { firstRow, rows, units, depth, weightsAt, shift, scalesAt: scalesAt ?? 0 },
+    [Math.ceil(rows / (TILE_SIDE * counts.lefts)), Math.ceil(units / (TILE_SIDE * counts.rights))],
   );
-  recorder.add(kernel, { weights, scales, x, z }, { firstRow, rows }, [
-    Math.ceil(rows / (TILE_SIDE * counts.lefts)),
-    Math.ceil(layer.units / (TILE_SIDE * counts.rights)),
-  ]);
 }
 
 export function recordNormalize(

@@ -130,21 +130,24 @@ function recordAlign(
   alignments: DeviceBuffer,
 ): void {
   const { plan, device, transposed } = space;
-  const layer = plan.layers[set.group];
-  const memory = device.workgroupBytes - alignSignBytes(TILE_ROWS_MAX);
-  const counts = tileCounts(layer.units, layer.inputs, ALIGN_SIDES, memory);
-  const kernel = space.kernel(`align ${set.group}`, () =>
-    alignKernel(layer, plan.batchStride / VALUES_PER_VEC4, counts, device.features),
+  const { units, inputs } = plan.layers[set.group];
+  const limits = {
+    tileMax: device.tileMax,
+    workgroupBytes: device.workgroupBytes - alignSignBytes(TILE_ROWS_MAX),
+  };
+  const counts = tileCounts(units, inputs, ALIGN_SIDES, limits);
+  const kernel = space.kernel(`align ${counts.lefts} × ${counts.rights}`, () =>
+    alignKernel(counts, device.features),
   );
   const depth = Math.ceil(batch / VALUES_PER_VEC4);
   space.recorder.add(
     kernel,
     { ...transposed[set.group], alignments },
-    { ...setParams(set), depth, first, shift: alignmentShift(nonzerosMax(set)) },
-    [
-      Math.ceil(layer.units / (TILE_SIDE * counts.lefts)),
-      Math.ceil(layer.inputs / (TILE_SIDE * counts.rights)),
-    ],
+    {
+      ...{ ...setParams(set), units, inputs, stride: plan.batchStride / VALUES_PER_VEC4, depth, first },
+      shift: alignmentShift(nonzerosMax(set)),
+    },
+    [Math.ceil(units / (TILE_SIDE * counts.lefts)), Math.ceil(inputs / (TILE_SIDE * counts.rights))],
   );
 }
 

@@ -5,7 +5,6 @@
  * weights is stored. δ̂ = 256·high + low comes in two planes of bytes, each a product of its own.
  */
 
-import type { LayerPlan } from '../plan.js';
 import { type Features, type Kernel, kernel, read, write } from './kernel.js';
 import { DIRECTION_OF, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
 import { ROUNDING } from './rounding.js';
@@ -34,28 +33,26 @@ export function alignSignBytes(rows: number): number {
 }
 
 /**
- * @param stride - vec4s of a row of errors or inputs
+ * `stride` is the vec4s of a row of errors or inputs, `depth` those that the batch fills.
  * Workgroups: (tiles of units, tiles of inputs).
  */
 export function alignKernel(
-  { units, inputs }: LayerPlan,
-  stride: number,
   counts: TileCounts,
   features: Features,
 ): Kernel<
   'errorsLow' | 'errorsHigh' | 'inputs' | 'alignments',
-  (typeof SET_PARAMS)[number] | 'depth' | 'first' | 'shift'
+  (typeof SET_PARAMS)[number] | 'units' | 'inputs' | 'stride' | 'depth' | 'first' | 'shift'
 > {
   const rows = TILE_SIDE * counts.lefts;
   const columns = TILE_SIDE * counts.rights;
   const loads = [
-    ['low', 'errorsLow', units],
-    ['high', 'errorsHigh', units],
-    ['right', 'inputs', inputs],
+    ['low', 'errorsLow', 'units'],
+    ['high', 'errorsHigh', 'units'],
+    ['right', 'inputs', 'inputs'],
   ] as const;
   return kernel({
     name: 'align',
-    params: [...SET_PARAMS, 'depth', 'first', 'shift'],
+    params: [...SET_PARAMS, 'units', 'inputs', 'stride', 'depth', 'first', 'shift'],
     buffers: {
       errorsLow: read('array<vec4<u32>>'),
       errorsHigh: read('array<vec4<u32>>'),
@@ -71,8 +68,8 @@ export function alignKernel(
       ...loads.map(
         ([name, buffer, count]) => `
 fn load_${name}(row: u32, word: u32) -> vec4<u32> {
-  if (row >= ${count}u || word >= params.depth) { return vec4<u32>(); }
-  return ${buffer}[row * ${stride}u + word];
+  if (row >= params.${count} || word >= params.depth) { return vec4<u32>(); }
+  return ${buffer}[row * params.stride + word];
 }`,
       ),
       tileVariables(LEFTS, counts),
@@ -80,11 +77,11 @@ fn load_${name}(row: u32, word: u32) -> vec4<u32> {
 // The blocks of signs of each row of the tile, from the one that has its first weight.
 var<workgroup> signs: array<vec4<u32>, ${rows * BLOCKS}>;
 fn addWeight(row: u32, unit: u32, firstInput: u32, input: u32, product: i32) {
-  if (unit >= ${units}u || input >= ${inputs}u) { return; }
-  let index = unit * ${inputs}u + input;
+  if (unit >= params.units || input >= params.inputs) { return; }
+  let index = unit * params.inputs + input;
   let direction = directionOf(index);
   if (direction == NO_DIRECTION) { return; }
-  let block = index / ${SIGNS_PER_BLOCK}u - (unit * ${inputs}u + firstInput) / ${SIGNS_PER_BLOCK}u;
+  let block = index / ${SIGNS_PER_BLOCK}u - (unit * params.inputs + firstInput) / ${SIGNS_PER_BLOCK}u;
   let word = signs[row * ${BLOCKS}u + block][(index >> 5u) & 3u];
   let sign = 1 - 2 * i32((word >> (index & 31u)) & 1u);
   atomicAdd(&alignments[params.first + direction], sign * roundShift(product, params.shift));
@@ -98,7 +95,7 @@ fn main(
   let firstLeft = group.x * ${rows}u;
   let firstRight = group.y * ${columns}u;
   for (var slot = thread; slot < ${rows * BLOCKS}u; slot += ${TILE_SIDE * TILE_SIDE}u) {
-    let weight = (firstLeft + slot / ${BLOCKS}u) * ${inputs}u + firstRight;
+    let weight = (firstLeft + slot / ${BLOCKS}u) * params.inputs + firstRight;
     signs[slot] = signBlock(weight / ${SIGNS_PER_BLOCK}u + slot % ${BLOCKS}u);
   }
 ${tiledProduct(LEFTS, counts, 'params.depth')}

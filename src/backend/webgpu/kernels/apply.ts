@@ -94,9 +94,9 @@ export function initKernel(
   });
 }
 
-/** `move(index, change)`: one weight of a log's step. */
+/** `moveWeight(index, direction, sign)`: one weight of a log's step. */
 const MOVE = `
-fn move(index: u32, direction: u32, sign: i32) {
+fn moveWeight(index: u32, direction: u32, sign: i32) {
   let coefficient = extractBits(bitcast<i32>(coefficients[direction >> 2u]), 8u * (direction & 3u), 8u);
   let old = latentAt(index);
   let latent = clamp(old - coefficient * sign, -i32(params.range), i32(params.range));
@@ -132,7 +132,7 @@ export function scatterKernel(layers: readonly LayerPlan[]): StepKernel {
   if (item >= params.touched) { return; }
   let weight = permute(item);
   let word = signBlock(weight / ${SIGNS_PER_BLOCK}u)[(weight >> 5u) & 3u];
-  move(params.offset + weight, item % params.directions, 1 - 2 * i32((word >> (weight & 31u)) & 1u));`,
+  moveWeight(params.offset + weight, item % params.directions, 1 - 2 * i32((word >> (weight & 31u)) & 1u));`,
     ),
   ]);
 }
@@ -152,7 +152,7 @@ export function gatherKernel(layers: readonly LayerPlan[]): StepKernel {
   if (item >= params.size) { return; }
   let direction = directionOf(item);
   if (direction == NO_DIRECTION) { return; }
-  move(params.offset + item, direction, signOf(thread));`,
+  moveWeight(params.offset + item, direction, signOf(thread));`,
     ),
   ]);
 }

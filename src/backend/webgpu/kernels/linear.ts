@@ -6,7 +6,6 @@
  */
 
 import { SCALE_BITS } from '../../../ternary/precision.js';
-import type { LayerPlan } from '../plan.js';
 import { type Features, type Kernel, kernel, read, write } from './kernel.js';
 import { ROUNDING } from './rounding.js';
 import {
@@ -22,18 +21,28 @@ import {
 /** Rows of activations are left and weights right, so that neighbouring threads store neighbouring units. */
 const LEFTS: readonly LeftSide[] = [{ name: 'x', dots: 'dotsSigned' }];
 
-export type LinearKernel = Kernel<'weights' | 'scales' | 'x' | 'z', 'firstRow' | 'rows'>;
+/** What makes one kernel differ from another; shapes are parameters, so that layers share kernels. */
+export interface LinearVariant {
+  readonly counts: TileCounts;
+  /** Whether weights are bytes, not trits. */
+  readonly wide: boolean;
+  /** Whether rows have scales. */
+  readonly scaled: boolean;
+}
+
+type LinearParam = 'firstRow' | 'rows' | 'units' | 'depth' | 'weightsAt' | 'shift' | 'scalesAt';
 
 /**
  * Rows firstRow…firstRow + rows − 1 of `x` give rows 0…rows − 1 of `z`.
  * Workgroups: (tiles of rows, tiles of units).
  */
-export function linearKernel(layer: LayerPlan, counts: TileCounts, features: Features): LinearKernel {
-  const { units, depth, weightsAt, scalesAt, wide, shift } = layer;
-  const finish = scalesAt === null ? 'sum' : `roundShift(sum * scales[${scalesAt}u + unit], ${SCALE_BITS}u)`;
+export function linearKernel(
+  { counts, wide, scaled }: LinearVariant,
+  features: Features,
+): Kernel<'weights' | 'scales' | 'x' | 'z', LinearParam> {
   return kernel({
     name: 'linear',
-    params: ['firstRow', 'rows'],
+    params: ['firstRow', 'rows', 'units', 'depth', 'weightsAt', 'shift', 'scalesAt'],
     buffers: {
       weights: read(wide ? 'array<vec4<u32>>' : 'array<u32>'),
       scales: read('array<i32>'),
@@ -43,19 +52,17 @@ export function linearKernel(layer: LayerPlan, counts: TileCounts, features: Fea
     code: [
       ROUNDING,
       dots(features),
-      wide ? loadBytes(layer) : loadTrits(layer),
+      wide ? LOAD_BYTES : LOAD_TRITS,
       `
-// The activations of one row, 16 at a time; zeros past the end of the tile's rows or of the row.
+// The activations of one row, 16 at a time; zeros past the end of the rows or of the row.
 fn load_x(row: u32, word: u32) -> vec4<u32> {
-  if (row >= params.rows || word >= ${depth}u) { return vec4<u32>(); }
-  return x[(params.firstRow + row) * ${depth}u + word];
-}
-fn finishSum(product: i32, unit: u32) -> i32 {
-  let sum = roundShift(product, ${shift}u);
-  return ${finish};
+  if (row >= params.rows || word >= params.depth) { return vec4<u32>(); }
+  return x[(params.firstRow + row) * params.depth + word];
 }
 fn store(row: u32, unit: u32, product: i32) {
-  if (row < params.rows && unit < ${units}u) { z[row * ${units}u + unit] = finishSum(product, unit); }
+  if (row >= params.rows || unit >= params.units) { return; }
+  let sum = roundShift(product, params.shift);
+  z[row * params.units + unit] = ${scaled ? `roundShift(sum * scales[params.scalesAt + unit], ${SCALE_BITS}u)` : 'sum'};
 }`,
       tileVariables(LEFTS, counts),
       `
@@ -67,7 +74,7 @@ fn main(
 ) {
   let firstLeft = group.x * ${TILE_SIDE * counts.lefts}u;
   let firstRight = group.y * ${TILE_SIDE * counts.rights}u;
-${tiledProduct(LEFTS, counts, `${depth}u`)}
+${tiledProduct(LEFTS, counts, 'params.depth')}
 ${range(counts.lefts)
   .flatMap((i) =>
     range(counts.rights).map(
@@ -79,23 +86,19 @@ ${range(counts.lefts)
 }`,
     ],
   });
+}
 
-  /** Four words of four signed bytes from one word of 16 trits: see `tritAt` in trits.ts. */
-  function loadTrits({ units: rows }: LayerPlan): string {
-    return `
+/** Four words of four signed bytes from one word of 16 trits, see trits.ts. */
+const LOAD_TRITS = `
 fn load_right(row: u32, word: u32) -> vec4<u32> {
-  if (row >= ${rows}u || word >= ${depth}u) { return vec4<u32>(); }
-  let trits = weights[${weightsAt}u + row * ${depth}u + word];
+  if (row >= params.units || word >= params.depth) { return vec4<u32>(); }
+  let trits = weights[params.weightsAt + row * params.depth + word];
   let codes = (vec4<u32>(trits) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u);
   return codes | (((codes >> vec4<u32>(1u)) & vec4<u32>(0x01010101u)) * 0xfcu); // 3 becomes 255
 }`;
-  }
 
-  function loadBytes({ units: rows }: LayerPlan): string {
-    return `
+const LOAD_BYTES = `
 fn load_right(row: u32, word: u32) -> vec4<u32> {
-  if (row >= ${rows}u || word >= ${depth}u) { return vec4<u32>(); }
-  return weights[${weightsAt / 4}u + row * ${depth}u + word];
+  if (row >= params.units || word >= params.depth) { return vec4<u32>(); }
+  return weights[params.weightsAt / 4u + row * params.depth + word];
 }`;
-  }
-}

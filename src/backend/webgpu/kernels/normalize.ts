@@ -68,9 +68,9 @@ var<private> amplitude: i32; // of the side: + for even rows, − for odd ones
 fn preactivation(row: u32, unit: u32) -> i32 {
   let at = example * ${units}u + unit;
   let sign = signs[at];
-  let active = i32((sign >> 16u) & 1u);
+  let isActive = i32((sign >> 16u) & 1u);
   let negative = i32((sign >> probe) & 1u);
-  return z[at] + amplitude * active * (1 - 2 * negative);
+  return z[at] + amplitude * isActive * (1 - 2 * negative);
 }`,
       activations(layer, options, size),
       main(

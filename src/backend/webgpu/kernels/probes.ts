@@ -34,7 +34,7 @@ export function signsKernel(
       PHILOX,
       `
 var<workgroup> bases: array<vec4<u32>, ${blocks}>;
-var<workgroup> active: array<atomic<u32>, 4>; // a bit for each unit of a block
+var<workgroup> activeBits: array<atomic<u32>, 4>; // a bit for each unit of a block
 // Bit r is the Walsh function r at a rank: parity(r & rank).
 fn walsh(rank: u32) -> u32 {
   return (0xaaaau * (rank & 1u)) ^ (0xccccu * ((rank >> 1u) & 1u))
@@ -54,18 +54,18 @@ fn main(
   }
   var before = 0u; // active units of earlier blocks
   for (var block = 0u; block < ${blocks}u; block++) {
-    if (thread < 4u) { atomicStore(&active[thread], 0u); }
+    if (thread < 4u) { atomicStore(&activeBits[thread], 0u); }
     workgroupBarrier();
     let unit = block * ${UNITS_PER_BLOCK}u + thread;
     var isActive = false;
     if (unit < ${units}u) {
       isActive = ((x[example * ${outputWords}u + unit / 4u] >> (8u * (unit & 3u))) & 255u) != 0u;
     }
-    if (isActive) { atomicOr(&active[thread >> 5u], 1u << (thread & 31u)); }
+    if (isActive) { atomicOr(&activeBits[thread >> 5u], 1u << (thread & 31u)); }
     workgroupBarrier();
     var rank = before;
     for (var word = 0u; word < 4u; word++) {
-      let bits = atomicLoad(&active[word]);
+      let bits = atomicLoad(&activeBits[word]);
       before += countOneBits(bits);
       if (word < (thread >> 5u)) { rank += countOneBits(bits); }
       if (word == (thread >> 5u)) { rank += countOneBits(bits & ((1u << (thread & 31u)) - 1u)); }

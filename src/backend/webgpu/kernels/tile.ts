@@ -21,6 +21,14 @@ export interface TileCounts {
   readonly rights: number;
 }
 
+/** What the device allows. */
+export interface TileLimits {
+  /** Workgroup memory in bytes. */
+  readonly workgroupBytes: number;
+  /** The largest count: a software adapter compiles long kernels slowly. */
+  readonly tileMax: number;
+}
+
 /** Fewer tiles leave parts of a large device without work. */
 const TILES_WANTED = 128;
 
@@ -28,14 +36,18 @@ const TILES_WANTED = 128;
  * The largest tile that still gives enough of them.
  * @param leftRows - how many rows each side has
  * @param sides - how many left sides are in workgroup memory beside the right one
- * @param bytes - workgroup memory there is
  */
-export function tileCounts(leftRows: number, rightRows: number, sides: number, bytes: number): TileCounts {
-  let lefts = countFor(leftRows);
-  let rights = countFor(rightRows);
+export function tileCounts(
+  leftRows: number,
+  rightRows: number,
+  sides: number,
+  { workgroupBytes, tileMax }: TileLimits,
+): TileCounts {
+  let lefts = Math.min(tileMax, countFor(leftRows));
+  let rights = Math.min(tileMax, countFor(rightRows));
   const span = (count: number) => TILE_SIDE * count;
   const tiles = () => Math.ceil(leftRows / span(lefts)) * Math.ceil(rightRows / span(rights));
-  const tooLarge = () => (sides * lefts + rights) * TILE_SIDE * PITCH * 16 > bytes;
+  const tooLarge = () => (sides * lefts + rights) * TILE_SIDE * PITCH * 16 > workgroupBytes;
   while ((tooLarge() || tiles() < TILES_WANTED) && Math.max(lefts, rights) > 2) {
     if (lefts >= rights) lefts /= 2;
     else rights /= 2;
