@@ -86,7 +86,13 @@ export class WebgpuDevice {
         requiredFeatures: features.subgroups ? ['subgroups'] : [],
         requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize },
       });
-      return new WebgpuDevice(device, features, name, software, tileMax ?? (software ? 1 : TILE_MAX));
+      return new WebgpuDevice(
+        device,
+        features,
+        name,
+        software,
+        tileMax ?? (software ? SOFTWARE_TILE_MAX : TILE_MAX),
+      );
     } catch (cause) {
       throw new BackendError(
         `the webgpu backend expected a device of ${name}, got ${printable((cause as Error).message)}: use "--backend wasm"`,
@@ -240,6 +246,8 @@ export class WebgpuDevice {
 
 /** Of a real GPU, whose registers hold 8 × 8 sums. */
 const TILE_MAX = 8;
+/** Of a software adapter, which compiles more slowly the longer a kernel is. */
+const SOFTWARE_TILE_MAX = 2;
 /** GPUShaderStage.COMPUTE. */
 const COMPUTE = 4;
 /** How long a reason for a loss is waited for. */

@@ -2,9 +2,10 @@
 
 import type { DeviceBuffer } from './device.js';
 import { linearGroups } from './kernels/kernel.js';
-import { linearKernel } from './kernels/linear.js';
+import { DIRECT_DEPTH_MAX, DIRECT_SIZE, linearKernel } from './kernels/linear.js';
 import { LOSS_SIZE, lossKernel } from './kernels/loss.js';
 import { normalizeKernel } from './kernels/normalize.js';
+import { rowGroups } from './kernels/reduce.js';
 import { tileCounts, TILE_SIDE } from './kernels/tile.js';
 import type { Workspace } from './workspace.js';
 
@@ -95,15 +96,19 @@ export function recordLinear(
 ): void {
   const { weights, scales, device, plan, recorder } = space;
   const { units, depth, weightsAt, scalesAt, wide, shift } = plan.layers[index];
-  const counts = tileCounts(rows, units, 1, device);
+  const counts = depth <= DIRECT_DEPTH_MAX ? null : tileCounts(rows, units, 1, device);
   const scaled = scalesAt !== null;
-  const name = `linear ${counts.lefts} × ${counts.rights}${wide ? ', wide' : ''}${scaled ? ', scaled' : ''}`;
-  const kernel = space.kernel(name, () => linearKernel({ counts, wide, scaled }, device.features));
+  const variant = { counts, wide, scaled };
+  const kernel = space.kernel(`linear ${JSON.stringify(variant)}`, () =>
+    linearKernel(variant, device.features),
+  );
   recorder.add(
     kernel,
     { weights, scales, x, z },
     { firstRow, rows, units, depth, weightsAt, shift, scalesAt: scalesAt ?? 0 },
-    [Math.ceil(rows / (TILE_SIDE * counts.lefts)), Math.ceil(units / (TILE_SIDE * counts.rights))],
+    counts
+      ? [Math.ceil(rows / (TILE_SIDE * counts.lefts)), Math.ceil(units / (TILE_SIDE * counts.rights))]
+      : linearGroups(rows * units, DIRECT_SIZE),
   );
 }
 
@@ -119,5 +124,5 @@ export function recordNormalize(
   const kernel = space.kernel(`normalize ${index}`, () =>
     normalizeKernel(plan.layers[index], network, device.features),
   );
-  recorder.add(kernel, { z, scales, x }, { unused: 0 }, [rows, 1]);
+  recorder.add(kernel, { z, scales, x }, { rows }, rowGroups(plan.layers[index].units, rows));
 }

@@ -20,6 +20,7 @@ import {
   transposeKernel,
 } from './kernels/probes.js';
 import { keyParams, setParams } from './kernels/random.js';
+import { rowGroups } from './kernels/reduce.js';
 import { tileCounts, TILE_SIDE } from './kernels/tile.js';
 import { roundUp, VALUES_PER_VEC4 } from './plan.js';
 import type { Workspace } from './workspace.js';
@@ -71,17 +72,19 @@ function recordProbes(
     recorder.add(
       signsOf,
       { x, signs },
-      { ...keyParams(key), step, group: from / PROBES_PER_GROUP, firstExample: tile.first },
-      [tile.rows, 1],
+      { ...keyParams(key), rows: tile.rows, step, group: from / PROBES_PER_GROUP, firstExample: tile.first },
+      rowGroups(shape.units, tile.rows),
     );
     const end = Math.min(probes, from + PROBES_PER_GROUP);
     for (let firstProbe = from; firstProbe < end; firstProbe += plan.probes) {
       const count = Math.min(plan.probes, end - firstProbe);
       const pairs = tile.rows * count;
-      recorder.add(disturb, { z, scales, signs, x: copyX[0] }, { firstProbe, probes: count, sigma }, [
-        2 * pairs,
-        1,
-      ]);
+      recorder.add(
+        disturb,
+        { z, scales, signs, x: copyX[0] },
+        { rows: 2 * pairs, firstProbe, probes: count, sigma },
+        rowGroups(shape.units, 2 * pairs),
+      );
       recordCopies(space, layer, 2 * pairs, { first: tile.first, examples: tile.rows, copies: 2 * count });
       recorder.add(
         reward,

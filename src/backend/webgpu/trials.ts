@@ -4,7 +4,15 @@ import { type DirectionSet, nonzerosMax } from '../../random/directions.js';
 import type { DeviceBuffer } from './device.js';
 import { recordCopies, recordForward, recordNormalize, tilesOf } from './forward.js';
 import { linearGroups } from './kernels/kernel.js';
-import { differencesKernel, ENTRIES_SIZE, entriesKernel, perturbKernel } from './kernels/perturb.js';
+import {
+  COPY_SIZE,
+  differencesKernel,
+  ENTRIES_SIZE,
+  entriesKernel,
+  perturbKernel,
+  SHARE_MAX,
+  spreadKernel,
+} from './kernels/perturb.js';
 import { setParams } from './kernels/random.js';
 import type { Workspace } from './workspace.js';
 
@@ -21,7 +29,7 @@ export function recordTrials(
   sums: DeviceBuffer,
 ): void {
   const { plan, recorder, device } = space;
-  const { layers, inputs, labels, copyZ, copyX, copyLosses } = space;
+  const { layers, inputs, copyZ, copyX, copyLosses } = space;
   const nonzeros = nonzerosMax(set);
   const directions = Math.max(1, Math.floor(ENTRIES_MAX / nonzeros));
   const entries = space.growing(
@@ -29,8 +37,10 @@ export function recordTrials(
     4 * nonzeros * Math.min(count, directions, Math.floor(plan.copies / 2)),
   );
   const makeEntries = space.kernel('entries', () => entriesKernel());
-  const differences = space.kernel('differences', () => differencesKernel(device.features));
-  const kernels = plan.layers.map((layer, index) =>
+  const differences = space.kernel('differences', () => differencesKernel(plan.tile, device.features));
+  const share = Math.min(nonzeros, SHARE_MAX);
+  const spread = space.kernel('spread', () => spreadKernel(plan.layers[0]));
+  const perturbs = plan.layers.map((layer, index) =>
     space.kernel(`perturb ${index}`, () => perturbKernel(layer, index === 0)),
   );
   for (const tile of tilesOf(space, batch)) {
@@ -45,13 +55,24 @@ export function recordTrials(
         { ...setParams(set), firstDirection: (first + from) % set.directions, count: tried, nonzeros },
         linearGroups(tried * nonzeros, ENTRIES_SIZE),
       );
-      const params = { nonzeros, examples: tile.rows, firstRow: tile.first };
-      recorder.add(kernels[0], { entries, x: inputs, z: layers[0].z, copies: copyZ }, params, [rows, 1]);
-      const order = { first: tile.first, examples: tile.rows, copies: 1 };
+      const spreadSums = rows * plan.layers[0].units;
+      recorder.add(
+        spread,
+        { z: layers[0].z, copies: copyZ },
+        { count: spreadSums, examples: tile.rows },
+        linearGroups(spreadSums, COPY_SIZE),
+      );
+      const perturb = (index: number, x: DeviceBuffer) => {
+        recorder.add(
+          perturbs[index],
+          { entries, x, copies: copyZ },
+          { count: rows * share, share, nonzeros, examples: tile.rows, firstRow: tile.first },
+          linearGroups(rows * share, COPY_SIZE),
+        );
+      };
+      perturb(0, inputs);
       if (plan.layers.length > 1) recordNormalize(space, 0, copyZ, space.copyScales, copyX[0], rows);
-      recordCopies(space, 0, rows, order, (index, x) => {
-        recorder.add(kernels[index], { entries, x, z: labels, copies: copyZ }, params, [rows, 1]);
-      });
+      recordCopies(space, 0, rows, { first: tile.first, examples: tile.rows, copies: 1 }, perturb);
       recorder.add(
         differences,
         { losses: copyLosses, sums },

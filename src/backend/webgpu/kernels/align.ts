@@ -99,15 +99,15 @@ fn main(
     signs[slot] = signBlock(weight / ${SIGNS_PER_BLOCK}u + slot % ${BLOCKS}u);
   }
 ${tiledProduct(LEFTS, counts, 'params.depth')}
-${range(counts.lefts)
-  .flatMap((i) =>
-    range(counts.rights).map((j) => {
-      const row = `local.y + ${TILE_SIDE * i}u`;
-      const product = `sum_low_${i}_${j} + (sum_high_${i}_${j} << 8u)`;
-      return `  addWeight(${row}, firstLeft + ${row}, firstRight, firstRight + local.x + ${TILE_SIDE * j}u, ${product});`;
-    }),
-  )
-  .join('\n')}
+  // A loop, since a weight takes far more instructions here than registers are worth.
+  var products = array<i32, ${counts.lefts * counts.rights}>(${range(counts.lefts)
+    .flatMap((i) => range(counts.rights).map((j) => `sum_low_${i}_${j} + (sum_high_${i}_${j} << 8u)`))
+    .join(', ')});
+  for (var at = 0u; at < ${counts.lefts * counts.rights}u; at++) {
+    let row = local.y + ${TILE_SIDE}u * (at / ${counts.rights}u);
+    let input = firstRight + local.x + ${TILE_SIDE}u * (at % ${counts.rights}u);
+    addWeight(row, firstLeft + row, firstRight, input, products[at]);
+  }
 }`,
     ],
   });

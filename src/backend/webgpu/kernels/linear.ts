@@ -6,7 +6,7 @@
  */
 
 import { SCALE_BITS } from '../../../ternary/precision.js';
-import { type Features, type Kernel, kernel, read, write } from './kernel.js';
+import { type Features, type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { ROUNDING } from './rounding.js';
 import {
   dots,
@@ -23,7 +23,8 @@ const LEFTS: readonly LeftSide[] = [{ name: 'x', dots: 'dotsSigned' }];
 
 /** What makes one kernel differ from another; shapes are parameters, so that layers share kernels. */
 export interface LinearVariant {
-  readonly counts: TileCounts;
+  /** Null: no tile, a thread a result; for rows so short that bringing them to workgroup memory costs more. */
+  readonly counts: TileCounts | null;
   /** Whether weights are bytes, not trits. */
   readonly wide: boolean;
   /** Whether rows have scales. */
@@ -34,7 +35,7 @@ type LinearParam = 'firstRow' | 'rows' | 'units' | 'depth' | 'weightsAt' | 'shif
 
 /**
  * Rows firstRow…firstRow + rows − 1 of `x` give rows 0…rows − 1 of `z`.
- * Workgroups: (tiles of rows, tiles of units).
+ * Workgroups: (tiles of rows, tiles of units), or linear, DIRECT_SIZE results each.
  */
 export function linearKernel(
   { counts, wide, scaled }: LinearVariant,
@@ -64,8 +65,31 @@ fn store(row: u32, unit: u32, product: i32) {
   let sum = roundShift(product, params.shift);
   z[row * params.units + unit] = ${scaled ? `roundShift(sum * scales[params.scalesAt + unit], ${SCALE_BITS}u)` : 'sum'};
 }`,
-      tileVariables(LEFTS, counts),
-      `
+      ...(counts ? tiled(counts) : [DIRECT]),
+    ],
+  });
+}
+
+/** Vec4s of a row up to which no tile is used. */
+export const DIRECT_DEPTH_MAX = 2;
+/** Threads of a workgroup without a tile. */
+export const DIRECT_SIZE = 64;
+
+const DIRECT = linearMain(
+  DIRECT_SIZE,
+  `
+  if (item >= params.rows * params.units) { return; }
+  let row = item / params.units;
+  let unit = item - row * params.units;
+  var sum = 0;
+  for (var word = 0u; word < params.depth; word++) { sum += dotsSigned(load_x(row, word), load_right(unit, word)); }
+  store(row, unit, sum);`,
+);
+
+function tiled(counts: TileCounts): string[] {
+  return [
+    tileVariables(LEFTS, counts),
+    `
 @compute @workgroup_size(${TILE_SIDE}, ${TILE_SIDE})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -84,8 +108,7 @@ ${range(counts.lefts)
   )
   .join('\n')}
 }`,
-    ],
-  });
+  ];
 }
 
 /** Four words of four signed bytes from one word of 16 trits, see trits.ts. */

@@ -6,18 +6,16 @@
  */
 
 import type { LayerPlan } from '../plan.js';
-import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
+import { type Features, type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { PERMUTE, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
-import { reduction, reductionEnables } from './reduce.js';
-import type { Features } from './kernel.js';
+import { reduction, reductionEnables, threadsFor } from './reduce.js';
 
 export const ENTRIES_SIZE = 64;
-const PERTURB_SIZE = 64;
-const DIFFERENCE_SIZE = 256;
+export const COPY_SIZE = 64;
 
 /**
  * The weights of some directions, nonzeros[k · nonzeros + j]: twice the index in the model's order,
- * plus one where the sign is −1; `NO_WEIGHT` past a direction's last.
+ * plus one where the sign is −1; `0xffffffff` past a direction's last.
  * Workgroups: linear, ENTRIES_SIZE of count · nonzeros each.
  */
 export function entriesKernel(): Kernel<
@@ -47,52 +45,59 @@ export function entriesKernel(): Kernel<
   });
 }
 
+/** Each example's sums for all of its copies. Workgroups: linear, COPY_SIZE of copies · units each. */
+export function spreadKernel({ units }: LayerPlan): Kernel<'z' | 'copies', 'count' | 'examples'> {
+  return kernel({
+    name: 'spread',
+    params: ['count', 'examples'],
+    buffers: { z: read('array<i32>'), copies: write('array<i32>') },
+    code: [
+      linearMain(
+        COPY_SIZE,
+        `
+  if (item >= params.count) { return; }
+  copies[item] = z[item % (params.examples * ${units}u)];`,
+      ),
+    ],
+  });
+}
+
+/** Threads that share the weights of one copy's direction, at most. */
+export const SHARE_MAX = 64;
+
 /**
- * Adds the inputs of a direction's weights to a layer's sums. Copy (direction · 2 + side) ·
- * examples + example is row copy of `copies`. Workgroups: (copies).
- * @param first - whether the sums are still those of the examples, in `z`, and the inputs too
+ * Adds the inputs of a direction's weights to a layer's sums; copy (direction · 2 + side) ·
+ * examples + example is row copy of `copies`. `share` threads a copy take every share-th weight.
+ * Workgroups: linear, COPY_SIZE of copies · share each.
+ * @param first - whether the inputs are those of the examples, the copies' own otherwise
  */
 export function perturbKernel(
   { offset, units, inputs, depth }: LayerPlan,
   first: boolean,
-): Kernel<'entries' | 'x' | 'z' | 'copies', 'nonzeros' | 'examples' | 'firstRow'> {
-  const copySums = `
-  for (var unit = thread; unit < ${units}u; unit += ${PERTURB_SIZE}u) {
-    atomicStore(&copies[copy * ${units}u + unit], z[example * ${units}u + unit]);
-  }
-  storageBarrier(); // the additions of other threads come after it`;
+): Kernel<'entries' | 'x' | 'copies', 'count' | 'share' | 'nonzeros' | 'examples' | 'firstRow'> {
   return kernel({
-    name: first ? 'perturbFirst' : 'perturb',
-    params: ['nonzeros', 'examples', 'firstRow'],
-    buffers: {
-      entries: read('array<u32>'),
-      x: read('array<u32>'),
-      z: read('array<i32>'),
-      copies: write('array<atomic<i32>>'),
-    },
+    name: 'perturb',
+    params: ['count', 'share', 'nonzeros', 'examples', 'firstRow'],
+    buffers: { entries: read('array<u32>'), x: read('array<u32>'), copies: write('array<atomic<i32>>') },
     code: [
-      `
-@compute @workgroup_size(${PERTURB_SIZE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let copy = group.x;
-  let example = copy % params.examples;
+      linearMain(
+        COPY_SIZE,
+        `
+  if (item >= params.count) { return; }
+  let copy = item / params.share;
   let direction = copy / params.examples / 2u;
   let side = (copy / params.examples) & 1u;
-  let row = ${first ? 'params.firstRow + example' : 'copy'};
-${first ? copySums : ''}
-  for (var at = thread; at < params.nonzeros; at += ${PERTURB_SIZE}u) {
+  let row = ${first ? 'params.firstRow + copy % params.examples' : 'copy'};
+  for (var at = item % params.share; at < params.nonzeros; at += params.share) {
     let entry = entries[direction * params.nonzeros + at];
-    let index = (entry >> 1u) - ${offset}u; // wraps below the layer, and ends above it
+    let index = (entry >> 1u) - ${offset}u; // of weights of layers below it wraps, and is too large as well
     if (entry == 0xffffffffu || index >= ${units * inputs}u) { continue; }
     let unit = index / ${inputs}u;
     let input = index - unit * ${inputs}u;
     let activation = i32((x[row * ${4 * depth}u + input / 4u] >> (8u * (input & 3u))) & 255u);
     atomicAdd(&copies[copy * ${units}u + unit], activation * (1 - 2 * i32((entry ^ side) & 1u)));
-  }
-}`,
+  }`,
+      ),
     ],
   });
 }
@@ -101,25 +106,28 @@ ${first ? copySums : ''}
  * Σ over the examples of loss(θ + ν) − loss(θ − ν) for each direction, in two words: WGSL has no
  * 64-bit integers. With |difference| < 2^30 and at most 2^16 examples, the low 16 bits add up
  * below 2^32 and the rest below 2^30. Workgroups: (directions).
+ * @param tile - examples at a time
  */
 export function differencesKernel(
+  tile: number,
   features: Features,
 ): Kernel<'losses' | 'sums', 'examples' | 'first' | 'add'> {
+  const size = threadsFor(tile);
   return kernel({
     name: 'differences',
     params: ['examples', 'first', 'add'],
     buffers: { losses: read('array<i32>'), sums: write('array<vec2<i32>>') },
     enables: reductionEnables(features),
     code: [
-      reduction(DIFFERENCE_SIZE, features),
+      reduction({ alone: false, size }, features),
       `
-@compute @workgroup_size(${DIFFERENCE_SIZE})
+@compute @workgroup_size(${size})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
   var sum = vec2<i32>(); // low 16 bits, and the rest
-  for (var example = thread; example < params.examples; example += ${DIFFERENCE_SIZE}u) {
+  for (var example = thread; example < params.examples; example += ${size}u) {
     let plus = losses[2u * group.x * params.examples + example];
     let minus = losses[(2u * group.x + 1u) * params.examples + example];
     let difference = plus - minus;

@@ -7,6 +7,7 @@ import type { LayerPlan } from '../plan.js';
 import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { EXP2_NEGATIVE, LABEL_OF } from './loss.js';
 import { PHILOX } from './random.js';
+import { rowMain, sharingOf } from './reduce.js';
 import { ROUNDING } from './rounding.js';
 
 /** Units that share a Philox block, and threads of a workgroup. */
@@ -18,28 +19,65 @@ export const PROBE_SIZE = 64;
 
 /**
  * For each unit of an example a word: bit r is set where probe r of the group is −1, bit 16
- * where the unit is active. Workgroups: (examples).
+ * where the unit is active. Workgroups: `rowGroups`.
  */
 export function signsKernel(
   layer: LayerPlan,
   index: number,
-): Kernel<'x' | 'signs', 'key0' | 'key1' | 'step' | 'group' | 'firstExample'> {
+): Kernel<'x' | 'signs', 'rows' | 'key0' | 'key1' | 'step' | 'group' | 'firstExample'> {
   const { units, outputWords } = layer;
-  const blocks = Math.ceil(units / UNITS_PER_BLOCK);
+  const { alone } = sharingOf(units);
   return kernel({
     name: 'signs',
-    params: ['key0', 'key1', 'step', 'group', 'firstExample'],
+    params: ['rows', 'key0', 'key1', 'step', 'group', 'firstExample'],
     buffers: { x: read('array<u32>'), signs: write('array<u32>') },
     code: [
       PHILOX,
       `
-var<workgroup> bases: array<vec4<u32>, ${blocks}>;
-var<workgroup> activeBits: array<atomic<u32>, 4>; // a bit for each unit of a block
 // Bit r is the Walsh function r at a rank: parity(r & rank).
 fn walsh(rank: u32) -> u32 {
   return (0xaaaau * (rank & 1u)) ^ (0xccccu * ((rank >> 1u) & 1u))
     ^ (0xf0f0u * ((rank >> 2u) & 1u)) ^ (0xff00u * ((rank >> 3u) & 1u));
 }
+fn baseBlock(block: u32, example: u32) -> vec4<u32> {
+  return philox(
+    vec4<u32>(block | (params.group << 16u), params.firstExample + example, params.step, ${streamOf(Purpose.probe, index)}u),
+    vec2<u32>(params.key0, params.key1),
+  );
+}
+fn activeAt(example: u32, unit: u32) -> bool {
+  return ((x[example * ${outputWords}u + unit / 4u] >> (8u * (unit & 3u))) & 255u) != 0u;
+}
+fn signsOf(base: vec4<u32>, unit: u32, rank: u32) -> u32 {
+  let bit = (base[(unit >> 5u) & 3u] >> (unit & 31u)) & 1u;
+  return 0x10000u | ((0xffffu * bit) ^ walsh(rank));
+}`,
+      alone ? signsAlone(units) : signsShared(units),
+    ],
+  });
+}
+
+/** A thread an example: it counts as it goes. */
+function signsAlone(units: number): string {
+  return rowMain(
+    sharingOf(units),
+    `
+  let base = baseBlock(0u, row);
+  var rank = 0u;
+  for (var unit = 0u; unit < ${units}u; unit++) {
+    let isActive = activeAt(row, unit);
+    signs[row * ${units}u + unit] = select(0u, signsOf(base, unit, rank), isActive);
+    rank += u32(isActive);
+  }`,
+  );
+}
+
+/** A workgroup an example and a thread a unit: the active ones are counted as bits of words. */
+function signsShared(units: number): string {
+  const blocks = Math.ceil(units / UNITS_PER_BLOCK);
+  return `
+var<workgroup> bases: array<vec4<u32>, ${blocks}>;
+var<workgroup> activeBits: array<atomic<u32>, 4>; // a bit for each unit of a block
 @compute @workgroup_size(${UNITS_PER_BLOCK})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
@@ -47,10 +85,7 @@ fn main(
 ) {
   let example = group.x;
   for (var block = thread; block < ${blocks}u; block += ${UNITS_PER_BLOCK}u) {
-    bases[block] = philox(
-      vec4<u32>(block | (params.group << 16u), params.firstExample + example, params.step, ${streamOf(Purpose.probe, index)}u),
-      vec2<u32>(params.key0, params.key1),
-    );
+    bases[block] = baseBlock(block, example);
   }
   var before = 0u; // active units of earlier blocks
   for (var block = 0u; block < ${blocks}u; block++) {
@@ -58,9 +93,7 @@ fn main(
     workgroupBarrier();
     let unit = block * ${UNITS_PER_BLOCK}u + thread;
     var isActive = false;
-    if (unit < ${units}u) {
-      isActive = ((x[example * ${outputWords}u + unit / 4u] >> (8u * (unit & 3u))) & 255u) != 0u;
-    }
+    if (unit < ${units}u) { isActive = activeAt(example, unit); }
     if (isActive) { atomicOr(&activeBits[thread >> 5u], 1u << (thread & 31u)); }
     workgroupBarrier();
     var rank = before;
@@ -71,14 +104,11 @@ fn main(
       if (word == (thread >> 5u)) { rank += countOneBits(bits & ((1u << (thread & 31u)) - 1u)); }
     }
     if (unit < ${units}u) {
-      let base = (bases[block][thread >> 5u] >> (thread & 31u)) & 1u;
-      signs[example * ${units}u + unit] = select(0u, 0x10000u | ((0xffffu * base) ^ walsh(rank)), isActive);
+      signs[example * ${units}u + unit] = select(0u, signsOf(bases[block], unit, rank), isActive);
     }
     workgroupBarrier(); // all have read the bits before the next block clears them
   }
-}`,
-    ],
-  });
+}`;
 }
 
 /** Rewards from the losses of both sides of each probe. Workgroups: linear, PROBE_SIZE of `pairs` each. */
