@@ -1,6 +1,6 @@
 /** Choosing a backend by name. A named backend that is missing is an error; only `auto` chooses. */
 
-import { BackendError, expected } from '../errors.js';
+import { expected } from '../errors.js';
 import type { Backend } from './backend.js';
 import { platform } from './platform/platform.js';
 
@@ -13,17 +13,21 @@ export const THREADS_MAX = 256;
 
 /**
  * Opens a backend.
- * @param choice - `auto` takes the fastest one that runs here
+ * @param choice - `auto` takes wasm, or the GPU where there is much to do and a trial shows it faster
  * @param threads - for `wasm`; the number of cores if left out
+ * @param products - for `auto`: how many products of a weight and an activation are to come, roughly
  * @throws {BackendError} when the backend that was named cannot run here
  * @example const backend = await openBackend('auto');
  */
-export async function openBackend(choice: BackendChoice, threads?: number): Promise<Backend> {
+export async function openBackend(choice: BackendChoice, threads?: number, products = 0): Promise<Backend> {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
     throw expected('threads', `an integer in 1…${THREADS_MAX}`, threads);
   }
   switch (choice) {
-    case 'auto':
+    case 'auto': {
+      const { openAuto } = await import('./auto.js');
+      return openAuto(threads ?? (await coreCount()), products);
+    }
     case 'wasm': {
       const { openWasm } = await import('./wasm/wasm.js');
       return openWasm({ threads: threads ?? (await coreCount()) });
@@ -35,8 +39,13 @@ export async function openBackend(choice: BackendChoice, threads?: number): Prom
       const { ReferenceBackend } = await import('./reference/reference.js');
       return new ReferenceBackend();
     }
-    case 'webgpu':
-      throw new BackendError('the webgpu backend is not part of this version: use "--backend wasm"');
+    case 'webgpu': {
+      if (threads !== undefined) {
+        throw expected('threads', 'none with the webgpu backend', threads);
+      }
+      const { openWebgpu } = await import('./webgpu/webgpu.js');
+      return openWebgpu();
+    }
     default:
       throw expected('backend', BACKEND_NAMES.join(', '), choice satisfies never);
   }

@@ -1,5 +1,5 @@
 /**
- * What backends need of the host beside the language: how many cores there are, and threads. Node
+ * What backends need of the host beside the language: how many cores there are, threads, and GPUs. Node
  * and browsers give it each in its own way; node.ts is the one module under src/backend that may
  * import Node's.
  */
@@ -14,6 +14,15 @@ export interface Platform {
   enableRelaxedSimd(): void;
   /** Starts a helper and waits until it is ready. */
   startHelper(start: HelperStart): Promise<Helper>;
+  /**
+   * The entry point of WebGPU.
+   * @throws {BackendError} when there is none, with what to install
+   */
+  gpu(): Promise<GPU>;
+  /** Makes sure of `navigator.gpu` and its globals, for libraries that look there; errors as those of `gpu`. */
+  provideNavigatorGpu(): Promise<void>;
+  /** Why it is not worth asking for a GPU, or null where it may be; found out without loading anything. */
+  gpuFault(): string | null;
 }
 
 /** Everything a helper thread needs. */

@@ -1,7 +1,7 @@
-/** Finding a GPU: through `navigator.gpu` where there is one, else through the package for Node. */
+/** Finding a GPU, and saying what it is. */
 
 import { BackendError, printable } from '../../errors.js';
-import { isNode } from '../wasm/kernels.js';
+import { platform } from '../platform/platform.js';
 
 /** What there is to say about an adapter. */
 export interface AdapterReport {
@@ -14,20 +14,6 @@ export interface AdapterReport {
 
 /** What `languageFeatures` must hold for `dot4I8Packed`. */
 export const DOT_FEATURE = 'packed_4x8_integer_dot_product';
-
-/**
- * The entry point of WebGPU.
- * @throws {BackendError} when this engine has none, with what to install
- */
-export async function findGpu(): Promise<GPU> {
-  const gpu = globalThis.navigator?.gpu;
-  if (gpu) return gpu;
-  if (isNode()) return (await import('./node.js')).nodeGpu();
-  throw new BackendError(
-    'the webgpu backend expected a browser with WebGPU, got one without "navigator.gpu": ' +
-      'use a newer one, a page on https or localhost, or the wasm backend',
-  );
-}
 
 /**
  * The fastest adapter.
@@ -43,7 +29,7 @@ export async function findAdapter(gpu: GPU): Promise<GPUAdapter> {
 
 /** Every adapter that the engine tells of, the fastest first. */
 export async function listAdapters(): Promise<AdapterReport[]> {
-  const gpu = await findGpu();
+  const gpu = await (await platform()).platform.gpu();
   const asked: GPURequestAdapterOptions[] = [
     { powerPreference: 'high-performance' },
     { powerPreference: 'low-power' },

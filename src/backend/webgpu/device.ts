@@ -4,7 +4,8 @@
  */
 
 import { BackendError, ConfigError, printable } from '../../errors.js';
-import { describeAdapter, DOT_FEATURE, findAdapter, findGpu } from './adapter.js';
+import { platform } from '../platform/platform.js';
+import { describeAdapter, DOT_FEATURE, findAdapter } from './adapter.js';
 import type { Features, Kernel } from './kernels/kernel.js';
 
 /** Flags of the specification; Node has them only after they were put into the global scope. */
@@ -12,6 +13,8 @@ export const Usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, st
 const MAP_READ = 1;
 
 export interface WebgpuOptions {
+  /** Ends the backend's summary. */
+  readonly note?: string;
   /** Leave out `dot4I8Packed` even where the compiler has it. */
   readonly dot?: boolean;
   /** Leave out subgroups even where the device has them. */
@@ -73,7 +76,7 @@ export class WebgpuDevice {
    * @throws {BackendError} when there is no adapter, or it gives no device
    */
   static async open({ dot = true, subgroups = true, tileMax }: WebgpuOptions): Promise<WebgpuDevice> {
-    const gpu = await findGpu();
+    const gpu = await (await platform()).platform.gpu();
     const adapter = await findAdapter(gpu);
     const { name, software } = describeAdapter(gpu, adapter);
     const features: Features = {

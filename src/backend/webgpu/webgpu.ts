@@ -20,7 +20,7 @@ export type { WebgpuOptions } from './device.js';
  * try { … } finally { await backend.close(); } // a process does not end before
  */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
-  return new WebgpuBackend(await WebgpuDevice.open(options));
+  return new WebgpuBackend(await WebgpuDevice.open(options), options.note);
 }
 
 export class WebgpuBackend implements Backend {
@@ -28,10 +28,17 @@ export class WebgpuBackend implements Backend {
   readonly summary: string;
   readonly #placed = new Set<WebgpuNetwork>();
 
-  constructor(readonly device: WebgpuDevice) {
+  constructor(
+    readonly device: WebgpuDevice,
+    note?: string,
+  ) {
     const { name, features } = device;
-    const used = [features.dot && 'dot4I8Packed', features.subgroups && 'subgroups'].filter(Boolean);
-    this.summary = `webgpu, ${[name, ...used].join(', ')}`;
+    this.summary = [
+      ...['webgpu', name],
+      ...(features.dot ? ['dot4I8Packed'] : []),
+      ...(features.subgroups ? ['subgroups'] : []),
+      ...(note === undefined ? [] : [note]),
+    ].join(', ');
   }
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
