@@ -237,7 +237,8 @@ describe.each(fastBackends)('%s equals the reference', (name, open) => {
 
   it('wide layers: sums past what 16-bit lanes hold, at their extremes', async () => {
     const batch = 5;
-    const network = networkOf([4500, 600, 5], { centred: true, gain: 40, logitScale: 500 });
+    const hidden = name.startsWith('webgpu') ? 60 : 600; // a software adapter takes its time
+    const network = networkOf([4500, hidden, 5], { centred: true, gain: 40, logitScale: 500 });
     const key: Key = [7, 8];
     const scene: Scene = {
       ...{ network, key, cut: 0 },

@@ -33,22 +33,23 @@ export async function openBackend(choice: BackendChoice, threads?: number, produ
       return openWasm({ threads: threads ?? (await coreCount()) });
     }
     case 'reference': {
-      if (threads !== undefined && threads !== 1) {
-        throw expected('threads', '1 with the reference backend', threads);
-      }
+      requireOne(threads, 'reference');
       const { ReferenceBackend } = await import('./reference/reference.js');
       return new ReferenceBackend();
     }
     case 'webgpu': {
-      if (threads !== undefined) {
-        throw expected('threads', 'none with the webgpu backend', threads);
-      }
+      requireOne(threads, 'webgpu');
       const { openWebgpu } = await import('./webgpu/webgpu.js');
       return openWebgpu();
     }
     default:
       throw expected('backend', BACKEND_NAMES.join(', '), choice satisfies never);
   }
+}
+
+function requireOne(threads: number | undefined, backend: string): void {
+  if (threads === undefined || threads === 1) return;
+  throw expected('threads', `1 with the ${backend} backend`, threads);
 }
 
 /** Cores that threads may run on here; 1 in a page that is not cross-origin isolated. */

@@ -13,7 +13,10 @@ type NamedBackend = readonly [name: string, open: () => Promise<Backend>];
 
 const gpuBackends: readonly NamedBackend[] = [
   ['webgpu', () => openWebgpu()],
-  ['webgpu, no dot4I8Packed, no subgroups', () => openWebgpu({ dot: false, subgroups: false })],
+  [
+    'webgpu, no dot4I8Packed, no subgroups, few examples at a time',
+    () => openWebgpu({ dot: false, subgroups: false, workBytes: 2 ** 16 }),
+  ],
 ];
 
 /** Each backend that must equal the reference, by the name that tests print. webgpu.test.ts skips where some are left out. */

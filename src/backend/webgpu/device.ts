@@ -7,20 +7,23 @@ import { BackendError, ConfigError, printable } from '../../errors.js';
 import { platform } from '../platform/platform.js';
 import { describeAdapter, DOT_FEATURE, findAdapter } from './adapter.js';
 import type { Features, Kernel } from './kernels/kernel.js';
+import type { TileChoice } from './kernels/tile.js';
 
 /** Flags of the specification; Node has them only after they were put into the global scope. */
 export const Usage = { mapRead: 1, copySource: 4, copyTarget: 8, uniform: 64, storage: 128 } as const;
 const MAP_READ = 1;
 
 export interface WebgpuOptions {
+  /** Work memory of one kind, such as pre-activations, in bytes (64 MiB if left out); with less, fewer examples go at a time. */
+  readonly workBytes?: number;
   /** Ends the backend's summary. */
   readonly note?: string;
   /** Leave out `dot4I8Packed` even where the compiler has it. */
   readonly dot?: boolean;
   /** Leave out subgroups even where the device has them. */
   readonly subgroups?: boolean;
-  /** Sums a thread of the tiled product keeps, each way: 1, 2, 4 or 8. Left out: what suits the adapter. */
-  readonly tileMax?: number;
+  /** Sums that a thread of the tiled product keeps, each way: 1, 2, 4 or 8. Left out: what suits adapter and shape. */
+  readonly tile?: number;
 }
 
 /** A kernel ready to run. */
@@ -60,8 +63,9 @@ export class WebgpuDevice {
     /** For people. */
     readonly name: string,
     readonly software: boolean,
-    /** See `TileLimits`. */
-    readonly tileMax: number,
+    readonly tiles: TileChoice,
+    /** See `WebgpuOptions`. */
+    readonly workBytes: number,
   ) {
     void device.lost.then((info) => {
       this.#lost = info;
@@ -75,7 +79,12 @@ export class WebgpuDevice {
    * Opens the fastest adapter's device with all the memory that it has.
    * @throws {BackendError} when there is no adapter, or it gives no device
    */
-  static async open({ dot = true, subgroups = true, tileMax }: WebgpuOptions): Promise<WebgpuDevice> {
+  static async open({
+    dot = true,
+    subgroups = true,
+    tile,
+    workBytes = WORK_BYTES,
+  }: WebgpuOptions): Promise<WebgpuDevice> {
     const gpu = await (await platform()).platform.gpu();
     const adapter = await findAdapter(gpu);
     const { name, software } = describeAdapter(gpu, adapter);
@@ -89,13 +98,11 @@ export class WebgpuDevice {
         requiredFeatures: features.subgroups ? ['subgroups'] : [],
         requiredLimits: { maxBufferSize, maxStorageBufferBindingSize, maxComputeWorkgroupStorageSize },
       });
-      return new WebgpuDevice(
-        device,
-        features,
-        name,
-        software,
-        tileMax ?? (software ? SOFTWARE_TILE_MAX : TILE_MAX),
-      );
+      const tiles =
+        tile === undefined
+          ? { max: software ? SOFTWARE_TILE_MAX : TILE_MAX, wanted: TILES_WANTED }
+          : { max: tile, wanted: 1 };
+      return new WebgpuDevice(device, features, name, software, tiles, workBytes);
     } catch (cause) {
       throw new BackendError(
         `the webgpu backend expected a device of ${name}, got ${printable((cause as Error).message)}: use "--backend wasm"`,
@@ -247,10 +254,13 @@ export class WebgpuDevice {
   }
 }
 
+const WORK_BYTES = 2 ** 26;
 /** Of a real GPU, whose registers hold 8 × 8 sums. */
 const TILE_MAX = 8;
 /** Of a software adapter, which compiles more slowly the longer a kernel is. */
 const SOFTWARE_TILE_MAX = 2;
+/** With fewer, parts of a large device are without work. */
+const TILES_WANTED = 128;
 /** GPUShaderStage.COMPUTE. */
 const COMPUTE = 4;
 /** How long a reason for a loss is waited for. */

@@ -96,7 +96,8 @@ export function recordLinear(
 ): void {
   const { weights, scales, device, plan, recorder } = space;
   const { units, depth, weightsAt, scalesAt, wide, shift } = plan.layers[index];
-  const counts = depth <= DIRECT_DEPTH_MAX ? null : tileCounts(rows, units, 1, device);
+  const counts =
+    depth <= DIRECT_DEPTH_MAX ? null : tileCounts(rows, units, 1, device.workgroupBytes, device.tiles);
   const scaled = scalesAt !== null;
   const variant = { counts, wide, scaled };
   const kernel = space.kernel(`linear ${JSON.stringify(variant)}`, () =>

@@ -134,11 +134,8 @@ function recordAlign(
 ): void {
   const { plan, device, transposed } = space;
   const { units, inputs } = plan.layers[set.group];
-  const limits = {
-    tileMax: device.tileMax,
-    workgroupBytes: device.workgroupBytes - alignSignBytes(TILE_ROWS_MAX),
-  };
-  const counts = tileCounts(units, inputs, ALIGN_SIDES, limits);
+  const bytes = device.workgroupBytes - alignSignBytes(TILE_ROWS_MAX);
+  const counts = tileCounts(units, inputs, ALIGN_SIDES, bytes, device.tiles);
   const kernel = space.kernel(`align ${counts.lefts} × ${counts.rights}`, () =>
     alignKernel(counts, device.features),
   );

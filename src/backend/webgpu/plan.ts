@@ -53,15 +53,16 @@ export interface NetworkPlan {
   readonly widest: number;
 }
 
-/** Work memory of one kind stays below this, except where a single tile of 16 examples is larger. */
-const WORK_BYTES = 2 ** 26;
 /** One workgroup takes one row, and a dispatch 65,535 of them. */
 const ROWS_MAX = 32_768;
 /** Directions whose weights `alignWeights` tries at a time, for small batches. */
 const DIRECTIONS_AT_A_TIME = 32;
 
-/** Lays out a network with its room. */
-export function planNetwork(network: Network, room: Room): NetworkPlan {
+/**
+ * Lays out a network with its room.
+ * @param workBytes - work memory of one kind stays below it, except where a single tile of 16 examples is larger
+ */
+export function planNetwork(network: Network, room: Room, workBytes: number): NetworkPlan {
   let weightsAt = 0;
   let scalesAt = 0;
   const layers = network.layers.map(({ weights, largest, shift, scale }): LayerPlan => {
@@ -80,7 +81,7 @@ export function planNetwork(network: Network, room: Room): NetworkPlan {
   const ternary = isTernary(network);
   const batchStride = roundUp(room.batch, VALUES_PER_VEC4);
   const widest = Math.max(...layers.map(({ units }) => units));
-  const rowsMax = Math.max(32, Math.min(ROWS_MAX, Math.floor(WORK_BYTES / (4 * widest))));
+  const rowsMax = Math.max(32, Math.min(ROWS_MAX, Math.floor(workBytes / (4 * widest))));
   // A tile of 16 examples with both sides of each probe must fit; more probes go one after another.
   const probes = Math.min(room.probes ?? 0, 16, Math.floor(rowsMax / 32));
   const copiesOf = Math.max(2 * probes, room.weights ? 2 : 0, 1);

@@ -67,7 +67,7 @@ export class Workspace {
     readonly network: Network,
     room: Room,
   ) {
-    const plan = planNetwork(network, room);
+    const plan = planNetwork(network, room, device.workBytes);
     this.plan = plan;
     this.recorder = new Recorder(device);
     try {

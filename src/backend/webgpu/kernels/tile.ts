@@ -21,34 +21,33 @@ export interface TileCounts {
   readonly rights: number;
 }
 
-/** What the device allows. */
-export interface TileLimits {
-  /** Workgroup memory in bytes. */
-  readonly workgroupBytes: number;
+/** What is wanted of tiles. */
+export interface TileChoice {
   /** The largest count: a software adapter compiles long kernels slowly. */
-  readonly tileMax: number;
+  readonly max: number;
+  /** Tiles become smaller until there are so many. */
+  readonly wanted: number;
 }
-
-/** Fewer tiles leave parts of a large device without work. */
-const TILES_WANTED = 128;
 
 /**
  * The largest tile that still gives enough of them.
  * @param leftRows - how many rows each side has
  * @param sides - how many left sides are in workgroup memory beside the right one
+ * @param bytes - workgroup memory there is
  */
 export function tileCounts(
   leftRows: number,
   rightRows: number,
   sides: number,
-  { workgroupBytes, tileMax }: TileLimits,
+  bytes: number,
+  { max, wanted }: TileChoice,
 ): TileCounts {
-  let lefts = Math.min(tileMax, countFor(leftRows));
-  let rights = Math.min(tileMax, countFor(rightRows));
+  let lefts = Math.min(max, countFor(leftRows));
+  let rights = Math.min(max, countFor(rightRows));
   const span = (count: number) => TILE_SIDE * count;
   const tiles = () => Math.ceil(leftRows / span(lefts)) * Math.ceil(rightRows / span(rights));
-  const tooLarge = () => (sides * lefts + rights) * TILE_SIDE * PITCH * 16 > workgroupBytes;
-  while ((tooLarge() || tiles() < TILES_WANTED) && Math.max(lefts, rights) > 2) {
+  const tooLarge = () => (sides * lefts + rights) * TILE_SIDE * PITCH * 16 > bytes;
+  while (tooLarge() || (tiles() < wanted && Math.max(lefts, rights) > 2)) {
     if (lefts >= rights) lefts /= 2;
     else rights /= 2;
   }
