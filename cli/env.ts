@@ -1,8 +1,10 @@
 /** `ternseed env`: what a bug report needs to say about the machine. */
 
 import { arch, cpus, platform, release, totalmem } from 'node:os';
+import type { BackendName } from '../src/backend/backend.js';
 import { coreCount } from '../src/backend/open.js';
 import { loadKernels } from '../src/backend/wasm/kernels.js';
+import { type AdapterReport, DOT_FEATURE, listAdapters } from '../src/backend/webgpu/adapter.js';
 import { BackendError } from '../src/errors.js';
 import { printResult, table } from './output.js';
 import { version } from './version.js';
@@ -10,6 +12,7 @@ import { version } from './version.js';
 export async function env({ json }: { json: boolean }): Promise<void> {
   const cores = await coreCount();
   const simd = await simdOf();
+  const { adapters, fault } = await adaptersHere();
   const result = {
     ternseed: version,
     node: process.versions.node,
@@ -19,8 +22,8 @@ export async function env({ json }: { json: boolean }): Promise<void> {
     cores,
     memoryBytes: totalmem(),
     simd,
-    backends: { reference: true, wasm: simd !== 'none', webgpu: false },
-    adapters: [],
+    backends: { reference: true, wasm: simd !== 'none', webgpu: adapters.length > 0 },
+    adapters,
   };
   printResult(json, result, [
     `ternseed ${version}`,
@@ -30,9 +33,33 @@ export async function env({ json }: { json: boolean }): Promise<void> {
       ['processor', `${result.cpu}, ${cores} cores`],
       ['memory', `${(result.memoryBytes / 2 ** 30).toFixed(1)} GiB`],
       ['wasm SIMD', simd],
-      ['backends', simd === 'none' ? 'reference' : 'wasm, reference'],
+      ...adapters.map(({ name, software, features }): [string, string] => [
+        'GPU',
+        `${name}${software ? ', on the processor' : ''}: ${features.filter((one) => USED.includes(one)).join(', ')}`,
+      ]),
+      ...(fault === null ? [] : ([['GPU', fault]] as const)),
+      [
+        'backends',
+        Object.keys(result.backends)
+          .filter((one) => result.backends[one as BackendName])
+          .join(', '),
+      ],
     ]),
   ]);
+}
+
+/** Features that kernels use. */
+const USED: readonly string[] = [DOT_FEATURE, 'subgroups'];
+
+/** The adapters of WebGPU, or why there are none. */
+async function adaptersHere(): Promise<{ adapters: AdapterReport[]; fault: string | null }> {
+  try {
+    const adapters = await listAdapters();
+    return { adapters, fault: adapters.length > 0 ? null : 'none' };
+  } catch (error) {
+    if (error instanceof BackendError) return { adapters: [], fault: error.message };
+    throw error;
+  }
 }
 
 async function simdOf(): Promise<'relaxed' | 'plain' | 'none'> {

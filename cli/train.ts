@@ -3,6 +3,7 @@
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
+import type { Header } from '../src/artifact/header.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -96,7 +97,8 @@ async function startNoiseStep(
   const settings = config as NoiseStepConfig | null;
   if (settings) checkConfig(settings);
   const data = await load();
-  const backend = await openBackend(choice as BackendChoice, threads);
+  const products = roughProducts(settings ?? (await unfinishedHeader(out)).config);
+  const backend = await openBackend(choice as BackendChoice, threads, products);
   try {
     const run = settings
       ? await NoiseStepRun.start(settings, data, backend, out)
@@ -106,6 +108,14 @@ async function startNoiseStep(
     await backend.close();
     throw error;
   }
+}
+
+/** How many products of a weight and an activation a run takes, roughly; NaN where its settings are damaged. */
+function roughProducts(config: Readonly<Record<string, unknown>> | NoiseStepConfig): number {
+  const { model, steps, batch, perturb, probes, directions } = config as NoiseStepConfig;
+  const widths = String(model).split('-').map(Number);
+  const weights = widths.slice(1).reduce((sum, width, layer) => sum + width * widths[layer], 0);
+  return steps * batch * weights * (perturb === 'nodes' ? probes : 2 * directions);
 }
 
 async function startSte(
@@ -144,7 +154,7 @@ async function methodOf({ method, resume }: TrainOptions): Promise<Method> {
     throw expected('--method', METHODS.join(' or '), method);
   }
   if (resume === undefined) return (method as Method | undefined) ?? 'noise-step';
-  const { config } = headerOfUnfinished(await readBytes(partialPath(resume)));
+  const { config } = await unfinishedHeader(resume);
   const found = config.method === 'ste' ? 'ste' : 'noise-step';
   if (method !== undefined && method !== found) {
     throw new ConfigError(
@@ -152,6 +162,11 @@ async function methodOf({ method, resume }: TrainOptions): Promise<Method> {
     );
   }
   return found;
+}
+
+/** The header of the unfinished run of an artifact. */
+async function unfinishedHeader(out: string): Promise<Header> {
+  return headerOfUnfinished(await readBytes(partialPath(out)));
 }
 
 interface Figures {

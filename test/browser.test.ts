@@ -153,6 +153,7 @@ describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` 
     ['isolated', 'wasm', 1, 'wasm, relaxed SIMD, 1 thread'],
     ['plain', 'wasm', 1, 'wasm, relaxed SIMD, 1 thread'],
     ['plain', 'reference', 1, 'reference'],
+    ['plain', 'webgpu', 1, 'webgpu, '],
   ];
 
   describe.each(HOSTS)(

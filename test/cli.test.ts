@@ -539,7 +539,8 @@ describe('where a file cannot be written, exit code 3 and nothing is left behind
 
 test('a backend that is not there is exit code 4 with what to do', async () => {
   for (const args of [train(at('a.tern')), ['eval', made.pool, '--data', data], ['verify', made.pool]]) {
-    const { code, stdout, stderr } = await cli([...args, '--backend', 'webgpu']);
+    const env = { ...process.env, VK_ICD_FILENAMES: '/nonexistent.json' };
+    const { code, stdout, stderr } = await cli([...args, '--backend', 'webgpu'], { env });
     expect(stderr).toContain('--backend wasm');
     expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
   }

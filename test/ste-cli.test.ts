@@ -9,7 +9,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import { cli, cliJson, startCli } from './support/cli.js';
 import { headerPayload, joinSections, splitSections } from './support/sections.js';
-import { tinySteOptions, webgpuFault } from './support/tensorflow.js';
+import { webgpuFault } from './support/adapter.js';
+import { tinySteOptions } from './support/tensorflow.js';
 import { writeTinyData } from './support/tiny-data.js';
 
 const HASH = expect.stringMatching(/^[0-9a-f]{64}$/);

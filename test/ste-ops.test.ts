@@ -14,7 +14,8 @@ import { initLatents, tritOf } from '../src/random/latents.js';
 import { networkOf } from '../src/ternary/network.js';
 import { normalizeRelu as normalizeExactly, scaleOf } from '../src/ternary/normalize.js';
 import { finishSum } from '../src/ternary/precision.js';
-import { tensorflowBackends, webgpuFault } from './support/tensorflow.js';
+import { webgpuFault } from './support/adapter.js';
+import { tensorflowBackends } from './support/tensorflow.js';
 
 /** Numbers from a fixed seed. */
 function draws(seed: number): () => number {

@@ -16,7 +16,8 @@ import { openTensorflow, type TensorflowBackend } from '../src/backprop/tensorfl
 import { SteTrainer } from '../src/backprop/trainer.js';
 import { ConfigError } from '../src/errors.js';
 import { reference } from './support/backends.js';
-import { tensorflowBackends, tinySte, webgpuFault } from './support/tensorflow.js';
+import { webgpuFault } from './support/adapter.js';
+import { tensorflowBackends, tinySte } from './support/tensorflow.js';
 import { tinyTrainingSet } from './support/tiny-data.js';
 
 // Made on cpu by this file's own run, 0.2.0.

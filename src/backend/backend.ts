@@ -11,7 +11,7 @@ import type { DirectionSet } from '../random/directions.js';
 import type { Key } from '../random/philox.js';
 import type { Network } from '../ternary/network.js';
 
-export type BackendName = 'reference' | 'wasm';
+export type BackendName = 'reference' | 'wasm' | 'webgpu';
 
 export interface Backend {
   readonly name: BackendName;

@@ -1,6 +1,6 @@
 /** Choosing a backend by name. A named backend that is missing is an error; only `auto` chooses. */
 
-import { BackendError, expected } from '../errors.js';
+import { expected } from '../errors.js';
 import type { Backend } from './backend.js';
 import { platform } from './platform/platform.js';
 
@@ -13,33 +13,43 @@ export const THREADS_MAX = 256;
 
 /**
  * Opens a backend.
- * @param choice - `auto` takes the fastest one that runs here
+ * @param choice - `auto` takes wasm, or the GPU where there is much to do and a trial shows it faster
  * @param threads - for `wasm`; the number of cores if left out
+ * @param products - for `auto`: how many products of a weight and an activation are to come, roughly
  * @throws {BackendError} when the backend that was named cannot run here
  * @example const backend = await openBackend('auto');
  */
-export async function openBackend(choice: BackendChoice, threads?: number): Promise<Backend> {
+export async function openBackend(choice: BackendChoice, threads?: number, products = 0): Promise<Backend> {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
     throw expected('threads', `an integer in 1…${THREADS_MAX}`, threads);
   }
   switch (choice) {
-    case 'auto':
+    case 'auto': {
+      const { openAuto } = await import('./auto.js');
+      return openAuto(threads ?? (await coreCount()), products);
+    }
     case 'wasm': {
       const { openWasm } = await import('./wasm/wasm.js');
       return openWasm({ threads: threads ?? (await coreCount()) });
     }
     case 'reference': {
-      if (threads !== undefined && threads !== 1) {
-        throw expected('threads', '1 with the reference backend', threads);
-      }
+      requireOne(threads, 'reference');
       const { ReferenceBackend } = await import('./reference/reference.js');
       return new ReferenceBackend();
     }
-    case 'webgpu':
-      throw new BackendError('the webgpu backend is not part of this version: use "--backend wasm"');
+    case 'webgpu': {
+      requireOne(threads, 'webgpu');
+      const { openWebgpu } = await import('./webgpu/webgpu.js');
+      return openWebgpu();
+    }
     default:
       throw expected('backend', BACKEND_NAMES.join(', '), choice satisfies never);
   }
+}
+
+function requireOne(threads: number | undefined, backend: string): void {
+  if (threads === undefined || threads === 1) return;
+  throw expected('threads', `1 with the ${backend} backend`, threads);
 }
 
 /** Cores that threads may run on here; 1 in a page that is not cross-origin isolated. */

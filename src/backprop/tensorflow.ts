@@ -3,6 +3,9 @@
  * optional dependencies of ternseed, the GPU ones optional peers that a user adds.
  */
 
+import { loadOptional } from '../backend/optional-package.js';
+import { platform } from '../backend/platform/platform.js';
+import { describeAdapter, findAdapter } from '../backend/webgpu/adapter.js';
 import { BackendError, expected, printable } from '../errors.js';
 
 /** The names that `--backend` takes with `--method ste`. */
@@ -74,36 +77,19 @@ let webgpuFactory: ReturnType<(typeof import('@tensorflow/tfjs-core'))['findBack
 
 async function openWebgpu(): Promise<TensorflowBackend> {
   const core = await load('webgpu', '@tensorflow/tfjs-core', () => import('@tensorflow/tfjs-core'));
-  await provideWebgpu();
+  await (await platform()).platform.provideNavigatorGpu(); // where TensorFlow.js looks for it
   await load('webgpu', '@tensorflow/tfjs-backend-webgpu', () => import('@tensorflow/tfjs-backend-webgpu'));
-  const adapter = await navigator.gpu.requestAdapter();
-  if (!adapter) {
-    throw new BackendError(
-      'the webgpu backend expected a GPU adapter, got none: install a Vulkan, Metal or D3D12 driver, or use "--backend wasm"',
-    );
-  }
+  const { name } = describeAdapter(navigator.gpu, await findAdapter(navigator.gpu));
   webgpuFactory ??= core.findBackendFactory('webgpu');
   if (!core.findBackendFactory('webgpu')) core.registerBackend('webgpu', webgpuFactory); // it was closed before
   await select(core, 'webgpu', 'webgpu');
-  const { vendor, architecture, device, description } = adapter.info;
-  const label = [description || device || vendor, architecture].filter(Boolean).join(' ');
   return {
     name: 'webgpu',
-    summary: `tfjs webgpu, ${printable(label || 'unnamed adapter')}`,
+    summary: `tfjs webgpu, ${name}`,
     async close() {
       core.removeBackend('webgpu'); // destroys the device: Dawn's threads keep the process alive
     },
   };
-}
-
-/** Gives Node the `navigator.gpu` that browsers have. */
-async function provideWebgpu(): Promise<void> {
-  if (globalThis.navigator?.gpu) return;
-  const { create, globals } = await load('webgpu', 'webgpu', () => import('webgpu'));
-  Object.assign(globalThis, globals);
-  const gpu = create([]);
-  if (globalThis.navigator) Object.defineProperty(globalThis.navigator, 'gpu', { value: gpu });
-  else Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: 'node' } });
 }
 
 async function openNative(
@@ -118,27 +104,14 @@ async function openNative(
   return { name, summary: `tfjs ${name}, ${packageName}`, async close() {} };
 }
 
-/** Loads a package; one that is missing or does not start is an error that says what to do. */
-async function load<Module>(
+/** Loads a package of TensorFlow.js, all of which must have one version. */
+function load<Module>(
   backend: string,
   packageName: string,
   load: () => Promise<Module>,
   wants?: string,
 ): Promise<Module> {
-  try {
-    return await load();
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
-    const version = packageName.startsWith('@tensorflow/') ? `@${VERSION}` : '';
-    const remedy = `\`npm install ${packageName}${version}\`${wants ? ` (${wants})` : ''}`;
-    throw new BackendError(
-      missing
-        ? `the ${backend} backend expected the package "${packageName}", got none installed: ${remedy}`
-        : `the ${backend} backend expected "${packageName}" to start, got ${printable(message)}: try ${remedy}`,
-      { cause },
-    );
-  }
+  return loadOptional(backend, packageName, load, { version: VERSION, ...(wants && { wants }) });
 }
 
 async function select(core: typeof import('@tensorflow/tfjs-core'), id: string, name: string): Promise<void> {

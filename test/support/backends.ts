@@ -3,14 +3,32 @@
 import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference/reference.js';
 import { openWasm } from '../../src/backend/wasm/wasm.js';
+import { openWebgpu } from '../../src/backend/webgpu/webgpu.js';
+import { webgpuFault } from './adapter.js';
 
 /** The oracle. */
 export const reference = new ReferenceBackend();
 
-/** Each backend that must equal the reference, by the name that tests print. */
-export const fastBackends: readonly (readonly [string, () => Promise<Backend>])[] = [
+type NamedBackend = readonly [name: string, open: () => Promise<Backend>];
+
+const gpuBackends: readonly NamedBackend[] = [
+  ['webgpu', () => openWebgpu()],
+  [
+    'webgpu, no dot4I8Packed, no subgroups, few examples at a time',
+    () => openWebgpu({ dot: false, subgroups: false, workBytes: 2 ** 16 }),
+  ],
+];
+
+/** Each backend that must equal the reference, by the name that tests print. webgpu.test.ts skips where some are left out. */
+export const fastBackends: readonly NamedBackend[] = [
   ['wasm, plain SIMD, 1 thread', () => openWasm({ threads: 1, simd: 'plain' })],
   ['wasm, plain SIMD, 2 threads', () => openWasm({ threads: 2, simd: 'plain' })],
   ['wasm, relaxed SIMD, 1 thread', () => openWasm({ threads: 1, simd: 'relaxed' })],
   ['wasm, relaxed SIMD, 2 threads', () => openWasm({ threads: 2, simd: 'relaxed' })],
+  ...(webgpuFault === null ? gpuBackends : []),
 ];
+
+/** Runs of a property: a software adapter compiles kernels anew for every shape. */
+export function runsOn(name: string): number {
+  return name.startsWith('webgpu') ? 8 : 60;
+}

@@ -1,15 +1,11 @@
 /** The TensorFlow.js backends that suites loop over, and the smallest ste run there is. */
 
-import { existsSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import type { SteConfig } from '../../src/backprop/config.js';
 import { FUSED } from '../../src/backprop/kernels/fused.js';
 import { STE_PRESETS } from '../../src/backprop/presets.js';
 import { openTensorflow, type TensorflowBackend } from '../../src/backprop/tensorflow.js';
-
-/** Debian's chromium carries a software adapter; Dawn finds it by this. */
-const SOFTWARE_ADAPTER = '/usr/lib/chromium/vk_swiftshader_icd.json';
-if (existsSync(SOFTWARE_ADAPTER)) process.env.VK_ICD_FILENAMES ??= SOFTWARE_ADAPTER;
+import './adapter.js';
 
 /** Opens tfjs-wasm as it is, so that every operation is composed of TensorFlow.js's own. */
 async function openComposed(): Promise<TensorflowBackend> {
@@ -17,15 +13,6 @@ async function openComposed(): Promise<TensorflowBackend> {
   for (const name of Object.values(FUSED)) tf.unregisterKernel(name, 'wasm');
   return backend;
 }
-
-/** Why there is no WebGPU here, or null where there is. */
-export const webgpuFault: string | null = await openTensorflow('webgpu').then(
-  async (backend) => {
-    await backend.close();
-    return null;
-  },
-  (error: Error) => error.message,
-);
 
 /** Each backend by the name that tests print. CI has them all. */
 export const tensorflowBackends: readonly (readonly [string, () => Promise<TensorflowBackend>])[] = [

@@ -54,4 +54,19 @@ export const platform: Platform = {
       URL.revokeObjectURL(url);
     }
   },
+
+  async gpu(): Promise<GPU> {
+    const gpu = globalThis.navigator.gpu as GPU | undefined;
+    if (gpu) return gpu;
+    throw new BackendError(
+      'the webgpu backend expected a browser with WebGPU, got one without: use a newer one, ' +
+        'and a page on HTTPS or localhost, or use the wasm backend',
+    );
+  },
+
+  async provideNavigatorGpu() {
+    await this.gpu();
+  },
+
+  gpuFault: () => ('gpu' in globalThis.navigator ? null : 'no WebGPU in this page'),
 };

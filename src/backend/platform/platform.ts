@@ -1,5 +1,5 @@
 /**
- * What backends need of the host beside the language: how many cores there are, and threads. Node
+ * What backends need of the host beside the language: how many cores there are, threads, and GPUs. Node
  * and browsers give it each in its own way; node.ts is the one module under src/backend that may
  * import Node's.
  */
@@ -16,6 +16,15 @@ export interface Platform {
   startHelper(start: HelperStart): Promise<Helper>;
   /** Opens a file by its path, to be read. */
   openFile(path: string): Promise<OpenFile>;
+  /**
+   * The entry point of WebGPU.
+   * @throws {BackendError} when there is none, with what to install
+   */
+  gpu(): Promise<GPU>;
+  /** Makes sure of `navigator.gpu` and its globals, for libraries that look there; errors as those of `gpu`. */
+  provideNavigatorGpu(): Promise<void>;
+  /** Why it is not worth asking for a GPU, or null where it may be; found out without loading anything. */
+  gpuFault(): string | null;
 }
 
 /** A file that is open: the part of Node's FileHandle that is used. */

@@ -49,6 +49,8 @@ export interface WasmOptions {
   /** Threads in all, the caller's among them; ≥ 1. */
   readonly threads: number;
   readonly simd?: SimdChoice;
+  /** Ends the backend's summary. */
+  readonly note?: string;
 }
 
 /**
@@ -56,12 +58,12 @@ export interface WasmOptions {
  * @throws {BackendError} when the engine cannot run them, or so many threads
  * @example const backend = await openWasm({ threads: 2 });
  */
-export async function openWasm({ threads, simd = 'auto' }: WasmOptions): Promise<Backend> {
+export async function openWasm({ threads, simd = 'auto', note }: WasmOptions): Promise<Backend> {
   const host = (await platform()).platform;
   if (threads > 1 && host.threadsFault !== null) {
     throw new BackendError(`"threads" expected 1, got ${threads}: ${host.threadsFault}`);
   }
-  return new WasmBackend(host, await loadKernels(simd), threads);
+  return new WasmBackend(host, await loadKernels(simd), threads, note);
 }
 
 class WasmBackend implements Backend {
@@ -73,9 +75,10 @@ class WasmBackend implements Backend {
     readonly host: Platform,
     readonly kernels: Kernels,
     readonly threads: number,
+    note?: string,
   ) {
     const simd = kernels.relaxed ? 'relaxed SIMD' : 'SIMD';
-    this.summary = `wasm, ${simd}, ${threads} thread${threads === 1 ? '' : 's'}`;
+    this.summary = `wasm, ${simd}, ${threads} thread${threads === 1 ? '' : 's'}${note === undefined ? '' : `, ${note}`}`;
   }
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {

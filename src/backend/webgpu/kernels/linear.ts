@@ -1,0 +1,127 @@
+/**
+ * The linear layer: z[row, unit] = Σ w·x for rows of activations, brought to a pre-activation as
+ * the layer's precision says. Rows are examples, or disturbed copies of them. Trits lie in device
+ * memory two bits each, 16 to a word, and become the bytes of one vec4 on their way into
+ * workgroup memory: 16 times fewer bytes than activations are read for the same products.
+ */
+
+import { SCALE_BITS } from '../../../ternary/precision.js';
+import { type Features, type Kernel, kernel, linearMain, read, write } from './kernel.js';
+import { ROUNDING } from './rounding.js';
+import {
+  dots,
+  type LeftSide,
+  range,
+  type TileCounts,
+  tiledProduct,
+  tileVariables,
+  TILE_SIDE,
+} from './tile.js';
+
+/** Rows of activations are left and weights right, so that neighbouring threads store neighbouring units. */
+const LEFTS: readonly LeftSide[] = [{ name: 'x', dots: 'dotsSigned' }];
+
+/** What makes one kernel differ from another; shapes are parameters, so that layers share kernels. */
+export interface LinearVariant {
+  /** Null: no tile, a thread a result; for rows so short that bringing them to workgroup memory costs more. */
+  readonly counts: TileCounts | null;
+  /** Whether weights are bytes, not trits. */
+  readonly wide: boolean;
+  /** Whether rows have scales. */
+  readonly scaled: boolean;
+}
+
+type LinearParam = 'firstRow' | 'rows' | 'units' | 'depth' | 'weightsAt' | 'shift' | 'scalesAt';
+
+/**
+ * Rows firstRow…firstRow + rows − 1 of `x` give rows 0…rows − 1 of `z`.
+ * Workgroups: (tiles of rows, tiles of units), or linear, DIRECT_SIZE results each.
+ */
+export function linearKernel(
+  { counts, wide, scaled }: LinearVariant,
+  features: Features,
+): Kernel<'weights' | 'scales' | 'x' | 'z', LinearParam> {
+  return kernel({
+    name: 'linear',
+    params: ['firstRow', 'rows', 'units', 'depth', 'weightsAt', 'shift', 'scalesAt'],
+    buffers: {
+      weights: read(wide ? 'array<vec4<u32>>' : 'array<u32>'),
+      scales: read('array<i32>'),
+      x: read('array<vec4<u32>>'),
+      z: write('array<i32>'),
+    },
+    code: [
+      ROUNDING,
+      dots(features),
+      wide ? LOAD_BYTES : LOAD_TRITS,
+      `
+// The activations of one row, 16 at a time; zeros past the end of the rows or of the row.
+fn load_x(row: u32, word: u32) -> vec4<u32> {
+  if (row >= params.rows || word >= params.depth) { return vec4<u32>(); }
+  return x[(params.firstRow + row) * params.depth + word];
+}
+fn store(row: u32, unit: u32, product: i32) {
+  if (row >= params.rows || unit >= params.units) { return; }
+  let sum = roundShift(product, params.shift);
+  z[row * params.units + unit] = ${scaled ? `roundShift(sum * scales[params.scalesAt + unit], ${SCALE_BITS}u)` : 'sum'};
+}`,
+      ...(counts ? tiled(counts) : [DIRECT]),
+    ],
+  });
+}
+
+/** Vec4s of a row up to which no tile is used. */
+export const DIRECT_DEPTH_MAX = 2;
+/** Threads of a workgroup without a tile. */
+export const DIRECT_SIZE = 64;
+
+const DIRECT = linearMain(
+  DIRECT_SIZE,
+  `
+  if (item >= params.rows * params.units) { return; }
+  let row = item / params.units;
+  let unit = item - row * params.units;
+  var sum = 0;
+  for (var word = 0u; word < params.depth; word++) { sum += dotsSigned(load_x(row, word), load_right(unit, word)); }
+  store(row, unit, sum);`,
+);
+
+function tiled(counts: TileCounts): string[] {
+  return [
+    tileVariables(LEFTS, counts),
+    `
+@compute @workgroup_size(${TILE_SIDE}, ${TILE_SIDE})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let firstLeft = group.x * ${TILE_SIDE * counts.lefts}u;
+  let firstRight = group.y * ${TILE_SIDE * counts.rights}u;
+${tiledProduct(LEFTS, counts, 'params.depth')}
+${range(counts.lefts)
+  .flatMap((i) =>
+    range(counts.rights).map(
+      (j) =>
+        `  store(firstLeft + local.y + ${TILE_SIDE * i}u, firstRight + local.x + ${TILE_SIDE * j}u, sum_x_${i}_${j});`,
+    ),
+  )
+  .join('\n')}
+}`,
+  ];
+}
+
+/** Four words of four signed bytes from one word of 16 trits, see trits.ts. */
+const LOAD_TRITS = `
+fn load_right(row: u32, word: u32) -> vec4<u32> {
+  if (row >= params.units || word >= params.depth) { return vec4<u32>(); }
+  let trits = weights[params.weightsAt + row * params.depth + word];
+  let codes = (vec4<u32>(trits) >> vec4<u32>(0u, 2u, 4u, 6u)) & vec4<u32>(0x03030303u);
+  return codes | (((codes >> vec4<u32>(1u)) & vec4<u32>(0x01010101u)) * 0xfcu); // 3 becomes 255
+}`;
+
+const LOAD_BYTES = `
+fn load_right(row: u32, word: u32) -> vec4<u32> {
+  if (row >= params.units || word >= params.depth) { return vec4<u32>(); }
+  return weights[params.weightsAt / 4u + row * params.depth + word];
+}`;

@@ -1,0 +1,216 @@
+/** A network on a device: the operations of the backend interface, each recorded and submitted as a whole. */
+
+import type { DirectionSet } from '../../random/directions.js';
+import type { Key } from '../../random/philox.js';
+import type { Network } from '../../ternary/network.js';
+import type { Alignment, Evaluation, MemoryUse, NodeProbes, PlacedNetwork, Room } from '../backend.js';
+import { BatchGuard } from '../batch-guard.js';
+import { expected } from '../../errors.js';
+import type { DeviceBuffer, Region, WebgpuDevice } from './device.js';
+import { recordForward, tilesOf } from './forward.js';
+import { recordNodes } from './nodes.js';
+import { recordTrials } from './trials.js';
+import { packLayer, unpackLayer } from './trits.js';
+import { recordInit, recordPool, recordStep } from './updates.js';
+import { Workspace } from './workspace.js';
+
+export class WebgpuNetwork implements PlacedNetwork {
+  readonly batchMax: number;
+  readonly #guard: BatchGuard;
+  readonly #space: Workspace;
+  #batch = 0;
+  #cut = 0;
+
+  constructor(
+    readonly device: WebgpuDevice,
+    readonly network: Network,
+    readonly room: Room,
+    readonly onRelease: () => void,
+  ) {
+    device.check();
+    this.#guard = new BatchGuard(network, room.batch);
+    this.batchMax = room.batch;
+    this.#space = new Workspace(device, network, room);
+  }
+
+  get memory(): MemoryUse {
+    return this.#space.memory;
+  }
+
+  loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
+    this.#guard.checkShape(inputs, labels);
+    const { plan, inputs: rows, labels: marks } = this.#space;
+    const batch = labels.length;
+    const width = this.network.widths[0];
+    const words = new Uint32Array(batch * plan.layers[0].depth * 4);
+    const bytes = new Uint8Array(words.buffer);
+    const stride = bytes.length / batch;
+    if (stride === width) bytes.set(inputs);
+    else {
+      for (let row = 0; row < batch; row++) {
+        bytes.set(inputs.subarray(row * width, (row + 1) * width), row * stride);
+      }
+    }
+    const union = words.reduce((bits, word) => bits | word, 0);
+    this.#guard.checkRange(((union >>> 24) | (union >>> 16) | (union >>> 8) | union) & 255);
+    const padded = new Uint8Array(Math.ceil(batch / 4) * 4);
+    padded.set(labels);
+    this.#write(rows, words);
+    this.#write(marks, padded);
+    this.#batch = batch;
+  }
+
+  async evaluate(): Promise<Evaluation> {
+    this.#guard.requireBatch(this.#batch);
+    for (const tile of tilesOf(this.#space, this.#batch)) recordForward(this.#space, tile);
+    this.#space.recorder.submit();
+    return (await this.#results([])).evaluation;
+  }
+
+  async logits(): Promise<Int32Array> {
+    this.#guard.requireBatch(this.#batch);
+    const classes = this.network.widths.at(-1) as number;
+    const { layers, recorder } = this.#space;
+    const logits = new Int32Array(this.#batch * classes);
+    const [from] = layers.slice(-1).map(({ z }) => z);
+    for (const { first, rows } of tilesOf(this.#space, this.#batch)) {
+      recordForward(this.#space, { first, rows });
+      recorder.submit();
+      const [part] = await this.device.fetch([{ from, bytes: rows * classes * 4 }]);
+      logits.set(new Int32Array(part), first * classes);
+    }
+    return logits;
+  }
+
+  async writeWeights(values: Int8Array): Promise<void> {
+    this.#guard.checkWeights(values);
+    this.device.check();
+    const { plan, weights, scales } = this.#space;
+    const words = new Uint32Array(plan.weightWords);
+    const rowScales = new Int32Array(plan.scaleCount);
+    this.network.layers.forEach(({ weights: { offset, rows, columns }, scale }, index) => {
+      const layer = plan.layers[index];
+      packLayer(layer, values.subarray(offset, offset + rows * columns), words);
+      if (scale) {
+        rowScales.set(values.subarray(scale.offset, scale.offset + scale.rows), layer.scalesAt as number);
+      }
+    });
+    this.#write(weights, words);
+    this.#write(scales, rowScales);
+  }
+
+  async readWeights(): Promise<Int8Array> {
+    const { plan, weights, scales } = this.#space;
+    const [words, rowScales] = await this.device.fetch([
+      { from: weights, bytes: plan.weightWords * 4 },
+      { from: scales, bytes: plan.scaleCount * 4 },
+    ]);
+    const values = new Int8Array(this.network.parameters);
+    this.network.layers.forEach(({ weights: { offset, rows, columns }, scale }, index) => {
+      const layer = plan.layers[index];
+      unpackLayer(layer, new Uint32Array(words), values.subarray(offset, offset + rows * columns));
+      if (scale) {
+        values.set(new Int32Array(rowScales, 4 * (layer.scalesAt as number), scale.rows), scale.offset);
+      }
+    });
+    return values;
+  }
+
+  async initLatents(key: Key, cut: number): Promise<void> {
+    this.#guard.requireTernary();
+    this.device.check();
+    this.#cut = cut;
+    recordInit(this.#space, key, cut);
+    this.#space.recorder.submit();
+  }
+
+  async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
+    this.#guard.requireTernary();
+    this.device.check();
+    const buffer = this.#arguments(coefficients);
+    recordStep(this.#space, set, buffer, this.#cut);
+    this.#space.recorder.submit();
+  }
+
+  async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
+    this.#guard.requireTernary();
+    this.device.check();
+    const buffer = this.#arguments(coefficients);
+    recordPool(this.#space, sets, buffer, this.#cut);
+    this.#space.recorder.submit();
+  }
+
+  async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
+    this.#guard.requireTernary();
+    this.#guard.requireBatch(this.#batch);
+    if (!this.room.weights) throw expected('room', 'weights, for alignWeights', 'none');
+    const sums = this.#space.growing('sums of directions', 8 * count);
+    recordTrials(this.#space, this.#batch, set, first, count, sums);
+    this.#space.recorder.submit();
+    const {
+      evaluation,
+      extra: [bytes],
+    } = await this.#results([{ from: sums, bytes: 8 * count }]);
+    const words = new Int32Array(bytes);
+    // The low word holds up to 2^16 sixteen-bit numbers, and is not negative.
+    const alignments = Float64Array.from({ length: count }, (_, k) => {
+      return words[2 * k + 1] * 65_536 + (words[2 * k] >>> 0);
+    });
+    return { alignments, evaluation };
+  }
+
+  async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    this.#guard.requireTernary();
+    this.#guard.checkNodes(this.#batch, probes.probes);
+    const most = this.room.probes ?? 0;
+    if (probes.probes > most)
+      throw expected('probes', `at most ${most}, as there is room for`, probes.probes);
+    const count = sets.reduce((sum, set) => sum + set.directions, 0);
+    const alignments = this.#space.growing('alignments', 4 * count);
+    this.#write(alignments, new Int32Array(count));
+    recordNodes(this.#space, this.#batch, probes, sets, alignments);
+    this.#space.recorder.submit();
+    const {
+      evaluation,
+      extra: [bytes],
+    } = await this.#results([{ from: alignments, bytes: 4 * count }]);
+    return { alignments: new Int32Array(bytes), evaluation };
+  }
+
+  async release(): Promise<void> {
+    this.#space.release();
+    this.onRelease();
+  }
+
+  /** The evaluation of the batch, and what else is wanted, when all that was submitted is done. */
+  async #results(wanted: readonly Region[]): Promise<{ evaluation: Evaluation; extra: ArrayBuffer[] }> {
+    const { losses, predictions } = this.#space;
+    const bytes = 4 * this.#batch;
+    const [lossBytes, guesses, ...extra] = await this.device.fetch([
+      { from: losses, bytes },
+      { from: predictions, bytes },
+      ...wanted,
+    ]);
+    const evaluation = {
+      losses: new Int32Array(lossBytes),
+      predictions: Uint8Array.from(new Uint32Array(guesses)),
+    };
+    return { evaluation, extra };
+  }
+
+  /** Coefficients on the device; they stay until the next ones come. */
+  #arguments(values: Int8Array | Int16Array): DeviceBuffer {
+    const bytes = new Uint8Array(Math.ceil(values.byteLength / 4) * 4);
+    bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    const buffer = this.#space.growing('coefficients', bytes.length);
+    this.#write(buffer, bytes);
+    return buffer;
+  }
+
+  #write(
+    buffer: DeviceBuffer,
+    data: Uint8Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
+  ): void {
+    this.device.device.queue.writeBuffer(buffer.buffer, 0, data);
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * The GPU backend: WGSL kernels made for the shape at hand, on the fastest adapter there is. This
+ * folder plans device memory, records dispatches and brings results back; kernels/ has all the
+ * arithmetic. Weights, latents, activations and errors stay on the device.
+ */
+
+import type { Network } from '../../ternary/network.js';
+import type { Backend, PlacedNetwork, Room } from '../backend.js';
+import { WebgpuDevice, type WebgpuOptions } from './device.js';
+import { WebgpuNetwork } from './network.js';
+
+export type { WebgpuOptions } from './device.js';
+
+/**
+ * Opens the fastest adapter, in Node through the optional package `webgpu`.
+ * @param options - leave out what the device has; results are the same
+ * @throws {BackendError} when there is no adapter or no package, with what to install
+ * @example
+ * const backend = await openWebgpu();
+ * try { … } finally { await backend.close(); } // a process does not end before
+ */
+export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
+  return new WebgpuBackend(await WebgpuDevice.open(options), options.note);
+}
+
+export class WebgpuBackend implements Backend {
+  readonly name = 'webgpu';
+  readonly summary: string;
+  readonly #placed = new Set<WebgpuNetwork>();
+
+  constructor(
+    readonly device: WebgpuDevice,
+    note?: string,
+  ) {
+    const { name, features } = device;
+    this.summary = [
+      ...['webgpu', name],
+      ...(features.dot ? ['dot4I8Packed'] : []),
+      ...(features.subgroups ? ['subgroups'] : []),
+      ...(note === undefined ? [] : [note]),
+    ].join(', ');
+  }
+
+  async place(network: Network, room: Room): Promise<PlacedNetwork> {
+    const placed = new WebgpuNetwork(this.device, network, room, () => this.#placed.delete(placed));
+    this.#placed.add(placed);
+    return placed;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#placed].map((placed) => placed.release()));
+    this.device.destroy();
+  }
+}
