@@ -17,6 +17,6 @@ export {
   type SeedPool,
 } from './artifact.js';
 export type { Header } from './header.js';
-export { rebuild, rebuildTensor, rebuildVerified } from './rebuild.js';
+export { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from './rebuild.js';
 export type { LogStep } from './seed-log.js';
 export { weightsHash } from './weights-hash.js';
