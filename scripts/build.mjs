@@ -1,5 +1,5 @@
-// Builds the package: AssemblyScript → wasm binaries, two a set of kernels (with and without relaxed
-// SIMD), embedded in generated modules; TypeScript → dist. `node scripts/build.mjs kernels` makes the
+// Builds the package: AssemblyScript → wasm binaries, two a set of kernels where relaxed SIMD
+// matters, embedded in generated modules; TypeScript → dist. `node scripts/build.mjs kernels` makes the
 // generated modules alone.
 
 import { execFileSync } from 'node:child_process';
@@ -19,7 +19,7 @@ function command(packageName, name) {
   return join(dirname(manifestPath), typeof bin === 'string' ? bin : bin[name]);
 }
 
-/** The two sets of kernels: their source, what their memory is, and the module that embeds them. */
+/** The sets of kernels: their source, what their memory is, and the module that embeds them. */
 const KERNELS = [
   {
     source: 'src/backend/wasm/assembly/index.ts',
@@ -32,6 +32,13 @@ const KERNELS = [
     memory: ['--importMemory', '--noExportMemory'], // TensorFlow.js's
     features: [],
     target: 'src/backprop/kernels/kernels.generated.ts',
+  },
+  {
+    source: 'src/artifact/kernels/assembly/index.ts',
+    memory: ['--importMemory', '--noExportMemory'],
+    features: [],
+    plainOnly: true, // integers alone: relaxed SIMD would not make it faster
+    target: 'src/artifact/kernels/kernels.generated.ts',
   },
 ];
 
@@ -74,11 +81,13 @@ function requireNoData(bytes, source) {
 function buildKernels(set) {
   const folder = mkdtempSync(join(tmpdir(), 'ternseed-build-'));
   try {
-    const relaxed = compileKernels(set, true, folder);
-    const plain = compileKernels(set, false, folder);
+    const builds = set.plainOnly ? { plain: false } : { relaxed: true, plain: false };
+    const constants = Object.entries(builds).map(
+      ([name, relaxed]) => `export const ${name}Kernels =\n  '${compileKernels(set, relaxed, folder)}';\n`,
+    );
     writeFileSync(
       join(root, set.target),
-      `/** Made by scripts/build.mjs from ${dirname(set.source)}. */\nexport const relaxedKernels =\n  '${relaxed}';\nexport const plainKernels =\n  '${plain}';\n`,
+      `/** Made by scripts/build.mjs from ${dirname(set.source)}. */\n${constants.join('')}`,
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });

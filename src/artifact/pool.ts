@@ -8,6 +8,7 @@ import { coefficientLimit } from '../random/latents.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { decoderOf } from './container.js';
 import { type Header, networkOfHeader, parseKey } from './header.js';
+import { imageStrides } from './image-stride.js';
 import { decodeMoves, decodePlain, encodeMoves, encodePlain, PoolCoding, type Shape } from './pool-coder.js';
 
 /**
@@ -41,7 +42,7 @@ export function encodePool(header: Header, coefficients: Int16Array): Uint8Array
   for (const { set, shape, first } of partsOf(header)) {
     const values = coefficients.subarray(first, first + set.directions);
     const candidates = [new ByteWriter().u8(PoolCoding.plain).raw(encodePlain(values)).finish()];
-    for (const stride of set.size <= PREDICTED_SIZE_MAX ? stridesOf(shape) : []) {
+    for (const stride of set.size <= PREDICTED_SIZE_MAX ? imageStrides(shape.columns) : []) {
       const coded = encodeMoves(set, shape, stride, limit, values);
       const candidate = new ByteWriter().u8(PoolCoding.moves).integer(stride).raw(coded).finish();
       if (isPredictable(set.size, candidate.length)) candidates.push(candidate);
@@ -92,10 +93,4 @@ function partsOf(header: Header): Part[] {
     first += set.directions;
     return part;
   });
-}
-
-/** The strides worth a try: columns may be a square image, or no image at all. */
-function stridesOf({ columns }: Shape): number[] {
-  const side = Math.round(Math.sqrt(columns));
-  return side * side === columns && side > 3 ? [0, side] : [0];
 }

@@ -8,15 +8,27 @@ import type { Tensor } from '../ternary/network.js';
 import { isWithin, VALUE_RANGES, type Values } from '../ternary/precision.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { decoderOf } from './container.js';
+import { imageStrides } from './image-stride.js';
 import { SignedCoder, TritCoder } from './integer-coder.js';
+import { decodeInterleaved, encodeInterleaved } from './interleaved-coder.js';
+import { decodeNeighbours, encodeNeighbours } from './neighbour-coder.js';
 import { type RangeDecoder, RangeEncoder } from './range-coder.js';
 
 /** How a tensor's values are coded. */
 export const TensorCoding = {
   /** In order, each with regard to the two before at most. */
   plain: 0,
+  /** Trits predicted from those around: the fewest bytes. */
+  neighbours: 1,
+  /** Trits by static statistics: the fastest to read. */
+  interleaved: 2,
 } as const;
 export type TensorCoding = (typeof TensorCoding)[keyof typeof TensorCoding];
+
+/** Trits of a tensor from which on reading fast counts for more than the last bytes. */
+const FAST_SIZE = 2 ** 20;
+/** Two to the right and a stride up must have come before. */
+const STRIDE_MIN = 4;
 
 /**
  * The payload of a tensor's section.
@@ -29,7 +41,44 @@ export function encodeTensor(tensor: Tensor, values: Int8Array): Uint8Array {
       throw expected(tensor.name, `values in ${VALUE_RANGES[tensor.values].join('…')}`, value);
     }
   }
-  return new ByteWriter().u8(TensorCoding.plain).raw(encodePlain(tensor.values, values)).finish();
+  if (tensor.values !== 'trit') return encodeTensorAs(TensorCoding.plain, tensor, values);
+  if (values.length >= FAST_SIZE) return encodeTensorAs(TensorCoding.interleaved, tensor, values);
+  return smallest(
+    [TensorCoding.plain, TensorCoding.neighbours].map((one) => encodeTensorAs(one, tensor, values)),
+  );
+}
+
+/**
+ * The payload of a tensor's section in one coding.
+ * @param coding - plain where the values are no trits
+ */
+export function encodeTensorAs(coding: TensorCoding, tensor: Tensor, values: Int8Array): Uint8Array {
+  const { columns } = tensor;
+  switch (coding) {
+    case TensorCoding.plain:
+      return coded(coding).raw(encodePlain(tensor.values, values)).finish();
+    case TensorCoding.neighbours:
+      return smallest(
+        imageStrides(columns).map((stride) =>
+          coded(coding)
+            .integer(stride)
+            .raw(encodeNeighbours(values, columns, stride))
+            .finish(),
+        ),
+      );
+    case TensorCoding.interleaved:
+      return coded(coding).raw(encodeInterleaved(values, columns)).finish();
+    default:
+      return coding satisfies never;
+  }
+}
+
+function coded(coding: TensorCoding): ByteWriter {
+  return new ByteWriter().u8(coding);
+}
+
+function smallest(payloads: readonly Uint8Array[]): Uint8Array {
+  return payloads.reduce((best, one) => (one.length < best.length ? one : best));
 }
 
 /**
@@ -39,6 +88,9 @@ export function encodeTensor(tensor: Tensor, values: Int8Array): Uint8Array {
  */
 export function decodeTensor(reader: ByteReader, tensor: Tensor, values: Int8Array): void {
   const coding = reader.u8('coding');
+  if (coding !== TensorCoding.plain && tensor.values !== 'trit') {
+    throw reader.fault(`expected coding 0 of ${tensor.name}, got ${coding}`, reader.offset - 1);
+  }
   switch (coding) {
     case TensorCoding.plain: {
       const decoder = decoderOf(reader);
@@ -46,12 +98,24 @@ export function decodeTensor(reader: ByteReader, tensor: Tensor, values: Int8Arr
       decoder.expectEnd();
       return;
     }
+    case TensorCoding.neighbours: {
+      const stride = reader.integer('stride', tensor.columns);
+      if (stride > 0 && stride < STRIDE_MIN)
+        throw reader.fault(`expected a stride of 0 or above 3, got ${stride}`);
+      const decoder = decoderOf(reader);
+      decodeNeighbours(decoder, values, tensor.columns, stride);
+      decoder.expectEnd();
+      return;
+    }
+    case TensorCoding.interleaved:
+      decodeInterleaved(reader, values, tensor.columns);
+      return;
     default:
-      throw reader.fault(`expected coding 0 of ${tensor.name}, got ${coding}`, reader.offset - 1);
+      throw reader.fault(`expected coding 0, 1 or 2, got ${coding}`, reader.offset - 1);
   }
 }
 
-/** Values one after another; also the body of version 1. */
+/** Values one after another, as version 1 has them, too. */
 function encodePlain(kind: Values, values: Int8Array): Uint8Array {
   const encoder = new RangeEncoder();
   const coder = coderOf(kind);

@@ -1,0 +1,94 @@
+/**
+ * The kernel that reads interleaved trits, where the engine has SIMD: it works in a memory of its own,
+ * which is given back with the call.
+ */
+
+import { decodeBase64 } from '../../backend/wasm/kernels.js';
+import type { InterleavedDecode } from '../interleaved-coder.js';
+import { plainKernels } from './kernels.generated.js';
+
+const PAGE_BYTES = 65_536;
+/** Bytes that the kernel may read after the words. */
+const SLACK_BYTES = 48;
+const LANES = 16;
+
+interface Exports {
+  readTrits(
+    words: number,
+    end: number,
+    states: number,
+    zero: number,
+    upper: number,
+    patterns: number,
+    columns: number,
+    groups: number,
+    trits: number,
+  ): number;
+}
+
+let compiled: WebAssembly.Module | null | undefined;
+
+/** The kernel, or null where the engine has no WebAssembly with SIMD; the definition gives the same trits. */
+export function openInterleavedKernel(): InterleavedDecode | null {
+  if (compiled === undefined) {
+    const bytes = decodeBase64(plainKernels);
+    const runs = typeof WebAssembly === 'object' && WebAssembly.validate(bytes);
+    compiled = runs ? new WebAssembly.Module(bytes) : null;
+  }
+  const module = compiled;
+  if (module === null) return null;
+  return (words, states, { zero, positive, classes }, trits) => {
+    const columns = classes.length;
+    const groups = Math.ceil(trits.length / LANES);
+    const extended = columns + LANES;
+    const tables = 4 * extended;
+    const statesAt = 16 * LANES; // after the patterns
+    const zeroAt = statesAt + 4 * LANES;
+    const upperAt = zeroAt + tables;
+    const wordsAt = upperAt + tables;
+    const tritsAt = wordsAt + roundUp(words.length + SLACK_BYTES);
+    const end = tritsAt + LANES * groups;
+    const memory = new WebAssembly.Memory({ initial: Math.ceil(end / PAGE_BYTES) });
+    const instance = new WebAssembly.Instance(module, { env: { memory, abort() {} } });
+    const { buffer } = memory;
+    writePatterns(new Uint8Array(buffer, 0, 16 * LANES));
+    new Uint32Array(buffer, statesAt, LANES).set(states);
+    const lows = new Int32Array(buffer, zeroAt, extended);
+    const highs = new Int32Array(buffer, upperAt, extended);
+    for (let i = 0; i < extended; i++) {
+      const one = classes[i % columns];
+      lows[i] = zero[one];
+      highs[i] = zero[one] + positive[one];
+    }
+    new Uint8Array(buffer, wordsAt, words.length).set(words);
+    const last = (instance.exports as unknown as Exports).readTrits(
+      ...[wordsAt, wordsAt + words.length, statesAt, zeroAt, upperAt, 0, columns, groups, tritsAt],
+    );
+    if (last === 0) return null;
+    states.set(new Uint32Array(buffer, statesAt, LANES));
+    const read = new Int8Array(buffer, tritsAt, LANES * groups);
+    trits.set(read.subarray(0, trits.length));
+    for (let i = trits.length; i < read.length; i++) {
+      if (read[i] !== 0) states[i % LANES] = 0; // as the definition has it
+    }
+    return (last - wordsAt) / 2;
+  };
+}
+
+/** [16, 16] For each set of lanes, the swizzle that gives them 32-bit words in order, and zero to the others. */
+function writePatterns(patterns: Uint8Array): void {
+  patterns.fill(255);
+  for (let set = 0; set < 16; set++) {
+    let word = 0;
+    for (let lane = 0; lane < 4; lane++) {
+      if (((set >> lane) & 1) === 0) continue;
+      for (let byte = 0; byte < 4; byte++) patterns[16 * set + 4 * lane + byte] = 4 * word + byte;
+      word++;
+    }
+  }
+}
+
+/** Up to a multiple of 16. */
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / 16) * 16;
+}

@@ -1,0 +1,77 @@
+/** Checks the test vectors of the format: what this code writes, and what version 1 wrote, mean what they say. */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { openArtifact } from '../src/artifact/artifact.js';
+import { readUnfinishedLog } from '../src/artifact/checkpoint.js';
+import { rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
+import type { Backend } from '../src/backend/backend.js';
+import { openWasm } from '../src/backend/wasm/wasm.js';
+import { reference } from './support/backends.js';
+
+/** What `scripts/make-vectors.mjs` says of a file. */
+export interface Vector {
+  readonly file: string;
+  readonly version: number;
+  readonly kind: 'log' | 'pool' | 'packed';
+  readonly model: string;
+  readonly precision: readonly string[];
+  readonly steps: number;
+  readonly weightsHash: string;
+  readonly coefficients?: readonly number[];
+  readonly weights?: readonly number[];
+}
+
+const folder = fileURLToPath(new URL('vectors', import.meta.url));
+const read = (path: string) => new Uint8Array(readFileSync(`${folder}/${path}`));
+const vectors = ['v1', 'v2'].flatMap((version) =>
+  (JSON.parse(readFileSync(`${folder}/${version}/vectors.json`, 'utf8')) as Vector[]).map((vector) => ({
+    ...vector,
+    path: `${version}/${vector.file}`,
+  })),
+);
+
+let wasm: Backend;
+beforeAll(async () => {
+  wasm = await openWasm({ threads: 1 });
+});
+afterAll(() => wasm.close());
+
+describe.each(vectors)('$path', ({ path, file: _, weights, coefficients, precision, model, ...said }) => {
+  it('opens as what it says', () => {
+    const artifact = openArtifact(read(path));
+    expect(artifact).toMatchObject({ ...said, header: { model }, network: { precision } });
+    if (coefficients) expect(artifact).toMatchObject({ coefficients: Int16Array.from(coefficients) });
+  });
+
+  it('rebuilds to the weights it says, on both backends and by tensor', async () => {
+    const artifact = openArtifact(read(path));
+    const rebuilt = await rebuildVerified(artifact, reference);
+    expect(await rebuildVerified(artifact, wasm)).toEqual(rebuilt);
+    if (weights) expect([...rebuilt]).toEqual(weights);
+    for (const { name, offset, rows, columns } of artifact.network.tensors) {
+      expect(rebuildTensor(artifact, name)).toEqual(rebuilt.slice(offset, offset + rows * columns));
+    }
+  });
+});
+
+test('an unfinished log of version 1 has the steps that one of version 2 has', () => {
+  const [old, current] = ['v1', 'v2'].map((version) =>
+    readUnfinishedLog(read(`${version}/unfinished-log.tern`)),
+  );
+  expect([old.version, current.version]).toEqual([1, 2]);
+  expect(old.steps).toEqual(current.steps);
+  expect(old.steps).toHaveLength(20);
+});
+
+test('both versions have every kind and precision, and all files are listed', () => {
+  for (const version of [1, 2]) {
+    const listed = vectors.filter((vector) => vector.version === version);
+    expect(new Set(listed.map(({ kind }) => kind))).toEqual(new Set(['log', 'pool', 'packed']));
+    const precisions = new Set(listed.flatMap(({ precision }) => precision));
+    expect(precisions.size).toBe(6);
+    const files = readdirSync(`${folder}/v${version}`).filter((name) => name.endsWith('.tern'));
+    expect(new Set(files)).toEqual(new Set([...listed.map(({ file }) => file), 'unfinished-log.tern']));
+  }
+});
