@@ -4,8 +4,9 @@ import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { expected } from '../src/errors.js';
-import { readBytes, writeWhole } from './files.js';
+import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
+import { writeAlone } from './write-lock.js';
 
 export interface ExportOptions {
   readonly to: string;
@@ -22,7 +23,7 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
   try {
     const { header, steps, weightsHash, network } = artifact;
     const bytes = encodePacked(header, await rebuildVerified(artifact, backend), { steps, weightsHash });
-    writeWhole(options.out, bytes);
+    writeAlone(options.out, bytes);
     const bits = ((8 * bytes.length) / network.parameters).toFixed(3);
     printResult(options.json, { bytes: bytes.length, path: options.out, weightsHash }, [
       `${options.out}: packed, ${count(bytes.length)} bytes (${bits} bits a weight)`,

@@ -6,8 +6,9 @@ import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected } from '../src/errors.js';
 import { parseNumber } from './config-options.js';
-import { readBytes, writeWhole } from './files.js';
+import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
+import { writeAlone } from './write-lock.js';
 
 export interface ReplayOptions {
   readonly out?: string;
@@ -38,7 +39,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
       // A whole model becomes a packed artifact; one tensor what its hash is taken over.
       const outcome = { steps: step, weightsHash: hash };
       const whole = () => encodePacked(artifact.header, weights, outcome);
-      writeWhole(options.out, options.tensor === undefined ? whole() : packWeights(weights, alone));
+      writeAlone(options.out, options.tensor === undefined ? whole() : packWeights(weights, alone));
     }
     const part = options.tensor === undefined ? {} : { tensor: options.tensor };
     const range = rows ? { rows: [rows.from, rows.to - 1] } : {};
