@@ -58,7 +58,7 @@ const REBUILD_WEIGHTS_MAX = 4096;
 const REBUILD_MOVES_MAX = 65_536;
 /** Of the files that verify, one in so many is rebuilt on each backend, too. */
 const BACKEND_SHARE = 64;
-const WASM_SHARE = 1024;
+const WASM_SHARE = 128;
 
 /** A generator of one input's choices: xorshift over a mixed seed. */
 class Choices {
