@@ -429,8 +429,8 @@ describe('exit code 3:', () => {
 
   it('verify of weights that are not those that were trained', async () => {
     const sections = splitSections(await readFile(made.packed));
-    const payload = sections[2].payload.map((byte, i) => (i === 1 ? byte ^ 1 : byte));
-    await writeFile(at('bad.tern'), joinSections(sections.with(2, { type: 'E', payload })));
+    const payload = sections.at(-1)?.payload.map((byte, i) => (i === 1 ? byte ^ 1 : byte)) as Uint8Array;
+    await writeFile(at('bad.tern'), joinSections(sections.with(-1, { type: 'E', payload })));
     const { code, stdout } = await cli(['verify', at('bad.tern'), '--json']);
     expect(code).toBe(3);
     expect(onlyObject(stdout)).toMatchObject({ ok: false, weightsHash: printed.packed.weightsHash });

@@ -8,13 +8,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NoiseStepRun } from '../cli/noise-step-run.js';
 import { headerOfUnfinished, readCheckpoint, readUnfinishedLog } from '../src/artifact/checkpoint.js';
+import { SignedCoder, TritCoder } from '../src/artifact/integer-coder.js';
+import { BitModel, RangeEncoder } from '../src/artifact/range-coder.js';
+import type { LogStep } from '../src/artifact/seed-log.js';
 import type { Backend } from '../src/backend/backend.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { type Dataset, loadIdxDirectory } from '../src/data/dataset.js';
 import { TernseedError } from '../src/errors.js';
 import type { NoiseStepConfig } from '../src/perturb/config.js';
 import { cli, cliJson, onlyObject, startCli } from './support/cli.js';
-import { headerPayload, joinSections, splitSections } from './support/sections.js';
+import { concat, headerPayload, joinSections, leb128, splitSections } from './support/sections.js';
 import { writeTinyData } from './support/tiny-data.js';
 import { tinyConfig, tinyOptions } from './support/tiny-runs.js';
 
@@ -111,6 +114,40 @@ describe.each([
     }
   });
 });
+
+describe('an unfinished run of version 1', () => {
+  it('that is a log is written anew and ends in the bytes of version 2', async () => {
+    for (const perturb of ['weights', 'nodes'] as const) {
+      const config: NoiseStepConfig = { ...tinyConfig, artifact: 'log', perturb };
+      const whole = await finished(await start(config, await fresh('whole.tern')));
+      const { header, steps } = readUnfinishedLog(await partialAfter(config, 7));
+      const blocks = steps.map((step, i) => ({ type: 'L', payload: logBlockV1(i + 1, step) }));
+      const old = joinSections([{ type: 'H', payload: headerPayload(header) }, ...blocks], 1);
+      expect(readUnfinishedLog(old)).toMatchObject({ version: 1, steps });
+      expect(await resumedFrom(concat(old, Uint8Array.of(76, 9, 1)))).toEqual(whole); // and half a block
+    }
+  });
+
+  it('that is a checkpoint goes on to the same bytes', async () => {
+    const config: NoiseStepConfig = { ...tinyConfig, artifact: 'pool' };
+    const whole = await finished(await start(config, await fresh('whole.tern')));
+    const partial = await partialAfter(config, 5);
+    const { header } = readCheckpoint(partial);
+    const sections = splitSections(partial).with(0, { type: 'H', payload: headerPayload(header) });
+    expect(await resumedFrom(joinSections(sections, 1))).toEqual(whole);
+  });
+});
+
+/** A block of one step as version 1 wrote it. */
+function logBlockV1(first: number, { nonzeros, loss, coefficients }: LogStep): Uint8Array {
+  const encoder = new RangeEncoder();
+  const trits = new TritCoder();
+  encoder.encodeBit(new BitModel(), 1);
+  encoder.encodeDirect(nonzeros, 21);
+  new SignedCoder().encode(encoder, loss);
+  for (const trit of coefficients) trits.encode(encoder, trit);
+  return concat(leb128(first), leb128(1), encoder.finish());
+}
 
 describe('a log whose last steps were being written', () => {
   it('goes on from the last whole step, wherever it was cut', async () => {

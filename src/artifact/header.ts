@@ -66,7 +66,10 @@ const DICTIONARY_V2 =
   '"artifact":"packed","artifact":"pool","quantizer":["twn"],"quantizer":["sparse"],"threshold":[0.8],"cut":0,' +
   '"pool":57344,"seed":"1","steps":4000,"holdout":0,"batch":512,"shift":1,"optimizer":"muon","optimizer":"adamw",' +
   '"learningRate":0.004,"schedule":"constant","schedule":"one-cycle","schedule":"cosine","warmup":0.02,' +
-  '"weightDecay":0,"clipNorm":0,"beta1":0.9,"beta2":0.99,"momentum":0.95},' +
+  '"weightDecay":0,"clipNorm":0,"beta1":0.9,"beta2":0.99,"momentum":0.95},"data":' +
+  '"directions":[81781,46731,2560],"directions":[5998,1715,479],"directions":[39930,16134,1280],"config":{' +
+  '"probes":16,"shift":1,"steps":6000,"pool":131072,"learningRate":0.1,"gain":40,"logitScale":250,"steps":1550,' +
+  '"model":"784-128-64-10","steps":4000,"pool":8192,' +
   DICTIONARY_V1;
 const DICTIONARIES: Record<Version, Uint8Array> = {
   1: new TextEncoder().encode(DICTIONARY_V1),

@@ -74,7 +74,10 @@ class Moves {
     this.rowCount = new Float64Array(rows);
     this.offsets = RINGS.map((ring) => Int32Array.from(offsetsOf(ring, stride)));
     const signs = new Signs(set);
-    this.signs = Int8Array.from({ length: rows * columns }, (_, index) => signs.at(index)); // in order: a block serves 128
+    this.signs = new Int8Array(rows * columns);
+    for (let index = 0; index < this.signs.length; index++) {
+      this.signs[index] = signs.at(index); // in order: a block of Philox serves 128
+    }
   }
 
   predict(k: number): void {

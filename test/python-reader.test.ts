@@ -1,0 +1,75 @@
+/** Checks that the independent reader, docs/reader.py, reads every test vector to the weights that it says, and no damaged one. */
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { openArtifact } from '../src/artifact/artifact.js';
+import { rebuildVerified } from '../src/artifact/rebuild.js';
+import type { Vector } from './vectors.test.js';
+import { reference } from './support/backends.js';
+
+const reader = fileURLToPath(new URL('../docs/reader.py', import.meta.url));
+const folder = fileURLToPath(new URL('vectors', import.meta.url));
+const vectors = ['v1', 'v2'].flatMap((version) =>
+  (JSON.parse(readFileSync(`${folder}/${version}/vectors.json`, 'utf8')) as Vector[]).map((vector) => ({
+    ...vector,
+    path: `${folder}/${version}/${vector.file}`,
+  })),
+);
+
+let temporary: string;
+beforeAll(() => {
+  temporary = mkdtempSync(join(tmpdir(), 'ternseed-python-'));
+});
+afterAll(() => rmSync(temporary, { recursive: true }));
+
+describe('reader.py', () => {
+  it('rebuilds every vector to its weights', async () => {
+    const paths = vectors.map(({ path }) => path);
+    const output = execFileSync('python3', [reader, '--weights', ...paths], {
+      encoding: 'utf8',
+      maxBuffer: 2 ** 26,
+    });
+    const lines = output.trim().split('\n');
+    expect(lines).toHaveLength(vectors.length);
+    for (const [
+      i,
+      { path, version, kind, model, steps, weightsHash, weights, coefficients },
+    ] of vectors.entries()) {
+      const read = JSON.parse(lines[i] as string) as Record<string, unknown>;
+      expect(read).toMatchObject({ file: path, version, kind, model, steps, weightsHash });
+      if (coefficients) expect(read.coefficients).toEqual(coefficients);
+      const here = await rebuildVerified(openArtifact(readFileSync(path)), reference);
+      expect(read.weights).toEqual(weights ?? [...here]);
+    }
+  });
+
+  it('refuses files with a flipped bit or cut short, as this reader does', () => {
+    const paths = vectors.flatMap(({ path, file, version }) => {
+      const bytes = readFileSync(path);
+      return [0.1, 0.4, 0.7, 0.95].flatMap((share, i) => {
+        const at = Math.floor(share * bytes.length);
+        const flipped = bytes.map((byte, j) => (j === at ? byte ^ (1 << i) : byte));
+        return [flipped, bytes.subarray(0, at)].map((damaged, j) => {
+          const target = join(temporary, `v${version}-${i}-${j}-${file}`);
+          writeFileSync(target, damaged);
+          return target;
+        });
+      });
+    });
+    const { status, stdout, stderr } = spawnSync('python3', [reader, ...paths], { encoding: 'utf8' });
+    expect(stderr).toBe('');
+    expect(status).toBe(3);
+    const lines = stdout.trim().split('\n');
+    expect(lines).toHaveLength(paths.length);
+    for (const line of lines) expect(line).toContain('"fault":');
+  });
+});
+
+test('reader.py takes in nothing but the standard library', () => {
+  const imported = readFileSync(reader, 'utf8').match(/^(?:import|from) \S+/gm);
+  expect(imported).toEqual(['hashlib', 'json', 'math', 're', 'sys', 'zlib'].map((name) => `import ${name}`));
+});
