@@ -11,9 +11,10 @@ import {
   SAFETENSORS_FORMS,
   type SafetensorsForm,
 } from '../src/exchange/export-safetensors.js';
-import { readPathOrUrl, writeParts } from './files.js';
+import { readPathOrUrl } from './files.js';
 import { count, printResult, table } from './output.js';
 import { PRODUCER } from './version.js';
+import { writePartsAlone } from './write-lock.js';
 
 /** What `--to` takes. */
 export const EXPORT_FORMS = ['packed', 'safetensors', 'json'] as const;
@@ -41,7 +42,7 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
   const backend = await openBackend(options.backend, options.threads);
   try {
     const parts = await contents(artifact, to as ExportForm, dtype as SafetensorsForm, backend);
-    const bytes = writeParts(options.out, parts);
+    const bytes = writePartsAlone(options.out, parts);
     const { weightsHash, network } = artifact;
     const bits = ((8 * bytes) / network.parameters).toFixed(3);
     const what = to === 'safetensors' ? `${to} ${dtype}` : to;

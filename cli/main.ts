@@ -74,6 +74,7 @@ function buildProgram(): Command {
       '--tensor <name>',
       'rebuild this tensor alone; --out takes its trits, five a byte, or its other values, one a byte',
     )
+    .option('--rows <range>', 'of the tensor, these rows alone, counted from 0: 0-15')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./replay.js')).replay(file, options));
 

@@ -31,6 +31,7 @@ import {
   splitTraining,
   type StepReport,
 } from './run.js';
+import { withLock, type WriteLock } from './write-lock.js';
 
 export class NoiseStepRun extends Run {
   readonly #header: Header;
@@ -43,14 +44,16 @@ export class NoiseStepRun extends Run {
     readonly backend: Backend,
     out: string,
     data: Dataset,
+    lock: WriteLock,
   ) {
-    super(out);
+    super(out, lock);
     this.#header = headerOfTrainer(trainer, { name: data.name, hash: data.hash });
   }
 
   /**
    * Starts a run.
-   * @throws {ConfigError} when an unfinished run would be lost, or the configuration does not fit
+   * @throws {ConfigError} when an unfinished run would be lost, another process writes the file, or the
+   * configuration does not fit
    * @throws {InputError} when the file cannot be written
    */
   static async start(
@@ -59,18 +62,20 @@ export class NoiseStepRun extends Run {
     backend: Backend,
     out: string,
   ): Promise<NoiseStepRun> {
-    requireFree(out);
-    const { train } = splitTraining(data.train, config.holdout);
-    const trainer = await NoiseStepTrainer.create(config, train, backend);
-    const run = new NoiseStepRun(trainer, backend, out, data);
-    if (config.artifact === 'log') {
-      const opening = openingOfLog(run.#header);
-      writeWhole(run.path, opening);
-      run.#grow(opening.length);
-    } else {
-      await run.save();
-    }
-    return run;
+    return withLock(out, async (lock) => {
+      requireFree(out);
+      const { train } = splitTraining(data.train, config.holdout);
+      const trainer = await NoiseStepTrainer.create(config, train, backend);
+      const run = new NoiseStepRun(trainer, backend, out, data, lock);
+      if (config.artifact === 'log') {
+        const opening = openingOfLog(run.#header);
+        writeWhole(run.path, opening);
+        run.#grow(opening.length);
+      } else {
+        await run.save();
+      }
+      return run;
+    });
   }
 
   /**
@@ -78,35 +83,37 @@ export class NoiseStepRun extends Run {
    * @throws {InputError} when there is none, or the data are not those it was trained on
    */
   static async resume(data: Dataset, backend: Backend, out: string): Promise<NoiseStepRun> {
-    const bytes = await readBytes(partialPath(out));
-    const log = headerOfUnfinished(bytes).kind === 'log' ? readUnfinishedLog(bytes) : null;
-    const checkpoint = log ? null : readCheckpoint(bytes);
-    const header = (log ?? checkpoint)?.header as Header;
-    requireData(header, data, out);
-    const config = checkedConfig(header, CONFIG_KEYS, checkConfig);
-    const { train } = splitTraining(data.train, config.holdout);
-    const trainer = await NoiseStepTrainer.create(config, train, backend);
-    const run = new NoiseStepRun(trainer, backend, out, data);
-    requireSame(run.#unfinishedHeader(), header, run.path);
-    if (log) {
-      const stray = log.steps.findIndex(
-        ({ nonzeros, seedStep }, i) => !config.nonzeros.includes(nonzeros) || seedStep !== i + 1,
-      );
-      if (stray >= 0 || log.steps.length > config.steps) {
-        throw new InputError(
-          `"${printable(run.path)}" expected at most ${config.steps} steps of ${config.nonzeros} nonzeros, in order`,
+    return withLock(out, async (lock) => {
+      const bytes = await readBytes(partialPath(out));
+      const log = headerOfUnfinished(bytes).kind === 'log' ? readUnfinishedLog(bytes) : null;
+      const checkpoint = log ? null : readCheckpoint(bytes);
+      const header = (log ?? checkpoint)?.header as Header;
+      requireData(header, data, out);
+      const config = checkedConfig(header, CONFIG_KEYS, checkConfig);
+      const { train } = splitTraining(data.train, config.holdout);
+      const trainer = await NoiseStepTrainer.create(config, train, backend);
+      const run = new NoiseStepRun(trainer, backend, out, data, lock);
+      requireSame(run.#unfinishedHeader(), header, run.path);
+      if (log) {
+        const stray = log.steps.findIndex(
+          ({ nonzeros, seedStep }, i) => !config.nonzeros.includes(nonzeros) || seedStep !== i + 1,
         );
+        if (stray >= 0 || log.steps.length > config.steps) {
+          throw new InputError(
+            `"${printable(run.path)}" expected at most ${config.steps} steps of ${config.nonzeros} nonzeros, in order`,
+          );
+        }
+        for (const step of log.steps) {
+          await trainer.replay(step);
+          run.#steps.push(step);
+        }
+        if (log.version !== VERSION) writeWhole(run.path, run.#unfinishedLog());
+        run.#grow(log.version === VERSION ? log.length : run.#unfinishedLog().length);
+      } else if (checkpoint) {
+        await trainer.restore(checkpoint);
       }
-      for (const step of log.steps) {
-        await trainer.replay(step);
-        run.#steps.push(step);
-      }
-      if (log.version !== VERSION) writeWhole(run.path, run.#unfinishedLog());
-      run.#grow(log.version === VERSION ? log.length : run.#unfinishedLog().length);
-    } else if (checkpoint) {
-      await trainer.restore(checkpoint);
-    }
-    return run;
+      return run;
+    });
   }
 
   get config(): NoiseStepConfig {
@@ -133,7 +140,7 @@ export class NoiseStepRun extends Run {
     return { json: { deviceBytes: this.trainer.placed.memory }, rows: [] };
   }
 
-  override close(): void {
+  protected override closeFiles(): void {
     if (this.#file !== null) closeSync(this.#file);
     this.#file = null;
   }

@@ -1,19 +1,22 @@
-/** `ternseed replay FILE`: weights from seeds, all or one tensor, at the end or after a step. */
+/** `ternseed replay FILE`: weights from seeds, all, one tensor or some of its rows, at the end or after a step. */
 
 import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artifact.js';
 import { openArtifactFrom } from '../src/artifact/open-from.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
-import { rebuild, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
+import { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from '../src/artifact/rebuild.js';
 import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
+import { ConfigError, expected } from '../src/errors.js';
 import { parseNumber } from './config-options.js';
-import { readBytes, writeWhole } from './files.js';
+import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
+import { writeAlone } from './write-lock.js';
 
 export interface ReplayOptions {
   readonly out?: string;
   readonly step?: string;
   readonly tensor?: string;
+  readonly rows?: string;
   readonly backend: BackendChoice;
   readonly threads?: number;
   readonly json: boolean;
@@ -23,33 +26,38 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   const wanted = options.step === undefined ? undefined : parseNumber('--step', options.step);
   const { artifact, last } = await openUpTo(file, wanted);
   const step = wanted ?? artifact.steps;
+  const rows = options.rows === undefined ? null : parseRows(options);
   const backend = await openBackend(options.backend, options.threads);
   try {
     const started = performance.now();
     const weights =
-      options.tensor === undefined ? await rebuildAll() : rebuildTensor(artifact, options.tensor, step);
+      options.tensor === undefined ? await rebuildAll() : rebuildPart(artifact, options.tensor, rows, step);
     const seconds = (performance.now() - started) / 1000;
     const { tensors } = artifact.network;
-    const alone = tensors.filter(({ name }) => name === options.tensor).map((one) => ({ ...one, offset: 0 }));
+    const alone = tensors
+      .filter(({ name }) => name === options.tensor)
+      .map((one) => ({ ...one, offset: 0, rows: rows ? rows.to - rows.from : one.rows }));
     const hash = await weightsHash(weights, options.tensor === undefined ? tensors : alone);
     if (options.out !== undefined) {
       // A whole model becomes a packed artifact; one tensor what its hash is taken over.
       const outcome = { steps: step, weightsHash: hash };
       const whole = () => encodePacked(artifact.header, weights, outcome);
-      writeWhole(options.out, options.tensor === undefined ? whole() : packWeights(weights, alone));
+      writeAlone(options.out, options.tensor === undefined ? whole() : packWeights(weights, alone));
     }
     const part = options.tensor === undefined ? {} : { tensor: options.tensor };
+    const range = rows ? { rows: [rows.from, rows.to - 1] } : {};
+    const what = `${options.tensor}${options.rows === undefined ? '' : `, rows ${options.rows}`}`;
     printResult(
       options.json,
-      { weightsHash: hash, seconds, backend: backend.name, step, weights: weights.length, ...part },
+      { weightsHash: hash, seconds, backend: backend.name, step, weights: weights.length, ...part, ...range },
       [
-        `${file} after step ${count(step)}${options.tensor === undefined ? '' : `, ${options.tensor} alone`}`,
+        `${file} after step ${count(step)}${options.tensor === undefined ? '' : `, ${what} alone`}`,
         ...table([
           ['weights', count(weights.length)],
           ['weights hash', hash],
           [
             'time',
-            `${seconds.toFixed(3)} s (${options.tensor === undefined ? backend.summary : 'one tensor, plain TypeScript'})`,
+            `${seconds.toFixed(3)} s (${options.tensor === undefined ? backend.summary : 'plain TypeScript'})`,
           ],
           ...(options.out === undefined ? [] : ([['written to', options.out]] as const)),
         ]),
@@ -75,4 +83,16 @@ async function openUpTo(
   }
   const distant = await openArtifactFrom(await urlSource(file));
   return { artifact: await distant.load(step), last: distant.steps };
+}
+
+function rebuildPart(artifact: Artifact, tensor: string, rows: Rows | null, step: number): Int8Array {
+  return rows ? rebuildRows(artifact, tensor, rows, step) : rebuildTensor(artifact, tensor, step);
+}
+
+/** `16-31`: rows 16 to 31, both among them. */
+function parseRows({ rows, tensor }: ReplayOptions): Rows {
+  if (tensor === undefined) throw new ConfigError('"--rows" is of one tensor: name it with "--tensor"');
+  const [, from, to] = /^(\d{1,6})-(\d{1,6})$/.exec(rows as string) ?? [];
+  if (from === undefined || Number(from) > Number(to)) throw expected('--rows', 'a range such as 0-15', rows);
+  return { from: Number(from), to: Number(to) + 1 };
 }

@@ -10,6 +10,7 @@ import { toHex } from '../src/artifact/weights-hash.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
 import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import { writeWhole } from './files.js';
+import type { WriteLock } from './write-lock.js';
 
 /** The trainers. */
 export const METHODS = ['noise-step', 'ste'] as const;
@@ -55,7 +56,11 @@ export abstract class Run {
   protected readonly path: string;
   #saved = performance.now();
 
-  constructor(readonly out: string) {
+  /** @param lock - the right to write `out`, which the run gives back when it is closed */
+  constructor(
+    readonly out: string,
+    readonly lock: WriteLock,
+  ) {
     this.path = partialPath(out);
   }
 
@@ -99,17 +104,24 @@ export abstract class Run {
   async finish(): Promise<void> {
     writeWhole(this.out, await this.encode());
     this.discard();
-    rmSync(`${this.path}.tmp`, { force: true }); // of a run that was killed while it saved
   }
 
   /** Takes the unfinished run away. */
   discard(): void {
-    this.close();
+    this.closeFiles();
     rmSync(this.path, { force: true });
+    rmSync(`${this.path}.tmp`, { force: true }); // of a run that was killed while it saved
+    this.lock.release();
   }
 
-  /** Closes what is open; what was trained stays. */
-  close(): void {}
+  /** Closes what is open, and lets others write; what was trained stays. */
+  close(): void {
+    this.closeFiles();
+    this.lock.release();
+  }
+
+  /** Closes the files of the trainer. */
+  protected closeFiles(): void {}
 }
 
 /** Where the unfinished run of an artifact is kept. */

@@ -22,6 +22,7 @@ import {
   splitTraining,
   type StepReport,
 } from './run.js';
+import { withLock, type WriteLock } from './write-lock.js';
 
 export class SteRun extends Run {
   readonly #header: Header;
@@ -31,14 +32,16 @@ export class SteRun extends Run {
     readonly backend: TensorflowBackend,
     out: string,
     data: Dataset,
+    lock: WriteLock,
   ) {
-    super(out);
+    super(out, lock);
     this.#header = headerOf(trainer, data);
   }
 
   /**
    * Starts a run.
-   * @throws {ConfigError} when an unfinished run would be lost, or the configuration does not fit
+   * @throws {ConfigError} when an unfinished run would be lost, another process writes the file, or the
+   * configuration does not fit
    * @throws {InputError} when the file cannot be written
    */
   static async start(
@@ -47,11 +50,13 @@ export class SteRun extends Run {
     backend: TensorflowBackend,
     out: string,
   ): Promise<SteRun> {
-    requireFree(out);
-    const { train } = splitTraining(data.train, config.holdout);
-    const run = new SteRun(await SteTrainer.create(config, train), backend, out, data);
-    await run.save();
-    return run;
+    return withLock(out, async (lock) => {
+      requireFree(out);
+      const { train } = splitTraining(data.train, config.holdout);
+      const run = new SteRun(await SteTrainer.create(config, train), backend, out, data, lock);
+      await run.save();
+      return run;
+    });
   }
 
   /**
@@ -59,23 +64,25 @@ export class SteRun extends Run {
    * @throws {InputError} when there is none, or the data are not those it was trained on
    */
   static async resume(data: Dataset, backend: TensorflowBackend, out: string): Promise<SteRun> {
-    const { header, step, arrays } = readArrays(await readBytes(partialPath(out)));
-    requireData(header, data, out);
-    const config = checkedConfig(header, STE_KEYS, checkSteConfig);
-    const { train } = splitTraining(data.train, config.holdout);
-    const trainer = await SteTrainer.create(config, train);
-    const run = new SteRun(trainer, backend, out, data);
-    requireSame(run.#checkpointHeader(), header, run.path);
-    if (step > config.steps) {
-      throw new InputError(`"${printable(run.path)}" expected at most ${config.steps} steps, got ${step}`);
-    }
-    try {
-      trainer.restore({ step, arrays });
-    } catch (cause) {
-      if (!(cause instanceof RangeError)) throw cause;
-      throw new InputError(`"${printable(run.path)}" ${cause.message}`, { cause });
-    }
-    return run;
+    return withLock(out, async (lock) => {
+      const { header, step, arrays } = readArrays(await readBytes(partialPath(out)));
+      requireData(header, data, out);
+      const config = checkedConfig(header, STE_KEYS, checkSteConfig);
+      const { train } = splitTraining(data.train, config.holdout);
+      const trainer = await SteTrainer.create(config, train);
+      const run = new SteRun(trainer, backend, out, data, lock);
+      requireSame(run.#checkpointHeader(), header, run.path);
+      if (step > config.steps) {
+        throw new InputError(`"${printable(run.path)}" expected at most ${config.steps} steps, got ${step}`);
+      }
+      try {
+        trainer.restore({ step, arrays });
+      } catch (cause) {
+        if (!(cause instanceof RangeError)) throw cause;
+        throw new InputError(`"${printable(run.path)}" ${cause.message}`, { cause });
+      }
+      return run;
+    });
   }
 
   get config(): SteConfig {

@@ -73,6 +73,7 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
     await report(run, figures, data, options, await integers(), limits.target);
   } finally {
     progress.clear();
+    run.close();
     await close();
   }
 }
@@ -219,7 +220,6 @@ async function runSteps(
   } finally {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     metrics.close();
-    run.close();
   }
   progress.clear();
   const seconds = (performance.now() - started) / 1000;

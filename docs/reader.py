@@ -158,7 +158,7 @@ def tensors_of(header):
         if precision[layer].endswith("-row"):
             tensors.append(Tensor(f"layer{layer}.scale", "scale", rows, 1, offset))
             offset += rows
-    check(offset <= 2**26, "expected at most 2^26 weights")
+    check(offset <= 2**27, "expected at most 2^27 weights")
     return tensors
 
 
@@ -499,9 +499,12 @@ def read_pool(header, tensors, payload, version):
     for directions in sets_of(header, tensors, 0, None):
         coding = 0
         if version > 1:
-            part = Bytes(reader.take(reader.integer()))
+            length = reader.integer()
+            part = Bytes(reader.take(length))
             coding = part.u8()
             check(coding in (0, 1), f"expected coding 0 or 1, got {coding}")
+            predictable = min(2**20, 2**16 + 1024 * length)
+            check(coding == 0 or tensors[directions.group].size <= predictable, "expected coding 0 of so many weights")
             stride = part.integer(tensors[directions.group].columns) if coding == 1 else 0
             decoder = RangeDecoder(part.take(part.left()))
         if coding == 0:
@@ -711,6 +714,9 @@ def read_artifact(data):
     check(letter, f"expected a log, a pool or packed weights, got {kind!r}")
     check(all(one == letter for one, _ in body), f"expected only sections {letter}")
     payloads = [payload for _, payload in body]
+    values = sum(tensor.size for tensor in tensors) if kind == "packed" else sum(header["directions"])
+    values *= steps if kind == "log" else 1
+    check(values <= 2**22 + 2**12 * len(data), f"expected fewer than {values} values in {len(data)} bytes")
     result = {"version": version, "kind": kind, "model": header["model"], "steps": steps}
     if kind == "log":
         log = read_log(header, tensors, payloads, version)

@@ -3,12 +3,13 @@
  * and checksums; that the weights are the right ones is shown by rebuilding them (`verify`).
  */
 
-import { ArtifactError } from '../errors.js';
+import { ArtifactError, expected } from '../errors.js';
 import { poolSets, STEPS_MAX } from '../random/directions.js';
 import type { Network, Tensor } from '../ternary/network.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
   encodeSection,
+  PREAMBLE_BYTES,
   preamble,
   readSections,
   type Section,
@@ -16,6 +17,7 @@ import {
   type Version,
   versionOf,
 } from './container.js';
+import { valuesMax } from './expansion.js';
 import { decodeHeader, encodeHeader, type Header, type Kind, networkOfHeader, parseKey } from './header.js';
 import { decodePool, encodePool } from './pool.js';
 import { type BlockRange, encodeLogBlocks, type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
@@ -96,6 +98,7 @@ export function openArtifact(bytes: Uint8Array): Artifact {
     sections,
     ...readEnd(bytes, last),
   };
+  requireWorth(bytes, header, network, opened.steps);
   switch (kind) {
     case 'log':
       return openLog(bytes, body, opened);
@@ -161,7 +164,36 @@ function assemble(
   const end = new ByteWriter().integer(steps).raw(fromHex(weightsHash)).finish();
   const file = new ByteWriter().raw(preamble()).raw(encodeSection(SectionType.header, encodeHeader(header)));
   for (const section of sections) file.raw(section);
-  return file.raw(encodeSection(SectionType.end, end)).finish();
+  const bytes = file.raw(encodeSection(SectionType.end, end)).finish();
+  const values = valuesOfHeader(header, networkOfHeader(header), steps);
+  if (values > valuesMax(bytes.length)) {
+    throw expected('values', `at most ${valuesMax(bytes.length)} in ${bytes.length} bytes`, values);
+  }
+  return bytes;
+}
+
+/** What is decoded: the weights if packed, else coefficients, of a log those of all steps. */
+function valuesOfHeader({ kind, directions }: Header, { parameters }: Network, steps: number): number {
+  if (kind === 'packed') return parameters;
+  return sumOf(directions) * (kind === 'log' ? steps : 1);
+}
+
+/**
+ * Checks that a file is long enough for what it is said to hold.
+ * @param steps - of a log
+ * @throws {ArtifactError} when it is not
+ */
+export function requireWorth(bytes: Uint8Array, header: Header, network: Network, steps: number): void {
+  const values = valuesOfHeader(header, network, steps);
+  const most = valuesMax(bytes.length);
+  if (values <= most) return;
+  throw new ArtifactError(
+    `header at byte ${PREAMBLE_BYTES}: expected at most ${most} values in a file of ${bytes.length} bytes, got ${values}`,
+  );
+}
+
+function sumOf(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0);
 }
 
 function readEnd(bytes: Uint8Array, section: Section): Outcome {

@@ -6,7 +6,7 @@
 
 import { ArtifactError } from '../errors.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { blockRangeOf, blockSteps, headerOf, payload } from './artifact.js';
+import { blockRangeOf, blockSteps, headerOf, payload, requireWorth } from './artifact.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
   encodeSection,
@@ -18,7 +18,7 @@ import {
   type Version,
   versionOf,
 } from './container.js';
-import { encodeHeader, type Header } from './header.js';
+import { encodeHeader, type Header, networkOfHeader } from './header.js';
 import type { LogStep } from './seed-log.js';
 
 /** The optimizer's arrays, [D] each. */
@@ -147,17 +147,19 @@ export function readUnfinishedLog(bytes: Uint8Array): UnfinishedLog {
   if (header.kind !== 'log')
     throw new ArtifactError(`header at byte 5: expected a log, got a ${header.kind}`);
   const version = versionOf(bytes);
+  const network = networkOfHeader(header);
   const steps: LogStep[] = [];
   for (const section of sections.slice(1)) {
     if (section.type !== SectionType.log) {
       throw new ArtifactError(`${section.name} at byte ${section.offset}: expected a log section`);
     }
-    const { first } = blockRangeOf(payload(bytes, section as Section), version);
+    const { first, count } = blockRangeOf(payload(bytes, section as Section), version);
     if (first !== steps.length + 1) {
       throw new ArtifactError(
         `log at byte ${section.offset}: expected step ${steps.length + 1}, got ${first}`,
       );
     }
+    requireWorth(bytes, header, network, first + count - 1);
     for (const step of blockSteps(payload(bytes, section), header, version)) {
       steps.push({ ...step, coefficients: step.coefficients.slice() });
     }

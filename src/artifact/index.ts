@@ -22,7 +22,7 @@ export { openUrl } from './open-url.js';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
 export { fileSource } from './file-source.js';
 export { type DistantArtifact, openArtifactFrom } from './open-from.js';
-export { rebuild, rebuildTensor, rebuildVerified } from './rebuild.js';
 export { type UrlSource, urlSource } from './url-source.js';
+export { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from './rebuild.js';
 export type { LogStep } from './seed-log.js';
 export { weightsHash } from './weights-hash.js';

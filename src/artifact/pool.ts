@@ -11,8 +11,18 @@ import { type Header, networkOfHeader, parseKey } from './header.js';
 import { imageStrides } from './image-stride.js';
 import { decodeMoves, decodePlain, encodeMoves, encodePlain, PoolCoding, type Shape } from './pool-coder.js';
 
-/** A tensor with more weights is coded plainly: predicting would make opening slow. */
+/**
+ * Predicting looks at every weight of the tensor, so that a file would take long to open that has few
+ * bytes and many weights. Those are coded plainly.
+ */
 const PREDICTED_SIZE_MAX = 2 ** 20;
+const PREDICTED_SIZE_FREE = 2 ** 16;
+const PREDICTED_SIZE_PER_BYTE = 2 ** 10;
+
+/** Whether a tensor of so many weights may be predicted from coefficients of so many bytes. */
+function isPredictable(size: number, bytes: number): boolean {
+  return size <= Math.min(PREDICTED_SIZE_MAX, PREDICTED_SIZE_FREE + PREDICTED_SIZE_PER_BYTE * bytes);
+}
 
 /** One tensor's part of a pool. */
 interface Part {
@@ -34,7 +44,8 @@ export function encodePool(header: Header, coefficients: Int16Array): Uint8Array
     const candidates = [new ByteWriter().u8(PoolCoding.plain).raw(encodePlain(values)).finish()];
     for (const stride of set.size <= PREDICTED_SIZE_MAX ? imageStrides(shape.columns) : []) {
       const coded = encodeMoves(set, shape, stride, limit, values);
-      candidates.push(new ByteWriter().u8(PoolCoding.moves).integer(stride).raw(coded).finish());
+      const candidate = new ByteWriter().u8(PoolCoding.moves).integer(stride).raw(coded).finish();
+      if (isPredictable(set.size, candidate.length)) candidates.push(candidate);
     }
     const smallest = candidates.reduce((best, one) => (one.length < best.length ? one : best));
     writer.integer(smallest.length).raw(smallest);
@@ -59,6 +70,9 @@ export function decodePool(reader: ByteReader, header: Header): Int16Array {
     const coding = part.u8('coding');
     if (coding !== PoolCoding.plain && coding !== PoolCoding.moves) {
       throw part.fault(`expected coding 0 or 1, got ${coding}`, start);
+    }
+    if (coding === PoolCoding.moves && !isPredictable(set.size, length)) {
+      throw part.fault(`expected coding 0 of ${set.size} weights in ${length} bytes, got 1`, start);
     }
     const stride = coding === PoolCoding.moves ? part.integer('stride', shape.columns) : 0;
     const decoder = decoderOf(part);

@@ -1,6 +1,6 @@
 /**
- * Rebuilding weights from an artifact: all of them on a backend, or one tensor alone, without
- * touching the others.
+ * Rebuilding weights from an artifact: all of them on a backend, or one tensor or some rows of
+ * one alone, without touching the others.
  */
 
 import type { Backend } from '../backend/backend.js';
@@ -9,10 +9,12 @@ import {
   type DirectionSet,
   directionOfWeight,
   logSets,
+  nonzerosMax,
   Signs,
   weightsOfDirection,
 } from '../random/directions.js';
 import { initLatents, latentRange, tritOf } from '../random/latents.js';
+import type { Tensor } from '../ternary/network.js';
 import { type Artifact, atEnd, type SeedLog, type SeedPool, setsOfPool } from './artifact.js';
 import { parseKey } from './header.js';
 import { weightsHash } from './weights-hash.js';
@@ -67,6 +69,12 @@ export async function rebuildVerified(artifact: Artifact, backend: Backend): Pro
   return weights;
 }
 
+/** Rows of a tensor: from…to − 1. */
+export interface Rows {
+  readonly from: number;
+  readonly to: number;
+}
+
 /**
  * Rebuilds one tensor of an artifact without touching the others.
  * @param name - the tensor's name, as `inspect` lists it
@@ -76,48 +84,81 @@ export async function rebuildVerified(artifact: Artifact, backend: Backend): Pro
  * @example const weights = rebuildTensor(artifact, 'layer0.weight');
  */
 export function rebuildTensor(artifact: Artifact, name: string, step = artifact.steps): Int8Array {
-  checkStep(artifact, step);
-  const index = artifact.network.tensors.findIndex((tensor) => tensor.name === name);
-  const tensor = artifact.network.tensors[index];
-  if (!tensor) {
-    const names = artifact.network.tensors.map((one) => one.name).join(', ');
-    throw new ConfigError(`"tensor" expected one of ${names}, got "${printable(name)}"`);
+  const tensor = tensorOf(artifact, name);
+  return rebuildTile(artifact, tensor, { from: 0, to: tensor.rows }, step);
+}
+
+/**
+ * Rebuilds some rows of one tensor. Of a pool, and of packed weights, that takes time in proportion to
+ * the rows; of a log besides that the decoding of its steps, which is the same for every tile.
+ * @param name - the tensor's name, as `inspect` lists it
+ * @param rows - 0 ≤ from < to ≤ the tensor's rows
+ * @returns their values in row-major order, the same as that part of {@link rebuildTensor}
+ * @throws {ConfigError} when there is no such tensor, row or step
+ * @throws {ArtifactError} when a log does not hold what it says
+ * @example const tile = rebuildRows(artifact, 'layer0.weight', { from: 16, to: 32 });
+ */
+export function rebuildRows(artifact: Artifact, name: string, rows: Rows, step = artifact.steps): Int8Array {
+  const tensor = tensorOf(artifact, name);
+  const { from, to } = rows;
+  if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || from >= to || to > tensor.rows) {
+    throw expected('rows', `a range within the ${tensor.rows} rows of ${name}`, `${from}…${to - 1}`);
   }
-  const size = tensor.rows * tensor.columns;
-  if (artifact.kind === 'packed') return artifact.weights.slice(tensor.offset, tensor.offset + size);
+  return rebuildTile(artifact, tensor, rows, step);
+}
+
+function tensorOf({ network }: Artifact, name: string): Tensor {
+  const tensor = network.tensors.find((one) => one.name === name);
+  if (tensor) return tensor;
+  const names = network.tensors.map((one) => one.name).join(', ');
+  throw new ConfigError(`"tensor" expected one of ${names}, got "${printable(name)}"`);
+}
+
+function rebuildTile(artifact: Artifact, tensor: Tensor, { from, to }: Rows, step: number): Int8Array {
+  checkStep(artifact, step);
+  const first = from * tensor.columns; // within the tensor
+  const size = (to - from) * tensor.columns;
+  const offset = tensor.offset + first; // within the model
+  if (artifact.kind === 'packed') return artifact.weights.slice(offset, offset + size);
   const { cut, key } = artifact.header;
+  const index = artifact.network.tensors.indexOf(tensor);
   const latents = new Int8Array(size);
-  initLatents(parseKey(key), index, cut, latents);
-  if (artifact.kind === 'pool') return poolTensor(artifact, index, latents);
+  initLatents(parseKey(key), index, cut, latents, first);
+  if (artifact.kind === 'pool') return poolTile(artifact, index, latents, first);
   const range = latentRange(cut);
   for (const { sets, coefficients } of stepsUntil(artifact, step)) {
-    let first = 0;
+    let at = 0;
     for (const set of sets) {
-      if (set.offset < tensor.offset + size && set.offset + set.size > tensor.offset) {
-        moveLatents(set, coefficients.subarray(first, first + set.directions), tensor.offset, latents, range);
+      if (set.offset < offset + size && set.offset + set.size > offset) {
+        moveLatents(set, coefficients.subarray(at, at + set.directions), offset, latents, range);
       }
-      first += set.directions;
+      at += set.directions;
     }
   }
   return latents.map((latent) => tritOf(latent, cut));
 }
 
-function poolTensor(pool: SeedPool, index: number, latents: Int8Array): Int8Array {
-  let first = 0;
+/** The trits of a tile whose first weight is `first` of its tensor. */
+function poolTile(pool: SeedPool, index: number, latents: Int8Array, first: number): Int8Array {
+  let at = 0;
   for (const set of setsOfPool(pool)) {
     if (set.group === index) {
       const signs = new Signs(set);
       return latents.map((latent, i) => {
-        const coefficient = pool.coefficients[first + directionOfWeight(set, i)];
-        return tritOf(latent + coefficient * signs.at(i), pool.header.cut);
+        const coefficient = pool.coefficients[at + directionOfWeight(set, first + i)];
+        return tritOf(latent + coefficient * signs.at(first + i), pool.header.cut);
       });
     }
-    first += set.directions;
+    at += set.directions;
   }
   return latents.map((latent) => tritOf(latent, pool.header.cut)); // a tensor that was not trained
 }
 
-/** One step of a log on the latents of one tensor, which start at `offset` in the model. */
+/**
+ * One step of a log on the latents of a tile, which starts at `offset` in the model. Either every weight
+ * of the tile asks for its direction, or every direction that moves asks for its weights: whichever is
+ * fewer permutations.
+ */
 function moveLatents(
   set: DirectionSet,
   coefficients: Int8Array,
@@ -126,13 +167,26 @@ function moveLatents(
   range: number,
 ): void {
   const signs = new Signs(set);
+  const move = (i: number, by: number) => {
+    latents[i] = Math.max(-range, Math.min(range, latents[i] - by));
+  };
+  const shift = set.offset - offset; // from an index of the set to one of the tile
+  const begin = Math.max(0, shift);
+  const end = Math.min(latents.length, shift + set.size);
+  const moving = coefficients.reduce((sum, coefficient) => sum + Math.abs(coefficient), 0);
+  if (end - begin < moving * nonzerosMax(set)) {
+    for (let i = begin; i < end; i++) {
+      const direction = directionOfWeight(set, i - shift);
+      const coefficient = direction < 0 ? 0 : coefficients[direction];
+      if (coefficient !== 0) move(i, coefficient * signs.at(i - shift));
+    }
+    return;
+  }
   coefficients.forEach((coefficient, k) => {
     if (coefficient === 0) return;
     for (const index of weightsOfDirection(set, k)) {
-      const i = set.offset + index - offset;
-      if (i < 0 || i >= latents.length) continue;
-      const moved = latents[i] - coefficient * signs.at(index);
-      latents[i] = Math.max(-range, Math.min(range, moved));
+      const i = index + shift;
+      if (i >= begin && i < end) move(i, coefficient * signs.at(index));
     }
   });
 }

@@ -25,17 +25,19 @@ export function tritOf(latent: number, cut: number): number {
 }
 
 /**
- * Initial latents of a tensor: eight 16-bit draws a Philox block, scaled to 2R + 1 values.
+ * Initial latents of a tensor, or of a part of it: eight 16-bit draws a Philox block, scaled to 2R + 1 values.
  * @param tensor - its index, which names the stream
- * @param latents - [rows × columns], receives values in −R…R
+ * @param latents - [rows × columns], or fewer for a part; receives values in −R…R
+ * @param first - index within the tensor of the first of them
  */
-export function initLatents(key: Key, tensor: number, cut: number, latents: Int8Array): void {
+export function initLatents(key: Key, tensor: number, cut: number, latents: Int8Array, first = 0): void {
   const range = latentRange(cut);
   const stream = streamOf(Purpose.init, tensor);
   const words = new Uint32Array(4);
   for (let i = 0; i < latents.length; i++) {
-    if ((i & 7) === 0) philox(key, i >>> 3, 0, 0, stream, words);
-    const draw = (words[(i >>> 1) & 3] >>> ((i & 1) << 4)) & 0xffff;
+    const index = first + i;
+    if (i === 0 || (index & 7) === 0) philox(key, index >>> 3, 0, 0, stream, words);
+    const draw = (words[(index >>> 1) & 3] >>> ((index & 1) << 4)) & 0xffff;
     latents[i] = ((draw * (2 * range + 1)) >>> 16) - range;
   }
 }

@@ -64,8 +64,12 @@ export interface Network extends NetworkOptions {
 
 /** No tensor may have more weights: sums of a row's absolute values stay below 2^31 (see `networkOf`). */
 export const TENSOR_WEIGHTS_MAX = 1 << 22;
-/** No model may have more weights: a reader makes room for them before it has read them. */
-export const PARAMETERS_MAX = 1 << 26;
+/**
+ * No model may have more weights. Replaying takes two bytes a weight, a weight and its latent, and the
+ * caller's copy is a third: 0.4 GB at the limit, and wasm's memory ends at 4 GiB. Nothing is allocated by
+ * what a header declares unless the file is long enough for it, or somebody asks for the weights.
+ */
+export const PARAMETERS_MAX = 1 << 27;
 /** 254·N ≤ gain · 2^22 keeps the reciprocal of `normalize` above zero. */
 const RECIPROCAL_ONE = 2 ** 22;
 /** No layer may be wider: its index in a direction's entry takes 16 bits. */

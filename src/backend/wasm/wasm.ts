@@ -37,13 +37,25 @@ import {
 } from './memory-plan.js';
 
 /** Jobs, as in assembly/index.ts. */
-const Job = { forward: 1, nodes: 2, align: 3, weights: 4, pool: 5, init: 6 } as const;
+const Job = { forward: 1, nodes: 2, align: 3, weights: 4, pool: 5, init: 6, steps: 8 } as const;
+type Job = (typeof Job)[keyof typeof Job];
+/** Jobs that work on weights alone: they need no batch, and start no helpers but for many weights. */
+const ON_WEIGHTS: readonly Job[] = [Job.pool, Job.init, Job.steps];
 
 const PAGE_BYTES = 65_536;
 /** Pages of a 32-bit memory. */
 const PAGES_MAX = 65_536;
 /** Room for the arguments of jobs to grow. */
 const ARGUMENT_PAGES = 4_096;
+
+/** Weights from which on starting helpers is worth its tens of milliseconds; see bench/results/replay.md. */
+const HELPED_WEIGHTS = 2 ** 22;
+/** Moves of weights by steps of a log that wait for each other, so that helpers have something to do. */
+const WAITING_MOVES = 2 ** 18;
+/** Moves from which on helpers that run are asked to help. */
+const HELPED_MOVES = 2 ** 12;
+/** A log that has moved so many weights took a quarter of a second, and is likely to go on: helpers pay. */
+const LONG_LOG_MOVES = 2 ** 21;
 
 export interface WasmOptions {
   /** Threads in all, the caller's among them; ≥ 1. */
@@ -103,6 +115,11 @@ class WasmNetwork implements PlacedNetwork {
   #helpers: Helper[] | null = null;
   #cursor = 0;
   #batch = 0;
+  /** Steps of a log that were not applied yet, and how many weights they move at most. */
+  #waiting: { readonly set: DirectionSet; readonly coefficients: Int8Array }[] = [];
+  #waitingMoves = 0;
+  /** Moves by the steps that were applied since the latents were drawn. */
+  #moves = 0;
 
   constructor(
     readonly host: Platform,
@@ -163,11 +180,13 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async evaluate(): Promise<Evaluation> {
+    await this.#applyWaiting();
     await this.#run(Job.forward, this.#tiles());
     return this.#evaluation();
   }
 
   async logits(): Promise<Int32Array> {
+    await this.#applyWaiting();
     await this.#run(Job.forward, this.#tiles());
     const classes = this.network.widths.at(-1) as number;
     const stride = roundUp(classes, 16);
@@ -183,12 +202,16 @@ class WasmNetwork implements PlacedNetwork {
     this.#guard.requireTernary();
     this.#set('key0', key[0]);
     this.#set('key1', key[1]);
+    this.#waiting = []; // what they would move is drawn anew
+    this.#waitingMoves = 0;
+    this.#moves = 0;
     this.#set('cut', cut);
-    this.#kernels.run(Job.init, this.network.layers.length, 0);
+    await this.#run(Job.init, this.network.layers.length);
   }
 
   async writeWeights(values: Int8Array): Promise<void> {
     this.#guard.checkWeights(values);
+    await this.#applyWaiting();
     this.#cursor = this.#plan.end;
     const address = this.#take(values.length);
     new Int8Array(this.#memory.buffer, address, values.length).set(values);
@@ -201,6 +224,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async readWeights(): Promise<Int8Array> {
+    await this.#applyWaiting();
     const values = new Int8Array(this.network.parameters);
     this.network.layers.forEach(({ weights: { offset, rows, columns }, scale }, index) => {
       const { weights, inputStride, rowScales } = this.#plan.layers[index];
@@ -213,18 +237,42 @@ class WasmNetwork implements PlacedNetwork {
     return values;
   }
 
+  /** Nobody sees a step before the next job, so that many can be applied at once, on all threads. */
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#waiting.push({ set, coefficients: coefficients.slice() });
+    this.#waitingMoves += set.touched;
+    if (this.#waitingMoves >= WAITING_MOVES) await this.#applyWaiting();
+  }
+
+  async #applyWaiting(): Promise<void> {
+    if (this.#waiting.length === 0) return;
+    const [steps, moves] = [this.#waiting, this.#waitingMoves];
+    this.#waiting = [];
+    this.#waitingMoves = 0;
     this.#cursor = this.#plan.end;
-    this.#putSets([set]);
-    const address = this.#take(coefficients.length);
-    new Int8Array(this.#memory.buffer, address, coefficients.length).set(coefficients);
+    this.#putSets(steps.map(({ set }) => set));
+    const length = steps.reduce((sum, { coefficients }) => sum + coefficients.length, 0);
+    const address = this.#take(length);
+    let at = address;
+    for (const { coefficients } of steps) {
+      new Int8Array(this.#memory.buffer, at, coefficients.length).set(coefficients);
+      at += coefficients.length;
+    }
     this.#set('coefficients', address);
-    this.#kernels.step(0);
+    this.#moves += moves;
+    const helped = this.#helpers !== null || this.#moves >= LONG_LOG_MOVES;
+    if (helped && moves >= HELPED_MOVES && this.threads > 1) {
+      this.#helpers ??= await this.#startHelpers();
+      await this.#run(Job.steps, this.threads);
+    } else {
+      steps.forEach((_, index) => this.#kernels.step(index));
+    }
   }
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
     this.#guard.requireTernary();
+    await this.#applyWaiting();
     this.#cursor = this.#plan.end;
     this.#putSets(sets);
     const address = this.#take(coefficients.length * 2);
@@ -235,6 +283,7 @@ class WasmNetwork implements PlacedNetwork {
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
     this.#guard.requireTernary();
+    await this.#applyWaiting();
     this.#cursor = this.#plan.end;
     this.#putDirections(set, first, count);
     const address = this.#take(this.threads * count * 8);
@@ -247,6 +296,7 @@ class WasmNetwork implements PlacedNetwork {
 
   async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     this.#guard.requireTernary();
+    await this.#applyWaiting();
     this.#guard.checkNodes(this.#batch, probes.probes);
     this.#cursor = this.#plan.end;
     this.#plan.layers.forEach((layer, index) => {
@@ -280,10 +330,12 @@ class WasmNetwork implements PlacedNetwork {
     this.onRelease();
   }
 
-  /** Runs a job on all threads; starts the helpers when the first job comes that can use them. */
-  async #run(job: number, tiles: number): Promise<void> {
-    this.#guard.requireBatch(job === Job.pool ? 1 : this.#batch);
-    if (tiles > 1 && job !== Job.pool) this.#helpers ??= await this.#startHelpers();
+  /** Runs a job on all threads; starts the helpers when the first job comes that is worth it. */
+  async #run(job: Job, tiles: number): Promise<void> {
+    const onWeights = ON_WEIGHTS.includes(job);
+    this.#guard.requireBatch(onWeights ? 1 : this.#batch);
+    const worth = !onWeights || this.network.parameters >= HELPED_WEIGHTS;
+    if (tiles > 1 && worth) this.#helpers ??= await this.#startHelpers();
     this.#kernels.run(job, tiles, this.#helpers?.length ?? 0);
   }
 

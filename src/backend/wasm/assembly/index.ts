@@ -5,7 +5,7 @@ import { unionOfBytes } from './arithmetic';
 import { attach, Control, control, layerAt, setAt } from './control';
 import { forwardTile } from './forward';
 import { nodesTile } from './nodes';
-import { applyStep, initTensor, POOL_ROWS, poolTile, spread } from './update';
+import { applyStep, initTensor, POOL_ROWS, poolTile, spread, stepsTile } from './update';
 import { weightsTile } from './weights';
 
 export { ALIGNMENT_ROWS, attach, POOL_ROWS, unionOfBytes };
@@ -17,6 +17,7 @@ const JOB_WEIGHTS: i32 = 4;
 const JOB_POOL: i32 = 5;
 const JOB_INIT: i32 = 6;
 const JOB_QUIT: i32 = 7;
+const JOB_STEPS: i32 = 8;
 
 const GENERATION = offsetof<Control>('generation');
 const NEXT_TILE = offsetof<Control>('nextTile');
@@ -35,6 +36,7 @@ export function work(): void {
     else if (job == JOB_WEIGHTS) weightsTile(tile);
     else if (job == JOB_POOL) poolTile(tile);
     else if (job == JOB_INIT) initTensor(tile);
+    else if (job == JOB_STEPS) stepsTile(tile);
     else unreachable();
   }
 }

@@ -1,4 +1,4 @@
-// Latents and weights: initial draw, one step of a log (scatter), the weights of a pool
+// Latents and weights: initial draw, steps of a log (scatter), the weights of a pool
 // (gather), and the unpacking of weights into the layouts that the kernels read.
 
 import { control, DirectionSet, Layer, layerAt, scratchBase, scratchOffsets, setAt } from './control';
@@ -32,15 +32,46 @@ export function initTensor(index: i32): void {
   }
 }
 
-/** One step of a log along the set's directions with coefficients i8[K]. */
+/** One step of a log along the set's directions, with its coefficients among those i8[Σ K] of all sets. */
 export function applyStep(set: DirectionSet): void {
+  applyWithin(set, 0, set.size);
+}
+
+/**
+ * All sets in order, on part `tile` of the model's weights. Steps cannot change places, since latents are
+ * clamped, but no weight knows another: so each thread goes through all steps for its own weights.
+ */
+export function stepsTile(tile: i32): void {
+  let parameters = 0;
+  for (let index = 0; index < control.layers; index++) parameters += weightsOf(index);
+  const from = <i32>((<i64>parameters * tile) / control.tiles);
+  const to = <i32>((<i64>parameters * (tile + 1)) / control.tiles);
+  for (let index = 0; index < control.sets; index++) {
+    const set = setAt(index);
+    let offset = 0;
+    for (let tensor = 0; tensor < set.tensor; tensor++) offset += weightsOf(tensor);
+    const begin = max(0, from - offset);
+    const end = min(set.size, to - offset);
+    if (begin < end) applyWithin(set, begin, end);
+  }
+}
+
+@inline
+function weightsOf(index: i32): i32 {
+  const layer = layerAt(index);
+  return layer.rows * layer.columns;
+}
+
+/** A step on the weights begin…end − 1 of its set. */
+function applyWithin(set: DirectionSet, begin: i32, end: i32): void {
   const words = scratchBase + <usize>scratchOffsets().words;
   const range = 3 * control.cut + 1;
   for (let k = 0; k < set.directions; k++) {
-    const coefficient = <i32>load<i8>(control.coefficients + <usize>k);
+    const coefficient = <i32>load<i8>(control.coefficients + <usize>(set.first + k));
     if (coefficient == 0) continue;
     for (let position = k; position < set.touched; position += set.directions) {
       const index = permute(set, position);
+      if (index < begin || index >= end) continue;
       signBlock(set, index, words);
       const mask = signMask(words, index);
       moveLatent(set, index, (coefficient ^ mask) - mask, range);
@@ -52,8 +83,8 @@ function moveLatent(set: DirectionSet, index: i32, by: i32, range: i32): void {
   let tensor = set.tensor;
   if (tensor < 0) {
     tensor = 0;
-    while (index >= layerAt(tensor).rows * layerAt(tensor).columns) {
-      index -= layerAt(tensor).rows * layerAt(tensor).columns;
+    while (index >= weightsOf(tensor)) {
+      index -= weightsOf(tensor);
       tensor++;
     }
   }

@@ -1,0 +1,222 @@
+/**
+ * One writer a file: `FILE.lock` stands beside a file as long as a process trains or writes it, and says
+ * which one. A process that was killed leaves its lock behind; the next takes it over, because it can see
+ * that nobody lives there any more.
+ */
+
+import {
+  closeSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { hostname } from 'node:os';
+import { ConfigError, printable } from '../src/errors.js';
+import { unusable, writeParts } from './files.js';
+
+/** Who holds a lock. */
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** When the process began, in the system's own count, so that a number used again is told apart; '' if unknown. */
+  readonly born: string;
+  /** When the lock was taken. */
+  readonly since: string;
+}
+
+/** So long may a lock be empty: its process is just writing it. */
+const EMPTY_MS = 2000;
+
+/** Locks of this process, which go when it ends. */
+const held = new Set<WriteLock>();
+process.on('exit', () => {
+  for (const lock of held) lock.release();
+});
+
+/** The right to write a file. */
+export class WriteLock {
+  private constructor(
+    readonly path: string,
+    readonly text: string,
+  ) {
+    held.add(this);
+  }
+
+  /**
+   * Takes the lock of a file.
+   * @param out - the file that is to be written
+   * @throws {ConfigError} when another process writes it
+   * @throws {InputError} when its folder cannot be written
+   * @example const lock = WriteLock.take('mnist.tern');
+   */
+  static take(out: string): WriteLock {
+    const path = lockPath(out);
+    const holder = { pid: process.pid, host: hostname(), born: bornOf(process.pid), since: now() };
+    const text = JSON.stringify(holder satisfies Holder);
+    for (;;) {
+      if (create(path, text, out)) return new WriteLock(path, text);
+      const found = readLock(path);
+      if (found === null) continue; // it has just been released
+      const other = liveHolder(found);
+      if (other) throw taken(out, other);
+      takeAway(path, found);
+    }
+  }
+
+  /** Gives the right back; nothing happens when it has been given back already. */
+  release(): void {
+    if (!held.delete(this)) return;
+    if (readLock(this.path)?.text === this.text) rmSync(this.path, { force: true });
+  }
+}
+
+/**
+ * Takes the lock of a file for what `begin` begins, which gives it back in the end; here only if it fails.
+ * @throws {ConfigError} when another process writes the file
+ */
+export async function withLock<Begun>(
+  out: string,
+  begin: (lock: WriteLock) => Promise<Begun>,
+): Promise<Begun> {
+  const lock = WriteLock.take(out);
+  try {
+    return await begin(lock);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/**
+ * Writes a file whole, unless another process is writing it.
+ * @throws {ConfigError} when one is
+ * @throws {InputError} when the folder or the disk does not take it; the target is as it was
+ */
+export function writeAlone(out: string, bytes: Uint8Array): void {
+  writePartsAlone(out, [bytes]);
+}
+
+/** The same of a file in parts; returns its length. */
+export function writePartsAlone(out: string, parts: Iterable<Uint8Array>): number {
+  const lock = WriteLock.take(out);
+  try {
+    return writeParts(out, parts);
+  } finally {
+    lock.release();
+  }
+}
+
+/** Where the lock of a file is. */
+export function lockPath(out: string): string {
+  return `${out}.lock`;
+}
+
+/** Makes the lock's file; false when there is one already. */
+function create(path: string, text: string, out: string): boolean {
+  let made = false;
+  try {
+    const file = openSync(path, 'wx');
+    made = true;
+    try {
+      writeSync(file, text);
+    } finally {
+      closeSync(file);
+    }
+    return true;
+  } catch (cause) {
+    if (made) rmSync(path, { force: true });
+    if (!made && (cause as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw unusable(out, 'to be writable', cause);
+  }
+}
+
+interface Found {
+  readonly text: string;
+  /** Of the last change, in milliseconds. */
+  readonly changed: number;
+}
+
+/** What stands in a lock, or null when there is none. */
+function readLock(path: string): Found | null {
+  try {
+    return { changed: statSync(path).mtimeMs, text: readFileSync(path, 'utf8') };
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw unusable(path, 'to be readable', cause);
+  }
+}
+
+/** The process that holds a lock, or null when it is dead; what cannot be told counts as alive. */
+function liveHolder({ text, changed }: Found): Holder | null {
+  const holder = parseHolder(text);
+  if (!holder) {
+    const just = { pid: 0, host: hostname(), born: '', since: new Date(changed).toISOString() };
+    return Date.now() - changed < EMPTY_MS ? just : null;
+  }
+  if (holder.host !== hostname()) return holder;
+  try {
+    process.kill(holder.pid, 0); // asks only whether it is there
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === 'ESRCH' ? null : holder;
+  }
+  return bornOf(holder.pid) === holder.born ? holder : null;
+}
+
+function parseHolder(text: string): Holder | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null; // cut short: its process died while it wrote it
+  }
+  const { pid, host, born, since } = (value ?? {}) as Partial<Holder>;
+  const known = Number.isSafeInteger(pid) && (pid as number) > 0;
+  const texts = [host, born, since].every((one) => typeof one === 'string');
+  return known && texts ? (value as Holder) : null;
+}
+
+/**
+ * Takes a dead process's lock away. Two may try at once: renaming gives the file to one of them, and it is
+ * put back if it is not the one that was found dead.
+ */
+function takeAway(path: string, found: Found): void {
+  const aside = `${path}.${process.pid}`;
+  try {
+    if (readLock(path)?.text !== found.text) return;
+    renameSync(path, aside);
+    if (readLock(aside)?.text !== found.text) linkSync(aside, path);
+    rmSync(aside);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return; // another was faster
+    throw unusable(path, 'to be writable', cause);
+  }
+}
+
+function taken(out: string, { pid, host, since }: Holder): ConfigError {
+  const who = pid > 0 ? `process ${pid}` : 'another process';
+  const elsewhere = host === hostname() ? '' : ` on ${printable(host)}`;
+  const remedy = elsewhere ? `, or delete "${printable(lockPath(out))}" if it is dead` : '';
+  return new ConfigError(
+    `"${printable(out)}" is being written by ${who}${elsewhere} since ${printable(since)}: ` +
+      `wait for it, or choose another file${remedy}`,
+  );
+}
+
+/** When a process began: field 22 of Linux's /proc/PID/stat; elsewhere the number of a process must do. */
+function bornOf(pid: number): string {
+  if (process.platform !== 'linux') return '';
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''; // the name before it may hold anything
+  } catch {
+    return ''; // it has just ended, or /proc is not there
+  }
+}
+
+function now(): string {
+  return new Date().toISOString();
+}

@@ -1,0 +1,109 @@
+/** Checks that a file has one writer at a time, and that a dead one does not stand in the way. */
+
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { lockPath, writeAlone, WriteLock } from '../cli/write-lock.js';
+import { ConfigError } from '../src/errors.js';
+import { cli, startCli } from './support/cli.js';
+import { writeTinyData } from './support/tiny-data.js';
+import { tinyOptions } from './support/tiny-runs.js';
+
+let root: string;
+let data: string;
+let out: string;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'ternseed-lock-'));
+  data = join(root, 'tiny');
+  await writeTinyData(data);
+});
+beforeEach(async () => {
+  out = join(await mkdtemp(join(root, 'run-')), 'a.tern');
+});
+afterAll(() => rm(root, { recursive: true }));
+
+describe('the lock of a file', () => {
+  const lockOf = (changes: object) =>
+    writeFile(lockPath(out), JSON.stringify({ pid: 1, host: hostname(), born: '', since: 'x', ...changes }));
+
+  it('has one holder, and goes when it is given back', () => {
+    const lock = WriteLock.take(out);
+    expect(() => WriteLock.take(out)).toThrow(ConfigError);
+    expect(() => WriteLock.take(out)).toThrow(`a.tern" is being written by process ${process.pid} since 2`);
+    expect(() => writeAlone(out, Uint8Array.of(1))).toThrow(ConfigError);
+    lock.release();
+    lock.release();
+    expect(existsSync(lockPath(out))).toBe(false);
+    writeAlone(out, Uint8Array.of(1));
+    expect(existsSync(lockPath(out))).toBe(false);
+  });
+
+  it('of a process that is dead, or whose number another has now, is taken over', async () => {
+    for (const dead of [{ pid: 2 ** 30 }, { pid: process.pid, born: 'before' }]) {
+      await lockOf(dead);
+      WriteLock.take(out).release();
+      expect(await readdir(join(out, '..'))).toEqual([]);
+    }
+  });
+
+  it('of a process on another machine is left, with what to do', async () => {
+    await lockOf({ host: 'elsewhere\u0007' });
+    expect(() => WriteLock.take(out)).toThrow(
+      /by process 1 on elsewhere\\u\{7\} .*delete ".*\.lock" if it is dead/,
+    );
+    expect(existsSync(lockPath(out))).toBe(true);
+  });
+
+  it('that is no lock is one that is being made, and soon a dead one', async () => {
+    await writeFile(lockPath(out), '{"pid":');
+    expect(() => WriteLock.take(out)).toThrow('by another process since 2');
+    await new Promise((resolve) => setTimeout(resolve, 2100));
+    WriteLock.take(out).release();
+  });
+});
+
+describe('two processes that train the same file', () => {
+  const settings = [...tinyOptions, '--artifact', 'log', '--steps', '1500', '--threads', '1'];
+
+  it('begun at once: one is refused, the other ends as if it had been alone', async () => {
+    const begin = (file: string) => cli(['train', 'idx', '--data', data, ...settings, '--out', file]);
+    const [one, other] = await Promise.all([begin(out), begin(out)]);
+    const codes = [one.code, other.code].sort();
+    expect(codes, `${one.stderr}\n${other.stderr}`).toEqual([0, 2]);
+    expect(one.code === 2 ? one.stderr : other.stderr).toMatch(/is being written by process \d+ since/);
+    const alone = join(out, '..', 'alone.tern');
+    expect((await begin(alone)).code).toBe(0);
+    expect(await readFile(out)).toEqual(await readFile(alone));
+    expect((await readdir(join(out, '..'))).sort()).toEqual(['a.tern', 'alone.tern']);
+  });
+
+  it('resumed at once after a kill: one takes the lock over, the other is refused', async () => {
+    const begun = startCli(['train', 'idx', '--data', data, ...settings, '--out', out]);
+    await begun.shown(' steps of ');
+    begun.child.kill('SIGKILL');
+    expect((await begun.ended).signal).toBe('SIGKILL');
+    expect(existsSync(lockPath(out))).toBe(true);
+    const resume = () => cli(['train', 'idx', '--data', data, '--resume', out]);
+    const ended = await Promise.all([resume(), resume(), resume()]);
+    const told = ended.map(({ stderr }) => stderr).join('\n');
+    // One that comes when the first has ended finds nothing to go on with.
+    const refused = /is being written by process \d+ since|\.partial" .* no such file or folder/;
+    expect(ended.filter(({ code }) => code === 0).length, told).toBe(1);
+    expect(ended.filter(({ code, stderr }) => code !== 0 && refused.test(stderr)).length, told).toBe(2);
+    expect(await readdir(join(out, '..'))).toEqual(['a.tern']);
+  });
+
+  it('is refused to export, too', async () => {
+    const made = join(out, '..', 'made.tern');
+    expect((await cli(['train', 'idx', '--data', data, ...tinyOptions, '--out', made])).code).toBe(0);
+    const run = startCli(['train', 'idx', '--data', data, ...settings, '--steps', '200000', '--out', out]);
+    await run.shown(' steps of ');
+    const { code, stderr } = await cli(['export', made, '--to', 'packed', '--out', out]);
+    expect(stderr).toContain(`is being written by process ${run.child.pid} since`);
+    expect(code).toBe(2);
+    run.child.kill('SIGKILL');
+    await run.ended;
+  });
+});
