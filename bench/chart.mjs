@@ -35,7 +35,7 @@ export function accuracyAgainstBytes(points, series) {
     ]),
   ];
   const legend = Object.entries(series).map(([name, label], i) => {
-    const at = LEFT + 8 + i * 220;
+    const at = LEFT + 8 + i * 244;
     return `<circle class="${name}" cx="${at}" cy="44" r="6"/><text class="label" x="${at + 12}" y="48">${label}</text>`;
   });
   return [

@@ -98,8 +98,8 @@ writeFileSync(
   readme.replace(marked, (_, open, close) => `${open}${text}\n${close}`),
 );
 
-const pointOf = ({ accuracy, bytes }, preset, series) => ({
-  name: `${preset} ${share(accuracy.mean)}`,
+const pointOf = ({ accuracy, bytes, kind }, preset, series) => ({
+  name: `${preset}, ${kind}: ${share(accuracy.mean)}`,
   bytes: bytes.mean,
   accuracy: accuracy.mean,
   series,
