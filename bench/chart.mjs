@@ -10,7 +10,7 @@ const BOTTOM = 48;
 const BYTES = [500, 1_000, 3_000, 10_000, 30_000, 100_000];
 const PERCENT = [88, 90, 92, 94, 95, 96, 97, 98, 98.5, 99];
 /** Rough size of a label's letters. */
-const LETTER = { width: 6.3, height: 13 };
+const LETTER = { width: 6.9, height: 13 };
 
 const logScale = (from, to, start, end) => (value) =>
   start + (Math.log(value / from) / Math.log(to / from)) * (end - start);
