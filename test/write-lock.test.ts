@@ -65,7 +65,7 @@ describe('the lock of a file', () => {
 });
 
 describe('two processes that train the same file', () => {
-  const settings = [...tinyOptions, '--artifact', 'log', '--steps', '1500', '--threads', '1'];
+  const settings = [...tinyOptions, '--artifact', 'log', '--steps', '6000', '--threads', '1'];
 
   it('begun at once: one is refused, the other ends as if it had been alone', async () => {
     const begin = (file: string) => cli(['train', 'idx', '--data', data, ...settings, '--out', file]);
