@@ -2,7 +2,8 @@
 // step against PyTorch and against plain TensorFlow.js, alternating; all quantizers in one table;
 // QuEST with weights alone and with activations. Presets and steps run alone, for their times;
 // the tables run two at a time. About three quarters of an hour on two cores; `-- --parts steps,presets` and
-// `-- --seeds 1` shorten it for a look (parts that are left out keep their earlier figures).
+// `-- --seeds 1` shorten it for a look; `-- --parts presets --presets tiny` makes one row anew. What is
+// left out keeps its earlier figures.
 
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -26,6 +27,7 @@ import {
 const { values: options } = parseArgs({
   options: {
     parts: { type: 'string', default: 'steps,presets,quantizers,quest' },
+    presets: { type: 'string', default: Object.keys(STE_PRESETS).join() },
     seeds: { type: 'string', default: '1,2,3' },
   },
 });
@@ -42,7 +44,7 @@ const QUEST_STEPS = 300;
 
 const parts = {
   steps: () => [128, 512].map(stepTimes),
-  presets: () => Object.keys(STE_PRESETS).map(trainPreset),
+  presets: trainPresets,
   quantizers: trainQuantizers,
   quest: studyQuest,
 };
@@ -83,6 +85,15 @@ function stepTimes(batch) {
   return { batch, rows };
 }
 
+/** The rows of all presets: those asked for anew, the others as they were. */
+function trainPresets() {
+  const asked = options.presets.split(',');
+  const kept = earlier.presets?.rows ?? [];
+  return Object.keys(STE_PRESETS).flatMap((preset) =>
+    asked.includes(preset) ? trainPreset(preset) : kept.filter((row) => row.preset === preset),
+  );
+}
+
 /** One run a seed through the command line, as users run it. */
 function trainPreset(preset) {
   const outcomes = seeds.map((seed) => {
@@ -107,7 +118,7 @@ function trainPreset(preset) {
   const of = (key) => spread(outcomes.map((outcome) => outcome[key]));
   const { model, steps, kind, packedBytes, floatBytes } = outcomes[0];
   return {
-    ...{ preset, model, steps, kind, packedBytes, floatBytes },
+    ...{ preset, model, steps, kind, packedBytes, floatBytes, commit: circumstances().commit },
     ...{
       accuracy: of('accuracy'),
       bytes: of('bytes'),
@@ -216,6 +227,7 @@ function page({ steps, presets, quantizers, quest }) {
           'packed',
           'time',
           'memory',
+          'commit',
         ],
         presets.rows.map((row) => [
           ...[
@@ -228,6 +240,7 @@ function page({ steps, presets, quantizers, quest }) {
           ],
           ...[whole(row.bytes.mean), whole(row.packedBytes), `${row.seconds.mean.toFixed(0)} s`],
           `${(row.peakMemoryBytes.mean / 2 ** 20).toFixed(0)} MiB`,
+          row.commit,
         ]),
       ),
       '',

@@ -54,8 +54,8 @@ export const STE_PRESETS = {
   },
   /** A seed pool, to hold against noise-step's. */
   pool: { ...pool, model: '784-256-256-10', pool: 60_000, steps: 3000 },
-  /** A seed pool of six kilobytes. */
-  'small-pool': { ...pool, model: '784-256-128-10', pool: 20_000, steps: 4000, beta2: 0.999 },
+  /** A seed pool of five kilobytes. */
+  'small-pool': { ...pool, model: '784-256-128-10', pool: 18_000, steps: 4000, beta2: 0.999 },
 } as const satisfies Record<string, SteConfig>;
 
 export type StePresetName = keyof typeof STE_PRESETS;
