@@ -28,8 +28,9 @@ interface Holder {
   readonly since: string;
 }
 
-/** So long may a lock be empty: its process is just writing it. */
-const EMPTY_MS = 2000;
+/** So long is a lock without a holder waited for: its process is just writing it. */
+const UNWRITTEN_MS = 2000;
+const UNWRITTEN_POLL_MS = 5;
 
 /** Locks of this process, which go when it ends. */
 const held = new Set<WriteLock>();
@@ -61,6 +62,10 @@ export class WriteLock {
       if (create(path, text, out)) return new WriteLock(path, text);
       const found = readLock(path);
       if (found === null) continue; // it has just been released
+      if (isUnwritten(found)) {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, UNWRITTEN_POLL_MS);
+        continue;
+      }
       const other = liveHolder(found);
       if (other) throw taken(out, other);
       takeAway(path, found);
@@ -150,13 +155,15 @@ function readLock(path: string): Found | null {
   }
 }
 
+/** Whether a lock's process has made the file and not yet written itself into it. */
+function isUnwritten({ text, changed }: Found): boolean {
+  return parseHolder(text) === null && Math.abs(Date.now() - changed) < UNWRITTEN_MS;
+}
+
 /** The process that holds a lock, or null when it is dead; what cannot be told counts as alive. */
-function liveHolder({ text, changed }: Found): Holder | null {
+function liveHolder({ text }: Found): Holder | null {
   const holder = parseHolder(text);
-  if (!holder) {
-    const just = { pid: 0, host: hostname(), born: '', since: new Date(changed).toISOString() };
-    return Date.now() - changed < EMPTY_MS ? just : null;
-  }
+  if (!holder) return null;
   if (holder.host !== hostname()) return holder;
   try {
     process.kill(holder.pid, 0); // asks only whether it is there
@@ -197,11 +204,10 @@ function takeAway(path: string, found: Found): void {
 }
 
 function taken(out: string, { pid, host, since }: Holder): ConfigError {
-  const who = pid > 0 ? `process ${pid}` : 'another process';
   const elsewhere = host === hostname() ? '' : ` on ${printable(host)}`;
   const remedy = elsewhere ? `, or delete "${printable(lockPath(out))}" if it is dead` : '';
   return new ConfigError(
-    `"${printable(out)}" is being written by ${who}${elsewhere} since ${printable(since)}: ` +
+    `"${printable(out)}" is being written by process ${pid}${elsewhere} since ${printable(since)}: ` +
       `wait for it, or choose another file${remedy}`,
   );
 }
