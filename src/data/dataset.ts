@@ -122,7 +122,8 @@ function pair(images: IdxFile, labels: IdxFile, classes: number): Examples {
         `got shape ${labels.shape.join('×')}`,
     );
   }
-  const inputs = images.data.map((pixel) => pixel >> 1);
+  const inputs = images.data.slice();
+  for (let i = 0; i < inputs.length; i++) inputs[i] >>= 1; // many times faster than `map`
   const width = pixels.reduce((product, dimension) => product * dimension, 1);
   return { inputs, labels: labels.data.slice(), count, width, columns: pixels.at(-1) ?? width, classes };
 }

@@ -13,7 +13,8 @@ export interface KernelExports {
   step(set: number): void;
   unpack(layer: number, trits: number): void;
   unionOfBytes(address: number, length: number): number;
-  readonly ALIGNMENT_ROWS: WebAssembly.Global;
+  readonly ALIGNMENT_COLUMNS: WebAssembly.Global;
+  readonly CODE_ROWS: WebAssembly.Global;
   readonly POOL_ROWS: WebAssembly.Global;
 }
 

@@ -1,15 +1,23 @@
 /**
  * Where everything lies in the memory that the kernels share: the fields of the structures in
  * assembly/control.ts, in their order, and the addresses of all buffers. Beside weights and
- * latents a network takes one batch of inputs, one batch of transposed activations and errors
- * where `nodes` needs them, and a scratch for one tile of 16 examples a thread.
+ * latents a network takes one batch of inputs, one batch of activations and errors
+ * where `nodes` needs them, and a scratch for one tile of 32 examples a thread.
  */
 
 import { isTernary, type Network } from '../../ternary/network.js';
 import type { MemoryUse, Room } from '../backend.js';
 
 /** Examples of a tile, as in assembly/control.ts. */
-export const TILE = 16;
+export const TILE = 32;
+
+/** Tables of a segment, their inputs and their bytes, as in assembly/tables.ts. */
+const SEGMENT_GROUPS = 16;
+const SEGMENT_COLUMNS = 3 * SEGMENT_GROUPS;
+const SEGMENT_TABLES = SEGMENT_GROUPS * 27 * TILE * 2;
+
+/** Bytes of the lists of sixteen columns, as in assembly/alignment.ts. */
+const PAIRS_BYTES = 16 * (16 + (2 * 128 + 16) + (4 * 128 + 16));
 
 /** Fields of the Control block. */
 export const CONTROL = [
@@ -58,7 +66,7 @@ export type ControlField = (typeof CONTROL)[number];
 export const SET_WORDS = 18;
 export const ENTRY_WORDS = 4;
 
-const SCRATCH_WORDS = 10;
+const SCRATCH_WORDS = 14;
 const SCALE_BYTES = 16;
 
 /** Fields of a Layer. */
@@ -70,12 +78,14 @@ export const LAYER = [
   'outputStride',
   'weights',
   'transposed',
+  'codes',
   'latents',
   'shift',
   'wide',
   'rowScales',
-  'inputsT',
-  'errorsT',
+  'inputs',
+  'errors',
+  'live',
   'sums',
   'outputs',
   'scales',
@@ -125,20 +135,24 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
   const probes = room.probes ?? 0;
   const batchStride = roundUp(room.batch, TILE);
   const widestOutput = Math.max(...shapes.map(({ weights }) => roundUp(weights.rows, 16)));
-  const widestInput = Math.max(...shapes.map(({ weights }) => roundUp(weights.columns, 16)));
 
   const scratch = new Cursor(roundUp(SCRATCH_WORDS * 4, 64));
   const scratchOffsets = Int32Array.of(
     scratch.take(TILE * 4), // losses
     scratch.take(probes * TILE * 4), // rewards
+    scratch.take(probes * TILE * 4), // signSums
     scratch.take(TILE * widestOutput * 4), // sums
     scratch.take(TILE * widestOutput), // outputsA
     scratch.take(TILE * widestOutput), // outputsB
     scratch.take(probes * TILE * widestOutput), // signs
-    scratch.take(probes ? TILE * widestOutput * 2 : 0), // errors
-    scratch.take(probes ? Math.max(512, 4 * widestInput * 4) : 0), // products
+    scratch.take(probes ? 16 * widestOutput * 4 : 0), // products
+    scratch.take(probes ? PAIRS_BYTES : 0), // pairs
     scratch.take(room.weights ? widestOutput * 8 : 0), // changes
     scratch.take(32), // words
+    scratch.take(512), // block
+    scratch.take(SEGMENT_COLUMNS * TILE), // segment
+    scratch.take(SEGMENT_TABLES), // tables
+    scratch.take(widestOutput * TILE * 2), // tableSums
   );
 
   const cursor = new Cursor(64);
@@ -153,7 +167,8 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
   const layer = cursor.take(shapes.length * LAYER.length * 4);
   const exp2 = cursor.take(257 * 4);
   const log2 = cursor.take(257 * 4);
-  const layers = shapes.map(({ weights, largest, shift, scale }): LayerPlan => {
+  const inputs = takeFor('batch', batchStride * roundUp(widths[0], 16));
+  const layers = shapes.map(({ weights, largest, shift, scale }, index): LayerPlan => {
     const { rows, columns } = weights;
     const inputStride = roundUp(columns, 16);
     const outputStride = roundUp(rows, 16);
@@ -166,18 +181,22 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
       outputStride,
       weights: takeFor('weights', paddedRows * inputStride),
       transposed: room.weights ? takeFor('weights', columns * outputStride) : 0,
+      codes:
+        largest > 1
+          ? 0
+          : takeFor('weights', Math.ceil(columns / SEGMENT_COLUMNS) * rows * SEGMENT_GROUPS * 2),
       latents: ternary ? takeFor('latents', rows * columns) : 0,
       shift,
       wide: largest > 1 ? 1 : 0,
       rowScales: scale ? takeFor('weights', outputStride * 4) : 0,
-      inputsT: probes ? takeFor('batch', inputStride * batchStride) : 0,
-      errorsT: probes ? takeFor('batch', outputStride * batchStride * 2) : 0,
+      inputs: index === 0 ? inputs : probes ? takeFor('batch', inputStride * batchStride) : 0,
+      errors: probes ? takeFor('batch', outputStride * batchStride * 2) : 0,
+      live: probes ? takeFor('batch', batchStride) : 0,
       sums: scratch.take(TILE * outputStride * 4),
       outputs: scratch.take(TILE * outputStride),
       scales: scratch.take(TILE * SCALE_BYTES),
     };
   });
-  const inputs = takeFor('batch', batchStride * roundUp(widths[0], 16));
   const labels = takeFor('batch', batchStride);
   const losses = takeFor('batch', batchStride * 4);
   const predictions = takeFor('batch', batchStride);

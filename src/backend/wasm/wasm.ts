@@ -37,10 +37,10 @@ import {
 } from './memory-plan.js';
 
 /** Jobs, as in assembly/index.ts. */
-const Job = { forward: 1, nodes: 2, align: 3, weights: 4, pool: 5, init: 6, steps: 8 } as const;
+const Job = { forward: 1, nodes: 2, align: 3, weights: 4, pool: 5, init: 6, steps: 8, encode: 9 } as const;
 type Job = (typeof Job)[keyof typeof Job];
 /** Jobs that work on weights alone: they need no batch, and start no helpers but for many weights. */
-const ON_WEIGHTS: readonly Job[] = [Job.pool, Job.init, Job.steps];
+const ON_WEIGHTS: readonly Job[] = [Job.pool, Job.init, Job.steps, Job.encode];
 
 const PAGE_BYTES = 65_536;
 /** Pages of a 32-bit memory. */
@@ -120,6 +120,8 @@ class WasmNetwork implements PlacedNetwork {
   #waitingMoves = 0;
   /** Moves by the steps that were applied since the latents were drawn. */
   #moves = 0;
+  /** Whether the codes of the weights, which the products read, are those of the weights. */
+  #encoded = false;
 
   constructor(
     readonly host: Platform,
@@ -215,6 +217,7 @@ class WasmNetwork implements PlacedNetwork {
     this.#cursor = this.#plan.end;
     const address = this.#take(values.length);
     new Int8Array(this.#memory.buffer, address, values.length).set(values);
+    this.#encoded = false;
     this.network.layers.forEach(({ weights, scale }, index) => {
       this.#kernels.unpack(index, address + weights.offset);
       if (!scale) return;
@@ -267,6 +270,7 @@ class WasmNetwork implements PlacedNetwork {
       await this.#run(Job.steps, this.threads);
     } else {
       steps.forEach((_, index) => this.#kernels.step(index));
+      this.#encoded = false;
     }
   }
 
@@ -278,7 +282,7 @@ class WasmNetwork implements PlacedNetwork {
     const address = this.#take(coefficients.length * 2);
     new Int16Array(this.#memory.buffer, address, coefficients.length).set(coefficients);
     this.#set('coefficients', address);
-    await this.#run(Job.pool, this.#rowTiles(sets, this.#kernels.POOL_ROWS));
+    await this.#run(Job.pool, this.#tilesOf(sets, 'rows', this.#kernels.POOL_ROWS));
   }
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
@@ -301,8 +305,8 @@ class WasmNetwork implements PlacedNetwork {
     this.#cursor = this.#plan.end;
     this.#plan.layers.forEach((layer, index) => {
       // A layer without an address for its errors is not probed.
-      const field = this.#plan.layer / 4 + index * LAYER.length + LAYER.indexOf('errorsT');
-      this.#words()[field] = sets.some(({ group }) => group === index) ? layer.errorsT : 0;
+      const field = this.#plan.layer / 4 + index * LAYER.length + LAYER.indexOf('errors');
+      this.#words()[field] = sets.some(({ group }) => group === index) ? layer.errors : 0;
     });
     this.#set('key0', probes.key[0]);
     this.#set('key1', probes.key[1]);
@@ -319,7 +323,7 @@ class WasmNetwork implements PlacedNetwork {
     this.#set('alignmentCount', count);
     await this.#run(Job.nodes, this.#tiles());
     const evaluation = this.#evaluation();
-    await this.#run(Job.align, this.#rowTiles(sets, this.#kernels.ALIGNMENT_ROWS));
+    await this.#run(Job.align, this.#tilesOf(sets, 'columns', this.#kernels.ALIGNMENT_COLUMNS));
     return { alignments: mergeThreads(sums, new Int32Array(count)), evaluation };
   }
 
@@ -333,6 +337,8 @@ class WasmNetwork implements PlacedNetwork {
   /** Runs a job on all threads; starts the helpers when the first job comes that is worth it. */
   async #run(job: Job, tiles: number): Promise<void> {
     const onWeights = ON_WEIGHTS.includes(job);
+    if (onWeights) this.#encoded = job === Job.encode;
+    else if (job !== Job.align && !this.#encoded) await this.#run(Job.encode, this.#codeTiles());
     this.#guard.requireBatch(onWeights ? 1 : this.#batch);
     const worth = !onWeights || this.network.parameters >= HELPED_WEIGHTS;
     if (tiles > 1 && worth) this.#helpers ??= await this.#startHelpers();
@@ -445,14 +451,20 @@ class WasmNetwork implements PlacedNetwork {
     };
   }
 
+  #codeTiles(): number {
+    const rows = this.#kernels.CODE_ROWS.value as number;
+    return this.network.layers.reduce((sum, { weights }) => sum + Math.ceil(weights.rows / rows), 0);
+  }
+
   #tiles(): number {
     return Math.ceil(this.#batch / TILE);
   }
 
-  #rowTiles(sets: readonly DirectionSet[], rows: WebAssembly.Global): number {
+  /** Units of work that take so many rows or columns of the sets' tensors each. */
+  #tilesOf(sets: readonly DirectionSet[], side: 'rows' | 'columns', each: WebAssembly.Global): number {
     return sets.reduce((sum, set) => {
       const { weights } = this.network.layers[this.#tensorOf(set)];
-      return sum + Math.ceil(weights.rows / (rows.value as number));
+      return sum + Math.ceil(weights[side] / (each.value as number));
     }, 0);
   }
 

@@ -1,116 +1,221 @@
-// Alignment sums of the `nodes` estimator: for four rows of a tensor at a time, the products
-// Σ δ̂·x over the batch, and from them the sums of the directions that touch these rows. The
-// tile of products is transient; nothing of the size of a tensor is kept.
+// Alignment sums of the `nodes` estimator: for sixteen columns of a tensor at a time, the products
+// Σ δ̂·x over the batch, and from them the sums of the directions that touch these weights. Most
+// inputs are zero, and so are all errors of an example that the net is sure of: for each column the
+// examples that count are listed first, and only they are summed. The products are transient;
+// nothing of the size of a tensor is kept.
 
-import { roundShift } from './arithmetic';
+import { roundShift, roundShift4 } from './arithmetic';
 import { control, DirectionSet, Layer, layerAt, scratchBase, scratchOffsets, setAt, thread } from './control';
-import { scanFrom, scanNext, signBlock, signMask, unpermute } from './random';
+import { scanFrom, scanNext, signBlock, signMask, signMask4, unpermute } from './random';
+import { zipHigh16, zipLow16 } from './transpose';
 
-/** Rows that a unit of work takes. */
-export const ALIGNMENT_ROWS: i32 = 4;
+/** Columns that a unit of work takes. */
+export const ALIGNMENT_COLUMNS: i32 = 16;
+
+/** Examples whose errors stay in the second cache while the columns go by. */
+const EXAMPLES_AT_ONCE: i32 = 128;
+
+/** The examples of a column that count: their number, where their errors are, and their inputs, in pairs. */
+@unmanaged
+class Column {
+  count: i32;
+}
+const COLUMN_INPUTS: i32 = 16; // u16 [EXAMPLES_AT_ONCE + 1]
+const COLUMN_ERRORS: i32 = COLUMN_INPUTS + 2 * EXAMPLES_AT_ONCE + 16; // u32 [EXAMPLES_AT_ONCE + 1]
+const COLUMN_BYTES: i32 = COLUMN_ERRORS + 4 * EXAMPLES_AT_ONCE + 16;
 
 /** Units of work are numbered through the sets, one after another. */
 export function alignTile(tile: i32): void {
   for (let index = 0; index < control.sets; index++) {
     const set = setAt(index);
     const layer = layerAt(set.tensor);
-    const tiles = (layer.rows + ALIGNMENT_ROWS - 1) / ALIGNMENT_ROWS;
+    const tiles = (layer.columns + ALIGNMENT_COLUMNS - 1) / ALIGNMENT_COLUMNS;
     if (tile < tiles) {
-      alignRows(set, layer, tile * ALIGNMENT_ROWS);
+      alignColumns(set, layer, tile * ALIGNMENT_COLUMNS);
       return;
     }
     tile -= tiles;
   }
 }
 
-function alignRows(set: DirectionSet, layer: Layer, row: i32): void {
-  const products = scratchBase + <usize>scratchOffsets().products;
-  const stride = layer.inputStride << 2;
-  const errors = layer.errorsT + <usize>((row * control.batchStride) << 1);
-  for (let column = 0; column < layer.columns; column += 2) {
-    const inputs = layer.inputsT + <usize>(column * control.batchStride);
-    productBlock(errors, inputs, products + <usize>(column << 2), stride);
+function alignColumns(set: DirectionSet, layer: Layer, column: i32): void {
+  const products = scratchBase + <usize>scratchOffsets().products; // i32 [16, outputStride]
+  const productStride = layer.outputStride << 2;
+  memory.fill(products, 0, ALIGNMENT_COLUMNS * productStride);
+  for (let from = 0; from < control.batch; from += EXAMPLES_AT_ONCE) {
+    listExamples(layer, column, from, min(control.batch, from + EXAMPLES_AT_ONCE));
+    for (let c = 0; c < ALIGNMENT_COLUMNS; c++) {
+      addErrors(columnAt(c), layer.outputStride, products + <usize>(c * productStride));
+    }
   }
   const sums =
     control.alignments + <usize>((thread * control.alignmentCount + set.first) << 2);
-  const rows = min(ALIGNMENT_ROWS, layer.rows - row);
-  for (let r = 0; r < rows; r++) {
-    sumDirections(set, (row + r) * layer.columns, layer.columns, products + <usize>(r * stride), sums);
+  const columns = min(ALIGNMENT_COLUMNS, layer.columns - column);
+  // Signs of four weights lie in one block where rows begin at multiples of four.
+  const byFour = (layer.columns & 3) == 0 && set.lows >= 4;
+  for (let row = 0; row < layer.rows; row++) {
+    const index = row * layer.columns + column;
+    const from = products + <usize>(row << 2);
+    if (byFour) sumByFour(set, index, columns, from, productStride, sums);
+    else sumDirections(set, index, columns, from, productStride, sums);
   }
 }
 
-/** Four rows × two columns of Σ δ̂·x. Rows past the tensor's end read zeros. */
 @inline
-function productBlock(errors: usize, inputs: usize, to: usize, toStride: i32): void {
-  const batch = control.batchStride;
-  const errorBytes = <usize>(batch << 1);
-  let a0 = i32x4.splat(0);
-  let a1 = a0;
-  let a2 = a0;
-  let a3 = a0;
-  let b0 = a0;
-  let b1 = a0;
-  let b2 = a0;
-  let b3 = a0;
-  const end = inputs + <usize>((control.batch + 7) & ~7);
-  for (let e = errors; inputs < end; inputs += 8) {
-    const a = v128.load8x8_u(inputs);
-    const b = v128.load8x8_u(inputs + <usize>batch);
-    let v = v128.load(e);
-    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(a, v));
-    b0 = i32x4.add(b0, i32x4.dot_i16x8_s(b, v));
-    v = v128.load(e + errorBytes);
-    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(a, v));
-    b1 = i32x4.add(b1, i32x4.dot_i16x8_s(b, v));
-    v = v128.load(e + 2 * errorBytes);
-    a2 = i32x4.add(a2, i32x4.dot_i16x8_s(a, v));
-    b2 = i32x4.add(b2, i32x4.dot_i16x8_s(b, v));
-    v = v128.load(e + 3 * errorBytes);
-    a3 = i32x4.add(a3, i32x4.dot_i16x8_s(a, v));
-    b3 = i32x4.add(b3, i32x4.dot_i16x8_s(b, v));
-    e += 16;
+function columnAt(c: i32): usize {
+  return scratchBase + <usize>(scratchOffsets().pairs + c * COLUMN_BYTES);
+}
+
+/** Lists the examples from…end − 1 that count, for each of sixteen columns. */
+function listExamples(layer: Layer, column: i32, from: i32, end: i32): void {
+  const errorStride = layer.outputStride << 1;
+  for (let c = 0; c < ALIGNMENT_COLUMNS; c++) changetype<Column>(columnAt(c)).count = 0;
+  const first = columnAt(0);
+  for (let example = from; example < end; example++) {
+    if (!load<u8>(layer.live + <usize>example)) continue;
+    const inputs = layer.inputs + <usize>(example * layer.inputStride + column);
+    const errors = <u32>(layer.errors + <usize>(example * errorStride));
+    let nonzero = i8x16.bitmask(i8x16.gt_s(v128.load(inputs), i8x16.splat(0)));
+    while (nonzero) {
+      const c = ctz(nonzero);
+      nonzero &= nonzero - 1;
+      const list = first + <usize>(c * COLUMN_BYTES);
+      const count = changetype<Column>(list).count;
+      store<u16>(list + COLUMN_INPUTS + <usize>(count << 1), load<u8>(inputs + <usize>c));
+      store<u32>(list + COLUMN_ERRORS + <usize>(count << 2), errors);
+      changetype<Column>(list).count = count + 1;
+    }
   }
-  storePair(to, a0, b0);
-  storePair(to + <usize>toStride, a1, b1);
-  storePair(to + <usize>(2 * toStride), a2, b2);
-  storePair(to + <usize>(3 * toStride), a3, b3);
+  for (let c = 0; c < ALIGNMENT_COLUMNS; c++) {
+    // The last pair may be a half: its other example counts nothing.
+    const list = columnAt(c);
+    const count = changetype<Column>(list).count;
+    store<u16>(list + COLUMN_INPUTS + <usize>(count << 1), 0);
+    store<u32>(list + COLUMN_ERRORS + <usize>(count << 2), <u32>layer.errors);
+  }
 }
 
-/** [Σ a, Σ b] of two i32x4. */
+/** products[M] += Σ x·δ̂[M] over the examples of a list. */
+function addErrors(list: usize, rows: i32, products: usize): void {
+  const count = changetype<Column>(list).count;
+  if (count == 0) return;
+  let row = 0;
+  for (; row + 32 <= rows; row += 32) {
+    addErrors16x2(list, count, <usize>(row << 1), products + <usize>(row << 2));
+  }
+  if (row < rows) addErrors16(list, count, <usize>(row << 1), products + <usize>(row << 2));
+}
+
+/** The same for 32 rows. */
 @inline
-function storePair(to: usize, a: v128, b: v128): void {
-  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
-  v128.store64_lane(to, i32x4.add(ab, v128.shuffle<i32>(ab, ab, 2, 3, 2, 3)), 0);
+function addErrors16x2(list: usize, count: i32, at: usize, products: usize): void {
+  let p0 = v128.load(products);
+  let p1 = v128.load(products, 16);
+  let p2 = v128.load(products, 32);
+  let p3 = v128.load(products, 48);
+  let p4 = v128.load(products, 64);
+  let p5 = v128.load(products, 80);
+  let p6 = v128.load(products, 96);
+  let p7 = v128.load(products, 112);
+  for (let k: usize = 0, end = <usize>(count << 1); k < end; k += 4) {
+    const x = v128.load32_splat(list + k, COLUMN_INPUTS);
+    const a = <usize>load<u32>(list + (k << 1), COLUMN_ERRORS) + at;
+    const b = <usize>load<u32>(list + (k << 1), COLUMN_ERRORS + 4) + at;
+    let u = v128.load(a);
+    let v = v128.load(b);
+    p0 = i32x4.add(p0, i32x4.dot_i16x8_s(zipLow16(u, v), x));
+    p1 = i32x4.add(p1, i32x4.dot_i16x8_s(zipHigh16(u, v), x));
+    u = v128.load(a, 16);
+    v = v128.load(b, 16);
+    p2 = i32x4.add(p2, i32x4.dot_i16x8_s(zipLow16(u, v), x));
+    p3 = i32x4.add(p3, i32x4.dot_i16x8_s(zipHigh16(u, v), x));
+    u = v128.load(a, 32);
+    v = v128.load(b, 32);
+    p4 = i32x4.add(p4, i32x4.dot_i16x8_s(zipLow16(u, v), x));
+    p5 = i32x4.add(p5, i32x4.dot_i16x8_s(zipHigh16(u, v), x));
+    u = v128.load(a, 48);
+    v = v128.load(b, 48);
+    p6 = i32x4.add(p6, i32x4.dot_i16x8_s(zipLow16(u, v), x));
+    p7 = i32x4.add(p7, i32x4.dot_i16x8_s(zipHigh16(u, v), x));
+  }
+  v128.store(products, p0);
+  v128.store(products, p1, 16);
+  v128.store(products, p2, 32);
+  v128.store(products, p3, 48);
+  v128.store(products, p4, 64);
+  v128.store(products, p5, 80);
+  v128.store(products, p6, 96);
+  v128.store(products, p7, 112);
 }
 
-/** sums[direction] += sign · roundShift(product) for `count` weights from `index` on. */
-function sumDirections(set: DirectionSet, index: i32, count: i32, products: usize, sums: usize): void {
+/** The same for 16 rows. */
+@inline
+function addErrors16(list: usize, count: i32, at: usize, products: usize): void {
+  let p0 = v128.load(products);
+  let p1 = v128.load(products, 16);
+  let p2 = v128.load(products, 32);
+  let p3 = v128.load(products, 48);
+  for (let k: usize = 0, end = <usize>(count << 1); k < end; k += 4) {
+    const x = v128.load32_splat(list + k, COLUMN_INPUTS);
+    const a = <usize>load<u32>(list + (k << 1), COLUMN_ERRORS) + at;
+    const b = <usize>load<u32>(list + (k << 1), COLUMN_ERRORS + 4) + at;
+    let u = v128.load(a);
+    let v = v128.load(b);
+    p0 = i32x4.add(p0, i32x4.dot_i16x8_s(zipLow16(u, v), x));
+    p1 = i32x4.add(p1, i32x4.dot_i16x8_s(zipHigh16(u, v), x));
+    u = v128.load(a, 16);
+    v = v128.load(b, 16);
+    p2 = i32x4.add(p2, i32x4.dot_i16x8_s(zipLow16(u, v), x));
+    p3 = i32x4.add(p3, i32x4.dot_i16x8_s(zipHigh16(u, v), x));
+  }
+  v128.store(products, p0);
+  v128.store(products, p1, 16);
+  v128.store(products, p2, 32);
+  v128.store(products, p3, 48);
+}
+
+/** sums[direction] += sign · roundShift(product) for `count` weights from `index` on; products are `stride` bytes apart. */
+function sumDirections(set: DirectionSet, index: i32, count: i32, products: usize, stride: usize, sums: usize): void {
+  const words = scratchBase + <usize>scratchOffsets().words;
+  signBlock(set, index, words);
+  for (const end = index + count; index < end; index++, products += stride) {
+    if ((index & 127) == 0) signBlock(set, index, words);
+    const position = unpermute(set, index);
+    if (position >= set.touched) continue;
+    const mask = signMask(words, index);
+    add(sums, position % set.directions, (roundShift(load<i32>(products), set.shift) ^ mask) - mask);
+  }
+}
+
+/** The same where index and count are multiples of four. */
+function sumByFour(set: DirectionSet, index: i32, count: i32, products: usize, stride: usize, sums: usize): void {
   const words = scratchBase + <usize>scratchOffsets().words;
   const shift = set.shift;
-  const whole = set.lows < 4 ? 0 : count & ~3;
+  const half = i32x4.splat((1 << shift) >> 1);
+  const zero = i32x4.splat(0);
   signBlock(set, index, words);
-  if (whole > 0) scanFrom(set, index);
-  for (let at = 0; at < whole; at += 4) {
+  scanFrom(set, index);
+  for (const end = index + count; index < end; index += 4, products += 4 * stride) {
+    if ((index & 127) == 0) signBlock(set, index, words);
     const directions = scanNext(set);
-    const from = products + <usize>(at << 2);
-    add(set, index + at, i32x4.extract_lane(directions, 0), load<i32>(from), shift, sums, words);
-    add(set, index + at + 1, i32x4.extract_lane(directions, 1), load<i32>(from, 4), shift, sums, words);
-    add(set, index + at + 2, i32x4.extract_lane(directions, 2), load<i32>(from, 8), shift, sums, words);
-    add(set, index + at + 3, i32x4.extract_lane(directions, 3), load<i32>(from, 12), shift, sums, words);
-  }
-  for (let at = whole; at < count; at++) {
-    const position = unpermute(set, index + at);
-    const direction = position < set.touched ? position % set.directions : -1;
-    add(set, index + at, direction, load<i32>(products + <usize>(at << 2)), shift, sums, words);
+    let values = v128.load32_zero(products);
+    values = v128.load32_lane(products + stride, values, 1);
+    values = v128.load32_lane(products + 2 * stride, values, 2);
+    values = v128.load32_lane(products + 3 * stride, values, 3);
+    const signs = signMask4(words, index);
+    values = i32x4.sub(v128.xor(roundShift4(values, shift, half), signs), signs);
+    // A weight that no direction touches adds nothing to the first one.
+    values = v128.andnot(values, i32x4.lt_s(directions, zero));
+    const slots = i32x4.max_s(directions, zero);
+    add(sums, i32x4.extract_lane(slots, 0), i32x4.extract_lane(values, 0));
+    add(sums, i32x4.extract_lane(slots, 1), i32x4.extract_lane(values, 1));
+    add(sums, i32x4.extract_lane(slots, 2), i32x4.extract_lane(values, 2));
+    add(sums, i32x4.extract_lane(slots, 3), i32x4.extract_lane(values, 3));
   }
 }
 
 @inline
-function add(set: DirectionSet, index: i32, direction: i32, product: i32, shift: i32, sums: usize, words: usize): void {
-  if ((index & 127) == 0) signBlock(set, index, words);
-  if (direction < 0) return;
-  const mask = signMask(words, index);
-  const value = (roundShift(product, shift) ^ mask) - mask;
+function add(sums: usize, direction: i32, value: i32): void {
   const to = sums + <usize>(direction << 2);
   store<i32>(to, load<i32>(to) + value);
 }

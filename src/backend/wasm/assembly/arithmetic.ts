@@ -1,10 +1,13 @@
-// The integer network's arithmetic on tiles of 16 examples: product, normalize + ReLU, loss.
+// The integer network's arithmetic: products by dot products, normalize + ReLU, loss.
 // src/ternary and src/backend/reference define what these compute.
 
-import { control, Layer, Scale, TILE } from './control';
+import { control, Layer, Scale } from './control';
 
 /** Chunks of 16 products that an i16 lane can sum: 128 · 2·127 < 2^15. */
 const SEGMENT_BYTES: i32 = 128 * 16;
+
+/** Examples whose inputs stay in the first cache while the rows go by. */
+const EXAMPLES_AT_ONCE: i32 = 16;
 
 /** Fraction bits of the scale of a row. */
 const SCALE_BITS: i32 = 7;
@@ -35,14 +38,14 @@ function widen(pairs: v128): v128 {
   return i32x4.extadd_pairwise_i16x8_s(pairs);
 }
 
-/** z[16, M] = x[16, N]·Wᵀ for trits. */
-export function ternaryProduct(x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
-  product(false, x, w, stride, paddedRows, z, outputStride);
+/** z[examples, M] = x[examples, N]·Wᵀ for trits. Examples are taken by two, past the last one too. */
+export function ternaryProduct(examples: i32, x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
+  product(false, examples, x, w, stride, paddedRows, z, outputStride);
 }
 
-/** z[16, M] = x[16, N]·Wᵀ for weights of up to eight bits: no two products are summed in an i16. */
-export function wideProduct(x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
-  product(true, x, w, stride, paddedRows, z, outputStride);
+/** The same for weights of up to eight bits: no two products are summed in an i16. */
+export function wideProduct(examples: i32, x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
+  product(true, examples, x, w, stride, paddedRows, z, outputStride);
 }
 
 /**
@@ -50,16 +53,19 @@ export function wideProduct(x: usize, w: usize, stride: i32, paddedRows: i32, z:
  * examples. `wide` is constant where this is inlined.
  */
 @inline
-function product(wide: bool, x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
-  for (let row = 0; row < paddedRows; row += 4) {
-    const w0 = w + <usize>(row * stride);
-    for (let example = 0; example < TILE; example += 2) {
-      const x0 = x + <usize>(example * stride);
-      const z0 = z + <usize>((example * outputStride + row) << 2);
-      const z1 = z0 + <usize>(outputStride << 2);
-      for (let from = 0; from < stride; from += SEGMENT_BYTES) {
-        const to = min(stride, from + SEGMENT_BYTES);
-        block(wide, x0, w0, stride, from, to, z0, z1);
+function product(wide: bool, examples: i32, x: usize, w: usize, stride: i32, paddedRows: i32, z: usize, outputStride: i32): void {
+  for (let first = 0; first < examples; first += EXAMPLES_AT_ONCE) {
+    const end = min(examples, first + EXAMPLES_AT_ONCE);
+    for (let row = 0; row < paddedRows; row += 4) {
+      const w0 = w + <usize>(row * stride);
+      for (let example = first; example < end; example += 2) {
+        const x0 = x + <usize>(example * stride);
+        const z0 = z + <usize>((example * outputStride + row) << 2);
+        const z1 = z0 + <usize>(outputStride << 2);
+        for (let from = 0; from < stride; from += SEGMENT_BYTES) {
+          const to = min(stride, from + SEGMENT_BYTES);
+          block(wide, x0, w0, stride, from, to, z0, z1);
+        }
       }
     }
   }
@@ -134,20 +140,20 @@ function block(wide: bool, x0: usize, w0: usize, stride: i32, from: i32, to: i32
 
 /** roundShift of four values by the same shift; `half` is 2^(shift − 1), or 0. */
 @inline
-function roundShift4(v: v128, shift: i32, half: v128): v128 {
+export function roundShift4(v: v128, shift: i32, half: v128): v128 {
   const sign = i32x4.shr_s(v, 31);
   const magnitude = i32x4.shr_u(i32x4.add(i32x4.abs(v), half), shift);
   return i32x4.sub(v128.xor(magnitude, sign), sign);
 }
 
-/** Sums of a tile become pre-activations: z[16, M] rounded by the weights' fraction bits, and by the scales of the rows. */
-export function finishSums(layer: Layer, z: usize): void {
+/** Sums become pre-activations: z[examples, M] rounded by the weights' fraction bits, and by the scales of the rows. */
+export function finishSums(layer: Layer, examples: i32, z: usize): void {
   const shift = layer.shift;
   const scales = layer.rowScales;
   if (shift == 0 && !scales) return;
   const half = i32x4.splat((1 << shift) >> 1);
   const halfScale = i32x4.splat(1 << (SCALE_BITS - 1));
-  for (let example = 0; example < TILE; example++) {
+  for (let example = 0; example < examples; example++) {
     for (let row = 0; row < layer.paddedRows; row += 4) {
       const at = z + <usize>((example * layer.outputStride + row) << 2);
       let v = roundShift4(v128.load(at), shift, half);
@@ -158,7 +164,7 @@ export function finishSums(layer: Layer, z: usize): void {
 }
 
 @inline
-function total(lanes: v128): i32 {
+export function total(lanes: v128): i32 {
   return (
     i32x4.extract_lane(lanes, 0) +
     i32x4.extract_lane(lanes, 1) +

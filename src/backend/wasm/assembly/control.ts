@@ -3,7 +3,7 @@
 // All addresses are bytes in the one memory that the threads share.
 
 /** Examples that a thread takes at a time; rows of every activation tile. */
-export const TILE: i32 = 16;
+export const TILE: i32 = 32;
 
 @unmanaged
 export class Control {
@@ -57,12 +57,14 @@ export class Layer {
   outputStride: i32; // M rounded up to 16
   weights: usize; // i8 [paddedRows, inputStride]
   transposed: usize; // i8 [N, outputStride], or 0
+  codes: usize; // u16 [segments, M, 16], or 0; see tables.ts
   latents: usize; // i8 [M, N], or 0
   shift: i32; // fraction bits of the weights
   wide: i32; // whether a weight takes more than a trit, so that its products fill an i16
   rowScales: usize; // i32 [outputStride], or 0
-  inputsT: usize; // u8 [inputStride, batchStride], or 0
-  errorsT: usize; // i16 [outputStride, batchStride], or 0
+  inputs: usize; // u8 [batchStride, inputStride], or 0
+  errors: usize; // i16 [batchStride, outputStride], or 0
+  live: usize; // u8 [batchStride], whether an example has an error that is not 0; or 0
   // offsets in a thread's scratch
   sums: i32; // i32 [TILE, outputStride]
   outputs: i32; // u8 [TILE, outputStride]
@@ -74,14 +76,19 @@ export class Layer {
 export class Scratch {
   losses: i32; // i32 [TILE], of a disturbed pass
   rewards: i32; // i32 [probes, TILE]
+  signSums: i32; // i32 [probes, TILE]
   sums: i32; // i32 [TILE, widest]
   outputsA: i32; // u8 [TILE, widest]
   outputsB: i32;
   signs: i32; // i8 [probes, TILE, widest]
-  errors: i32; // i16 [TILE, widest]
-  products: i32; // i32 [4, widest input]
+  products: i32; // i32 [16, widest]
+  pairs: i32; // the nonzero inputs of 16 columns, see alignment.ts
   changes: i32; // Change[widest]
   words: i32; // u32 [8]
+  block: i32; // u8 [2, 256]
+  segment: i32; // u8 [48, TILE]
+  tables: i32; // i16 [16, 27, TILE]
+  tableSums: i32; // i16 [widest, TILE]
 }
 
 /** One nonzero of a direction, of the `weights` estimator. */

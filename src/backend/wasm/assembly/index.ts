@@ -1,14 +1,15 @@
 // The kernels' entry points: jobs that all threads share, and calls that one thread makes.
 
-import { ALIGNMENT_ROWS, alignTile } from './alignment';
+import { ALIGNMENT_COLUMNS, alignTile } from './alignment';
 import { unionOfBytes } from './arithmetic';
 import { attach, Control, control, layerAt, setAt } from './control';
 import { forwardTile } from './forward';
 import { nodesTile } from './nodes';
+import { CODE_ROWS, encodeTile } from './tables';
 import { applyStep, initTensor, POOL_ROWS, poolTile, spread, stepsTile } from './update';
 import { weightsTile } from './weights';
 
-export { ALIGNMENT_ROWS, attach, POOL_ROWS, unionOfBytes };
+export { ALIGNMENT_COLUMNS, attach, CODE_ROWS, POOL_ROWS, unionOfBytes };
 
 const JOB_FORWARD: i32 = 1;
 const JOB_NODES: i32 = 2;
@@ -18,6 +19,7 @@ const JOB_POOL: i32 = 5;
 const JOB_INIT: i32 = 6;
 const JOB_QUIT: i32 = 7;
 const JOB_STEPS: i32 = 8;
+const JOB_ENCODE: i32 = 9;
 
 const GENERATION = offsetof<Control>('generation');
 const NEXT_TILE = offsetof<Control>('nextTile');
@@ -37,6 +39,7 @@ export function work(): void {
     else if (job == JOB_POOL) poolTile(tile);
     else if (job == JOB_INIT) initTensor(tile);
     else if (job == JOB_STEPS) stepsTile(tile);
+    else if (job == JOB_ENCODE) encodeTile(tile);
     else unreachable();
   }
 }

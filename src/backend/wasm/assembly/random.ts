@@ -54,6 +54,14 @@ export function signMask(words: usize, index: i32): i32 {
   return -(<i32>(load<u32>(words + <usize>(((index >>> 5) & 3) << 2)) >>> (index & 31)) & 1);
 }
 
+/** The masks of the four weights from `index` on, a multiple of four. */
+@inline
+export function signMask4(words: usize, index: i32): v128 {
+  const bits = load<u32>(words + <usize>(((index >>> 5) & 3) << 2)) >>> (index & 31);
+  const places = i32x4(1, 2, 4, 8);
+  return i32x4.eq(v128.and(i32x4.splat(bits), places), places);
+}
+
 @inline
 function feistel(half: i32, key: u32, range: i32): i32 {
   let hash = (<u32>half ^ key) * 0x9e3779b1;

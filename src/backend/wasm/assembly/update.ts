@@ -2,7 +2,7 @@
 // (gather), and the unpacking of weights into the layouts that the kernels read.
 
 import { control, DirectionSet, Layer, layerAt, scratchBase, scratchOffsets, setAt } from './control';
-import { drawLatents, permute, scanFrom, scanNext, signBlock, signMask, unpermute } from './random';
+import { drawLatents, permute, scanFrom, scanNext, signBlock, signMask, signMask4, unpermute } from './random';
 
 /** Rows that a unit of work of `poolTile` takes. */
 export const POOL_ROWS: i32 = 16;
@@ -116,19 +116,46 @@ function poolRow(set: DirectionSet, layer: Layer, row: i32): void {
   const columns = layer.columns;
   const start = row * columns;
   const coefficients = control.coefficients + <usize>(set.first << 1);
-  const whole = set.lows < 4 ? 0 : columns & ~3;
   signBlock(set, start, words);
-  if (whole > 0) scanFrom(set, start);
-  for (let column = 0; column < whole; column += 4) {
-    const directions = scanNext(set);
-    putPooled(set, layer, row, column, i32x4.extract_lane(directions, 0), coefficients, words);
-    putPooled(set, layer, row, column + 1, i32x4.extract_lane(directions, 1), coefficients, words);
-    putPooled(set, layer, row, column + 2, i32x4.extract_lane(directions, 2), coefficients, words);
-    putPooled(set, layer, row, column + 3, i32x4.extract_lane(directions, 3), coefficients, words);
+  // Signs of four weights lie in one block where rows begin at multiples of four.
+  if ((columns & 3) == 0 && set.lows >= 4) {
+    scanFrom(set, start);
+    for (let column = 0; column < columns; column += 4) {
+      putFour(set, layer, row, column, scanNext(set), coefficients, words);
+    }
+    return;
   }
-  for (let column = whole; column < columns; column++) {
+  for (let column = 0; column < columns; column++) {
     const direction = unpermute(set, start + column) % set.directions;
     putPooled(set, layer, row, column, direction, coefficients, words);
+  }
+}
+
+/** The same as `putPooled` for four weights from a multiple of four on. */
+@inline
+function putFour(set: DirectionSet, layer: Layer, row: i32, column: i32, directions: v128, coefficients: usize, words: usize): void {
+  const index = row * layer.columns + column;
+  if ((index & 127) == 0) signBlock(set, index, words);
+  const signs = signMask4(words, index);
+  let moves = v128.load16_splat(coefficients + <usize>(i32x4.extract_lane(directions, 0) << 1));
+  moves = v128.load16_lane(coefficients + <usize>(i32x4.extract_lane(directions, 1) << 1), moves, 2);
+  moves = v128.load16_lane(coefficients + <usize>(i32x4.extract_lane(directions, 2) << 1), moves, 4);
+  moves = v128.load16_lane(coefficients + <usize>(i32x4.extract_lane(directions, 3) << 1), moves, 6);
+  moves = i32x4.shr_s(i32x4.shl(moves, 16), 16);
+  moves = i32x4.sub(v128.xor(moves, signs), signs);
+  const drawn = i32x4.extend_low_i16x8_s(v128.load8x8_s(layer.latents + <usize>index));
+  const latents = i32x4.add(drawn, moves);
+  const cut = control.cut;
+  const trits = i32x4.sub(i32x4.lt_s(latents, i32x4.splat(-cut)), i32x4.gt_s(latents, i32x4.splat(cut)));
+  const bytes = i8x16.narrow_i16x8_s(i16x8.narrow_i32x4_s(trits, trits), trits);
+  v128.store32_lane(layer.weights + <usize>(row * layer.inputStride + column), bytes, 0);
+  if (layer.transposed) {
+    const to = layer.transposed + <usize>(column * layer.outputStride + row);
+    const stride = <usize>layer.outputStride;
+    v128.store8_lane(to, bytes, 0);
+    v128.store8_lane(to + stride, bytes, 1);
+    v128.store8_lane(to + 2 * stride, bytes, 2);
+    v128.store8_lane(to + 3 * stride, bytes, 3);
   }
 }
 

@@ -4,10 +4,13 @@
 
 import { crossEntropy, limitOf, measure, normalize, quantize, reciprocalOf, roundDiv } from './arithmetic';
 import { control, Entry, Layer, layerAt, Scale, scratchBase, scratchOffsets, TILE, thread } from './control';
-import { forwardTile, inputsOf, labelOf, outputsOf, scaleOf, sumsOf } from './forward';
+import { examplesOf, forwardTile, inputsOf, labelOf, outputsOf, scaleOf, sumsOf } from './forward';
 
 /** Columns that i16 lanes can sum: 256 · 127 < 2^15. */
 const COLUMNS_AT_ONCE: i32 = 256;
+
+/** Examples whose sums and activations stay in the first cache while the directions go by. */
+const EXAMPLES_AT_ONCE: i32 = 16;
 
 @unmanaged
 class Change {
@@ -17,19 +20,22 @@ class Change {
 
 export function weightsTile(tile: i32): void {
   forwardTile(tile);
-  const count = min(TILE, control.batch - tile * TILE);
+  const count = examplesOf(tile);
   const sums = control.alignments + <usize>((thread * control.alignmentCount) << 3);
-  for (let k = 0; k < control.directions; k++) {
-    const first = load<i32>(control.directionStart + <usize>(k << 2));
-    const end = load<i32>(control.directionStart + <usize>(k << 2), 4);
-    let difference: i64 = 0;
-    for (let example = 0; example < count; example++) {
-      if (!reaches(first, end, tile, example)) continue;
-      difference += disturbedLoss(first, end, tile, example, 1);
-      difference -= disturbedLoss(first, end, tile, example, -1);
+  for (let begin = 0; begin < count; begin += EXAMPLES_AT_ONCE) {
+    const stop = min(count, begin + EXAMPLES_AT_ONCE);
+    for (let k = 0; k < control.directions; k++) {
+      const first = load<i32>(control.directionStart + <usize>(k << 2));
+      const end = load<i32>(control.directionStart + <usize>(k << 2), 4);
+      let difference: i64 = 0;
+      for (let example = begin; example < stop; example++) {
+        if (!reaches(first, end, tile, example)) continue;
+        difference += disturbedLoss(first, end, tile, example, 1);
+        difference -= disturbedLoss(first, end, tile, example, -1);
+      }
+      const to = sums + <usize>(k << 3);
+      store<f64>(to, load<f64>(to) + <f64>difference);
     }
-    const to = sums + <usize>(k << 3);
-    store<f64>(to, load<f64>(to) + <f64>difference);
   }
 }
 

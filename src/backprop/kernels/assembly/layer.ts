@@ -45,8 +45,8 @@ export function linear(
       );
     }
     memory.fill(tile + <usize>(count * stride), 0, (TILE - count) * stride);
-    if (wide) wideProduct(tile, weights, stride, padded, sums, padded);
-    else ternaryProduct(tile, weights, stride, padded, sums, padded);
+    if (wide) wideProduct(TILE, tile, weights, stride, padded, sums, padded);
+    else ternaryProduct(TILE, tile, weights, stride, padded, sums, padded);
     for (let example = 0; example < count; example++) {
       toFloats(
         sums + <usize>((example * padded) << 2),
