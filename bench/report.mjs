@@ -11,14 +11,17 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Where and when figures were taken. */
 export function circumstances() {
+  // A bundle is told its commit when it is made: where it runs there is no repository.
+  const bundled = globalThis.BUNDLED_COMMIT;
   const git = (...args) => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim();
   return {
     date: new Date().toISOString().slice(0, 10),
     commit:
+      bundled ??
       git('rev-parse', '--short', 'HEAD') +
-      (git('status', '--porcelain', 'src', 'cli', 'bench', ':!bench/results', 'package-lock.json')
-        ? '+'
-        : ''),
+        (git('status', '--porcelain', 'src', 'cli', 'bench', ':!bench/results', 'package-lock.json')
+          ? '+'
+          : ''),
     processor: cpus()[0].model,
     cores: availableParallelism(),
     memoryGiB: Math.round(totalmem() / 2 ** 30),
@@ -62,8 +65,7 @@ export function median(values) {
 }
 
 /** Writes results as JSON and as a page of tables, and prints the page. */
-export function writeReport(name, results, page) {
-  const folder = join(root, 'bench/results');
+export function writeReport(name, results, page, folder = join(root, 'bench/results')) {
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(results, null, 2)}\n`);
   writeFileSync(join(folder, `${name}.md`), `${page}\n`);

@@ -236,6 +236,53 @@ describe.each(fastBackends)('%s equals the reference', (name, open) => {
     ));
 
   it.each([
+    ['one row, one column, one example', [1, 1, 2], 1],
+    ['one column', [1, 37, 3], 5],
+    ['one row', [33, 1, 2], 3],
+    ['odd sizes', [17, 35, 3, 5], 31],
+  ])('%s: every operation', async (_name, widths, batch) => {
+    const network = networkOf(widths, { centred: true, gain: 25, logitScale: 50 });
+    const key: Key = [3, 4];
+    const scene: Scene = {
+      ...{ network, key, cut: 1 },
+      inputs: Uint8Array.from({ length: batch * widths[0] }, (_v, i) => (i * 37 + 90) % 128),
+      labels: Uint8Array.from({ length: batch }, (_v, b) => b % (widths.at(-1) as number)),
+      weights: Int8Array.from({ length: network.parameters }, (_v, i) => ((i * 7 + 2) % 3) - 1),
+    };
+    const whole = { key, step: 1, group: network.tensors.length, offset: 0, size: network.parameters };
+    const set = directionSet({ ...whole, directions: 2, touched: network.parameters });
+    const probes = { key, step: 2, probes: 3, sigma: 51, rewardShift: 2 };
+    const results = [];
+    for (const one of [backend, reference]) {
+      const on = await placed(one, scene);
+      const found: unknown[] = [await on.logits(), await on.alignWeights(set, 0, 2)];
+      found.push(await on.alignNodes(probes, setsOf(scene, 0, 0.5)));
+      await on.initLatents(key, 1);
+      await on.applyStep(set, Int8Array.of(1, -1));
+      found.push(await on.readWeights(), await on.evaluate());
+      const sets = setsOf(scene, 0, 1);
+      await on.initLatents(key, 1);
+      await on.applyPool(
+        sets,
+        Int16Array.from({ length: network.parameters }, (_v, k) => ((k * 5) % 7) - 3),
+      );
+      found.push(await on.readWeights());
+      results.push(found);
+      await on.release();
+    }
+    expect(results[0]).toEqual(results[1]);
+  });
+
+  it('refuses an empty batch, and work before there is one', async () => {
+    const network = networkOf([4, 3, 2], { centred: true, gain: 25, logitScale: 50 });
+    const on = await backend.place(network, { batch: 4 });
+    await expect(on.evaluate()).rejects.toThrow(ConfigError);
+    expect(() => on.loadBatch(new Uint8Array(0), new Uint8Array(0))).toThrow(ConfigError);
+    await expect(on.evaluate()).rejects.toThrow(ConfigError);
+    await on.release();
+  });
+
+  it.each([
     { batch: 5, width: 600 },
     { batch: 33, width: 71 },
   ])(

@@ -52,8 +52,8 @@ export function recordNodes(
   }
 }
 
-/** All probes of a hidden layer, group by group, and of a group as many at a time as there is room for. */
-function recordProbes(
+/** Records all probes of a hidden layer, group by group, and of a group as many at a time as there is room for. */
+export function recordProbes(
   space: Workspace,
   layer: number,
   tile: Tile,
@@ -125,7 +125,11 @@ function recordTranspose(space: Workspace, layer: number, tile: Tile): void {
   );
 }
 
-function recordAlign(
+/**
+ * Records the alignments of a set's directions from a batch of errors and inputs. The batch is not split: a sum is
+ * rounded when it is whole, and parts of sums would take room of the size of the weights.
+ */
+export function recordAlign(
   space: Workspace,
   set: DirectionSet,
   first: number,
