@@ -255,7 +255,7 @@ function yes(is) {
 function slug(name) {
   return name
     .toLowerCase()
-    .replace(/\(.*?\)/g, '')
+    .replace(/\(.*?\)| driver .*/g, '')
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-|-$/g, '')
     .slice(0, 40);
