@@ -156,4 +156,16 @@ describe('layers', () => {
       'src/backend/platform/platform.ts imports src/backend/platform/node.ts while it runs',
     ]);
   });
+
+  it('let `--help` come without loading a trainer, a kernel or the file format', () => {
+    // Types are not loaded, but `importsOf` sees them: what is reached through them may only be more.
+    const statically = (path: string) => imports.filter(({ from, dynamic }) => from === path && !dynamic);
+    const reached = new Set(['cli/main.ts']);
+    for (const path of reached) {
+      for (const { target } of statically(path).filter(isLocal)) reached.add(target);
+    }
+    const heavy = [...reached].filter((path) => /^src\/(perturb|backprop|artifact|data)\/|\/wasm\//.test(path));
+    expect(heavy).toEqual([]);
+    expect(reached.size).toBeLessThan(20);
+  });
 });
