@@ -164,7 +164,9 @@ describe('layers', () => {
     for (const path of reached) {
       for (const { target } of statically(path).filter(isLocal)) reached.add(target);
     }
-    const heavy = [...reached].filter((path) => /^src\/(perturb|backprop|artifact|data)\/|\/wasm\//.test(path));
+    const heavy = [...reached].filter((path) =>
+      /^src\/(perturb|backprop|artifact|data)\/|\/wasm\//.test(path),
+    );
     expect(heavy).toEqual([]);
     expect(reached.size).toBeLessThan(20);
   });
