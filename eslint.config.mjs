@@ -3,7 +3,7 @@ import tseslint from 'typescript-eslint';
 
 /** Names that a host defines. */
 const readonly = (...names) => Object.fromEntries(names.map((name) => [name, 'readonly']));
-const node = readonly('process', 'console', 'performance', 'Buffer', 'URL');
+const node = readonly('process', 'console', 'performance', 'Buffer', 'URL', 'WebAssembly');
 const page = readonly(
   'document',
   'location',
