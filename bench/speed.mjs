@@ -77,7 +77,9 @@ function merge(samples, pick = median) {
 }
 
 /** Of rates: others on the machine only slow a core down. */
-const best = (values) => Math.max(...values);
+function best(values) {
+  return Math.max(...values);
+}
 
 function products() {
   if (!existsSync(newerNode)) execFileSync('npm', ['ci', '--silent'], { cwd: join(root, 'test/newer-node') });
@@ -254,7 +256,7 @@ function page() {
         rates === reference ? '' : `${Math.min(...reference.map((rate, i) => rate / rates[i])).toFixed(1)}×`,
       ]),
     ),
-    `Activations of 7 bits by trits, exact; the peers multiply float32 or bytes. An operation is a multiplication or an addition, as if each trit were multiplied. The best of ${ROUNDS} turns of five rounds each. Ceilings in wasm: ` +
+    `Activations of 7 bits by trits, exact; the peers multiply float32 or bytes. An operation is a multiplication or an addition, as if each trit were multiplied. The best of 25 rounds in each of ${ROUNDS} turns. Ceilings in wasm: ` +
       product.ceilings
         .map(
           ({ node, relaxedMultiplyAdd, multiplyAdd, loadAdd, readBytes }) =>

@@ -154,6 +154,7 @@ describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` 
     ['plain', 'wasm', 1, 'wasm, relaxed SIMD, 1 thread'],
     ['plain', 'reference', 1, 'reference'],
     ['plain', 'webgpu', 1, 'webgpu, '],
+    ['isolated', 'webgpu', 1, 'webgpu, '],
   ];
 
   describe.each(HOSTS)(
@@ -290,7 +291,7 @@ describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` 
         errorIn(page, async () => {
           const { network } = await artifactOnly.openUrl('pool.tern');
           const backend = await artifactOnly.openBackend('wasm', 2);
-          const placed = await backend.place(network, { batch: 32 });
+          const placed = await backend.place(network, { batch: 64 });
           placed.loadBatch(new Uint8Array(32 * 784), new Uint8Array(32));
           await placed.evaluate();
         }),

@@ -8,18 +8,18 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { CONTROL, layerWords, planMemory } from '../../dist/src/backend/wasm/memory-plan.js';
 import { networkOf } from '../../dist/src/ternary/network.js';
 import { root } from '../report.mjs';
 
-const { shapes, seconds } = JSON.parse(process.argv[2]);
 if (process.versions.node.startsWith('20.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
 const TILE = 32;
 const READ_BYTES = 2 ** 26;
 
 /** Compiles the kernels; null where the engine has no relaxed SIMD. */
-function compile(relaxed) {
+export function compile(relaxed) {
   const require = createRequire(import.meta.url);
   const asc = join(dirname(require.resolve('assemblyscript/package.json')), 'bin/asc.js');
   const folder = mkdtempSync(join(tmpdir(), 'ternseed-speed-'));
@@ -36,14 +36,14 @@ function compile(relaxed) {
   return WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : null;
 }
 
-/** Repetitions a second, the best of five rounds: others on the machine only slow it down. */
-function rate(work) {
+/** Repetitions a second, the best of 25 rounds: others on the machine only slow it down. */
+function rate(work, seconds) {
   work();
   let best = 0;
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 25; round++) {
     let runs = 0;
     const begun = performance.now();
-    while (performance.now() - begun < (seconds * 1000) / 5) {
+    while (performance.now() - begun < (seconds * 1000) / 25) {
       work();
       runs++;
     }
@@ -53,7 +53,7 @@ function rate(work) {
 }
 
 /** A network of one hidden layer in memory, with random trits and a random batch. */
-function place(module, [batch, inputs, units]) {
+export function place(module, [batch, inputs, units]) {
   const network = networkOf([inputs, units, 10], { centred: true, gain: 25, logitScale: 10 });
   const plan = planMemory(network, { batch }, 1);
   const memory = new WebAssembly.Memory({
@@ -89,33 +89,39 @@ function place(module, [batch, inputs, units]) {
   return { kernels, sums, tables: over(kernels.tables), dots: over(kernels.dots), free: plan.end };
 }
 
-const result = { node: process.versions.node, products: [], ceilings: {} };
-for (const relaxed of [true, false]) {
-  const module = compile(relaxed);
-  if (!module) continue;
-  for (const shape of shapes) {
-    const { sums, tables, dots } = place(module, shape);
-    tables();
-    const one = sums.slice();
-    dots();
-    if (one.some((sum, i) => sum !== sums[i])) throw new Error('the kernels disagree');
-    const operations = 2 * shape[0] * shape[1] * shape[2];
-    result.products.push({
-      shape,
-      relaxed,
-      tables: operations * rate(tables),
-      dots: operations * rate(dots),
-    });
+/** The rates of both kernels and the ceilings, as the head of this file says. */
+function measure({ shapes, seconds }) {
+  const result = { node: process.versions.node, products: [], ceilings: {} };
+  for (const relaxed of [true, false]) {
+    const module = compile(relaxed);
+    if (!module) continue;
+    for (const shape of shapes) {
+      const { sums, tables, dots } = place(module, shape);
+      tables();
+      const one = sums.slice();
+      dots();
+      if (one.some((sum, i) => sum !== sums[i])) throw new Error('the kernels disagree');
+      const operations = 2 * shape[0] * shape[1] * shape[2];
+      result.products.push({
+        shape,
+        relaxed,
+        tables: operations * rate(tables, seconds),
+        dots: operations * rate(dots, seconds),
+      });
+    }
+    const { kernels, free } = place(module, shapes[0]);
+    const at = Math.ceil(free / 64) * 64;
+    const rounds = 20_000;
+    const perRound = 6 * (relaxed ? 16 : 8) * 2;
+    result.ceilings[relaxed ? 'relaxedMultiplyAdd' : 'multiplyAdd'] =
+      perRound * rounds * rate(() => kernels.multiplyAdd(rounds, at), seconds);
+    if (relaxed) continue;
+    // 8 i16 lanes of three inputs each, multiplied and added as if one by one.
+    result.ceilings.loadAdd = (16_384 / 16) * 8 * 3 * 2 * 100 * rate(() => kernels.loadAdd(100, at), seconds);
+    result.ceilings.readBytes = READ_BYTES * rate(() => kernels.read(at, READ_BYTES), seconds);
   }
-  const { kernels, free } = place(module, shapes[0]);
-  const at = Math.ceil(free / 64) * 64;
-  const rounds = 20_000;
-  const perRound = 6 * (relaxed ? 16 : 8) * 2;
-  result.ceilings[relaxed ? 'relaxedMultiplyAdd' : 'multiplyAdd'] =
-    perRound * rounds * rate(() => kernels.multiplyAdd(rounds, at));
-  if (relaxed) continue;
-  // 8 i16 lanes of three inputs each, multiplied and added as if one by one.
-  result.ceilings.loadAdd = (16_384 / 16) * 8 * 3 * 2 * 100 * rate(() => kernels.loadAdd(100, at));
-  result.ceilings.readBytes = READ_BYTES * rate(() => kernels.read(at, READ_BYTES));
+  return result;
 }
-console.log(JSON.stringify(result));
+
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  console.log(JSON.stringify(measure(JSON.parse(process.argv[2]))));

@@ -5,7 +5,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { median, root } from '../report.mjs';
+import { root } from '../report.mjs';
 
 function bytesOf(path) {
   const stat = statSync(path, { throwIfNoEntry: false });
@@ -64,7 +64,7 @@ export function installations() {
   return rows;
 }
 
-/** Milliseconds of `ternseed --help`, and of a Node that does nothing. */
+/** Milliseconds of `ternseed --help`, and of a Node that does nothing: the least of some runs. */
 export function startTimes(runs) {
   const time = (args) => {
     const times = [];
@@ -73,7 +73,7 @@ export function startTimes(runs) {
       spawnSync(process.execPath, args, { stdio: 'ignore' });
       times.push(performance.now() - begun);
     }
-    return median(times);
+    return Math.min(...times);
   };
   const main = join(root, 'dist/cli/main.js');
   if (!existsSync(main)) throw new Error('run `npm run build` first');

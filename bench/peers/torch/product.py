@@ -21,13 +21,13 @@ except ImportError as error:
 
 
 def rate(work, seconds):
-    """Repetitions a second, the best of five rounds: others on the machine only slow it down."""
+    """Repetitions a second, the best of 25 rounds: others on the machine only slow it down."""
     work()
     best = 0.0
-    for _ in range(5):
+    for _ in range(25):
         begun = time.perf_counter()
         runs = 0
-        while time.perf_counter() - begun < seconds / 5:
+        while time.perf_counter() - begun < seconds / 25:
             work()
             runs += 1
         best = max(best, runs / (time.perf_counter() - begun))

@@ -82,7 +82,9 @@ const DIRECT = linearMain(
   let row = item / params.units;
   let unit = item - row * params.units;
   var sum = 0;
-  for (var word = 0u; word < params.depth; word++) { sum += dotsSigned(load_x(row, word), load_right(unit, word)); }
+  for (var word = 0u; word < params.depth; word++) {
+    sum = dotsSigned(sum, load_x(row, word), load_right(unit, word));
+  }
   store(row, unit, sum);`,
 );
 

@@ -65,15 +65,24 @@ export interface LeftSide {
   readonly dots: 'dotsSigned' | 'dotsUnsigned';
 }
 
-/** Sums of 16 products of bytes, both sides signed or both unsigned; u7 activations are either. */
+/**
+ * A sum and 16 products of bytes more, both sides signed or both unsigned; u7 activations are either. Each dot
+ * product adds to what is there, so that a device can do both in one instruction.
+ */
 export function dots({ dot }: Features): string {
   if (dot) {
     return `
-fn dotsSigned(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot4I8Packed(a.x, b.x) + dot4I8Packed(a.y, b.y) + dot4I8Packed(a.z, b.z) + dot4I8Packed(a.w, b.w);
+fn dotsSigned(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
+  var next = dot4I8Packed(a.x, b.x) + sum;
+  next = dot4I8Packed(a.y, b.y) + next;
+  next = dot4I8Packed(a.z, b.z) + next;
+  return dot4I8Packed(a.w, b.w) + next;
 }
-fn dotsUnsigned(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return i32(dot4U8Packed(a.x, b.x) + dot4U8Packed(a.y, b.y) + dot4U8Packed(a.z, b.z) + dot4U8Packed(a.w, b.w));
+fn dotsUnsigned(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
+  var next = dot4U8Packed(a.x, b.x) + u32(sum);
+  next = dot4U8Packed(a.y, b.y) + next;
+  next = dot4U8Packed(a.z, b.z) + next;
+  return i32(dot4U8Packed(a.w, b.w) + next);
 }`;
   }
   return `
@@ -84,12 +93,12 @@ fn signedBytes(word: u32) -> vec4<i32> {
 fn unsignedBytes(word: u32) -> vec4<i32> {
   return vec4<i32>((vec4<u32>(word) << BYTES) >> vec4<u32>(24u));
 }
-fn dotsSigned(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot(signedBytes(a.x), signedBytes(b.x)) + dot(signedBytes(a.y), signedBytes(b.y))
+fn dotsSigned(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return sum + dot(signedBytes(a.x), signedBytes(b.x)) + dot(signedBytes(a.y), signedBytes(b.y))
     + dot(signedBytes(a.z), signedBytes(b.z)) + dot(signedBytes(a.w), signedBytes(b.w));
 }
-fn dotsUnsigned(a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return dot(unsignedBytes(a.x), unsignedBytes(b.x)) + dot(unsignedBytes(a.y), unsignedBytes(b.y))
+fn dotsUnsigned(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
+  return sum + dot(unsignedBytes(a.x), unsignedBytes(b.x)) + dot(unsignedBytes(a.y), unsignedBytes(b.y))
     + dot(unsignedBytes(a.z), unsignedBytes(b.z)) + dot(unsignedBytes(a.w), unsignedBytes(b.w));
 }`;
 }
@@ -117,7 +126,9 @@ export function tiledProduct(lefts: readonly LeftSide[], counts: TileCounts, dep
   const products = lefts.flatMap(({ name, dots: multiply }) =>
     range(counts.lefts).flatMap((i) => [
       `      { let left = tile_${name}[(local.y + ${TILE_SIDE * i}u) * ${PITCH}u + k];`,
-      ...range(counts.rights).map((j) => `        sum_${name}_${i}_${j} += ${multiply}(left, right_${j});`),
+      ...range(counts.rights).map(
+        (j) => `        sum_${name}_${i}_${j} = ${multiply}(sum_${name}_${i}_${j}, left, right_${j});`,
+      ),
       '      }',
     ]),
   );
