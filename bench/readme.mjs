@@ -92,15 +92,32 @@ function apart(rows) {
   return most === 0 ? 'identical' : `at most ${(most * 100).toFixed(2)} points apart`;
 }
 
+const speed = resultsOf('speed');
+const giga = (rate) => (rate / 1e9).toFixed(0);
+const speedText = [
+  markdownTable(
+    ['one core, 1024 × 784 × 256', 'GOP/s'],
+    speed.product.rows
+      .filter(({ name }) => !name.startsWith('dot products'))
+      .map(({ name, rates, ours: mine }) => [mine ? `**${name}**` : name, giga(rates[0])]),
+  ),
+  '',
+  `On ${where(speed.product)}, in turns in one run; others on that machine make single figures up to a third lower. ` +
+    `${speed.steps.rows.map(({ preset, ms, peer }) => `A step of \`${preset}\` takes ${ms.toFixed(0)} ms on two threads, ${(peer.ms / ms).toFixed(1)}× as long in ${peer.name}`).join('; ')}. ` +
+    `Installed it is ${(speed.sizes.rows[0].bytes / 2 ** 20).toFixed(1)} MiB. [All figures](bench/results/speed.md), made by \`npm run bench\`.`,
+].join('\n');
+
 const path = join(root, 'README.md');
-const marked = /(<!-- figures -->\n)[\s\S]*?(<!-- \/figures -->)/;
-const readme = readFileSync(path, 'utf8');
-if (!marked.test(readme)) throw new Error('README.md has no <!-- figures --> markers');
-const text = [...noiseStep, '', ...ste].join('\n');
-writeFileSync(
-  path,
-  readme.replace(marked, (_, open, close) => `${open}${text}\n${close}`),
-);
+let readme = readFileSync(path, 'utf8');
+for (const [name, text] of Object.entries({
+  figures: [...noiseStep, '', ...ste].join('\n'),
+  speed: speedText,
+})) {
+  const marked = new RegExp(`(<!-- ${name} -->\\n)[\\s\\S]*?(<!-- /${name} -->)`);
+  if (!marked.test(readme)) throw new Error(`README.md has no <!-- ${name} --> markers`);
+  readme = readme.replace(marked, (_, open, close) => `${open}${text}\n${close}`);
+}
+writeFileSync(path, readme);
 
 const pointOf = ({ accuracy, bytes, kind }, preset, series) => ({
   name: `${preset}, ${kind}: ${share(accuracy.mean)}`,

@@ -292,7 +292,7 @@ describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` 
           const { network } = await artifactOnly.openUrl('pool.tern');
           const backend = await artifactOnly.openBackend('wasm', 2);
           const placed = await backend.place(network, { batch: 64 });
-          placed.loadBatch(new Uint8Array(32 * 784), new Uint8Array(32));
+          placed.loadBatch(new Uint8Array(64 * 784), new Uint8Array(64));
           await placed.evaluate();
         }),
       true,
