@@ -77,14 +77,14 @@ const ste = [
     ]),
   ),
   '',
-  `Three seeds, on ${where({ ...presets, commit: commitsOf(presets.rows) })}; [all figures](bench/results/ste.md), made by \`npm run bench:ste\`. ` +
+  `Three seeds, on ${where({ ...presets, commit: eachOf(presets.rows, 'commit').join('`, `'), processor: eachOf(presets.rows, 'processor').join(' and ') })}; [all figures](bench/results/ste.md), made by \`npm run bench:ste\`. ` +
     `Training’s own evaluation and the artifact’s in integers are ${apart(presets.rows)}. ` +
     `One training step at batch ${small.batch}: ${ours.stepMs.toFixed(1)} ms, ${torch.ratio.toFixed(2)}× as long in ${torch.name} ` +
     `on ${torch.threads} thread${torch.threads > 1 ? 's' : ''}, ${plain.ratio.toFixed(0)}× as long in plain TensorFlow.js.`,
 ];
 
-function commitsOf(rows) {
-  return [...new Set(rows.map(({ commit }) => commit))].join('`, `');
+function eachOf(rows, key) {
+  return [...new Set(rows.map((row) => row[key]))];
 }
 
 function apart(rows) {

@@ -85,6 +85,12 @@ function stepTimes(batch) {
   return { batch, rows };
 }
 
+/** What tells a row that was made anew from those beside it. */
+function madeBy() {
+  const { commit, processor } = circumstances();
+  return { commit, processor };
+}
+
 /** The rows of all presets: those asked for anew, the others as they were. */
 function trainPresets() {
   const asked = options.presets.split(',');
@@ -118,7 +124,7 @@ function trainPreset(preset) {
   const of = (key) => spread(outcomes.map((outcome) => outcome[key]));
   const { model, steps, kind, packedBytes, floatBytes } = outcomes[0];
   return {
-    ...{ preset, model, steps, kind, packedBytes, floatBytes, commit: circumstances().commit },
+    ...{ preset, model, steps, kind, packedBytes, floatBytes, ...madeBy() },
     ...{
       accuracy: of('accuracy'),
       bytes: of('bytes'),
@@ -228,6 +234,7 @@ function page({ steps, presets, quantizers, quest }) {
           'time',
           'memory',
           'commit',
+          'processor',
         ],
         presets.rows.map((row) => [
           ...[
@@ -241,6 +248,7 @@ function page({ steps, presets, quantizers, quest }) {
           ...[whole(row.bytes.mean), whole(row.packedBytes), `${row.seconds.mean.toFixed(0)} s`],
           `${(row.peakMemoryBytes.mean / 2 ** 20).toFixed(0)} MiB`,
           row.commit,
+          row.processor,
         ]),
       ),
       '',
