@@ -28,7 +28,16 @@ const ROUNDS = 24;
 const { values: options } = parseArgs({ options: { write: { type: 'boolean', default: false } } });
 const file = join(root, 'bench/results/guard.json');
 const known = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
-const processor = cpus()[0].model;
+const processor = processorName();
+
+/** The processor's name, and on Linux its family and model, since clouds call several generations by one name. */
+function processorName() {
+  const about = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+  const fields = ['cpu family', 'model'].map(
+    (field) => about.match(new RegExp(`^${field}\\s*: (.*)$`, 'm'))?.[1],
+  );
+  return [cpus()[0].model, ...fields.filter((field) => field !== undefined)].join(' ');
+}
 
 /** Least milliseconds of each work, which take turns. */
 async function least(works) {
