@@ -1,7 +1,7 @@
 /** `--backend` and `--threads`, the same for every verb that computes. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { BACKEND_NAMES, THREADS_MAX } from '../src/backend/open.js';
+import { BACKEND_NAMES, THREADS_MAX } from '../src/backend/names.js';
 
 export function addBackendOptions(command: Command, names: readonly string[] = BACKEND_NAMES): Command {
   return command

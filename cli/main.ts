@@ -6,7 +6,6 @@
 
 import { Command, CommanderError } from 'commander';
 import { printable, TernseedError } from '../src/errors.js';
-import { MATRIX_QUANTIZER_NAMES } from '../src/quantize/matrix.js';
 import { addBackendOptions } from './backend-options.js';
 import { Interrupted } from './interrupted.js';
 import { version } from './version.js';
@@ -74,10 +73,13 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./export.js')).exportArtifact(file, options));
 
+  const quantizers = argv.includes('import')
+    ? (await import('../src/quantize/matrix.js')).MATRIX_QUANTIZER_NAMES
+    : [];
   addBackendOptions(program.command('import').argument('<file>', 'a safetensors file'))
     .description('pack a perceptron without biases, quantized where it is not already')
     .requiredOption('--out <file>', 'where the packed artifact goes')
-    .option('--quantizer <name>', `${MATRIX_QUANTIZER_NAMES.join(', ')} (default: trits stay, else int8-row)`)
+    .option('--quantizer <name>', `${quantizers.join(', ')} (default: trits stay, else int8-row)`)
     .option('--gain <number>', 'activation of a pre-activation of one mean absolute value')
     .option('--logit-scale <number>', 'exponent of the softmax per unit of a logit, in 2^-16')
     .option('--centred <flag>', 'whether normalization subtracts the mean (default: false)')

@@ -1,7 +1,7 @@
 /** The options of `train`, for each source of data: those of its settings, and those of a run. */
 
 import type { Command } from 'commander';
-import { BACKEND_NAMES } from '../src/backend/open.js';
+import { BACKEND_NAMES } from '../src/backend/names.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
 import { addBackendOptions } from './backend-options.js';
 import { addConfigOptions } from './config-options.js';

@@ -2,14 +2,10 @@
 
 import { expected } from '../errors.js';
 import type { Backend } from './backend.js';
+import { BACKEND_NAMES, type BackendChoice, THREADS_MAX } from './names.js';
 import { platform } from './platform/platform.js';
 
-/** The names that `--backend` takes. */
-export const BACKEND_NAMES = ['auto', 'reference', 'wasm', 'webgpu'] as const;
-export type BackendChoice = (typeof BACKEND_NAMES)[number];
-
-/** More threads than any machine that this is meant for. */
-export const THREADS_MAX = 256;
+export { BACKEND_NAMES, type BackendChoice } from './names.js';
 
 /**
  * Opens a backend.

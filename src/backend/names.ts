@@ -1,0 +1,8 @@
+/** What backends are called. Loads nothing, so that the command line can list them at once. */
+
+/** The names that `--backend` takes. */
+export const BACKEND_NAMES = ['auto', 'reference', 'wasm', 'webgpu'] as const;
+export type BackendChoice = (typeof BACKEND_NAMES)[number];
+
+/** More threads than any machine that this is meant for. */
+export const THREADS_MAX = 256;
