@@ -97,7 +97,11 @@ describe.each(tensorflowBackends)('%s', (name, open) => {
             }
           },
         ),
-        { numRuns: runs },
+        // Where 2^24 is passed and a rounding is close: float32 would give 64 for 63.
+        {
+          numRuns: runs,
+          examples: [[{ batch: 1, inputs: 1, outputs: 41, seed: 1048278856 }, false, 127, 2000]],
+        },
       );
     });
 

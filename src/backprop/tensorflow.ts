@@ -83,6 +83,7 @@ async function openWebgpu(): Promise<TensorflowBackend> {
   webgpuFactory ??= core.findBackendFactory('webgpu');
   if (!core.findBackendFactory('webgpu')) core.registerBackend('webgpu', webgpuFactory); // it was closed before
   await select(core, 'webgpu', 'webgpu');
+  (await import('./kernels/webgpu.js')).registerWebgpuKernels();
   return {
     name: 'webgpu',
     summary: `tfjs webgpu, ${name}`,

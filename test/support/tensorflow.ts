@@ -10,7 +10,9 @@ import './adapter.js';
 /** Opens tfjs-wasm as it is, so that every operation is composed of TensorFlow.js's own. */
 async function openComposed(): Promise<TensorflowBackend> {
   const backend = await openTensorflow('wasm');
-  for (const name of Object.values(FUSED)) tf.unregisterKernel(name, 'wasm');
+  for (const { kernelName } of tf.getKernelsForBackend('wasm')) {
+    if ((Object.values(FUSED) as string[]).includes(kernelName)) tf.unregisterKernel(kernelName, 'wasm');
+  }
   return backend;
 }
 

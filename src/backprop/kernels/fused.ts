@@ -12,6 +12,8 @@ export const FUSED = {
   weightGradient: 'TernseedWeightGradient',
   inputGradient: 'TernseedInputGradient',
   normalize: 'TernseedNormalize',
+  /** On webgpu alone: elsewhere TensorFlow.js's int32 is exact. */
+  rescale: 'TernseedRescale',
   normalizeGradient: 'TernseedNormalizeGradient',
   ternarize: 'TernseedTernarize',
   adamw: 'TernseedAdamw',

@@ -100,7 +100,10 @@ export async function registerFusedKernels(simd: SimdChoice = 'auto'): Promise<s
 function kernelsOf(
   backend: TfjsWasm,
   exports: Exports,
-): Record<FusedName, (inputs: Inputs, attributes: Attributes) => tf.TensorInfo | tf.TensorInfo[]> {
+): Record<
+  Exclude<FusedName, typeof FUSED.rescale>,
+  (inputs: Inputs, attributes: Attributes) => tf.TensorInfo | tf.TensorInfo[]
+> {
   const at = ({ dataId }: tf.TensorInfo) => backend.dataIdMap.get(dataId).memoryOffset;
   const output = (...shape: number[]) => backend.makeOutput(shape, 'float32');
   const sizeOf = ({ shape }: tf.TensorInfo) => shape.reduce((product, dimension) => product * dimension, 1);

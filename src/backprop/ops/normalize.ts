@@ -9,7 +9,7 @@ import { ACTIVATION_MAX } from '../../ternary/network.js';
 import { RECIPROCAL_BITS } from '../../ternary/normalize.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';
-import { magnitude, roundDiv, roundShift } from './rounding.js';
+import { floorQuotient, magnitude, roundDiv, roundShift } from './rounding.js';
 
 /** What `normalize` needs of a network. */
 export interface Normalization {
@@ -43,7 +43,7 @@ function forward(z: tf.Tensor2D, { centred, gain }: Normalization): tf.Tensor2D 
   return tf.tidy(() => {
     const { deviation, meanAbs } = scaleOf(z, centred);
     const reciprocal = roundDiv(int(gain * 2 ** RECIPROCAL_BITS), meanAbs);
-    const limit = tf.add(tf.floorDiv(tf.mul(meanAbs, int(ACTIVATION_MAX)), int(gain)), int(1));
+    const limit = tf.add(floorQuotient(tf.mul(meanAbs, int(ACTIVATION_MAX)), int(gain)), int(1));
     const clipped = tf.minimum(tf.maximum(deviation, int(0)), limit);
     const q = roundShift(tf.mul(clipped, reciprocal), RECIPROCAL_BITS);
     return tf.cast(tf.minimum(q, int(ACTIVATION_MAX)), 'float32') as tf.Tensor2D;

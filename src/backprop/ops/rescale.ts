@@ -5,11 +5,10 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
+import { SCALE_BITS } from '../../ternary/precision.js';
+import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';
 import { roundShift } from './rounding.js';
-
-/** Fraction bits of a row scale: 1…127 stand for 1/128…127/128. */
-const SCALE_BITS = 7;
 
 /**
  * @param sums - [B, M] integers
@@ -23,6 +22,12 @@ export function rescale(sums: tf.Tensor2D, shift: number, rowScales?: tf.Tensor1
     [sums],
     () => ({
       value: tf.tidy(() => {
+        const inputs = { sums, scales: rowScales ?? sums };
+        const fused = runFused<tf.Tensor2D>(FUSED.rescale, inputs, {
+          shift,
+          scaled: rowScales !== undefined,
+        });
+        if (fused) return fused;
         let scaled = roundShift(tf.cast(sums, 'int32'), shift);
         if (rowScales) scaled = roundShift(tf.mul(scaled, tf.cast(rowScales, 'int32')), SCALE_BITS);
         return tf.cast(scaled, 'float32') as tf.Tensor2D;

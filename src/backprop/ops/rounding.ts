@@ -18,12 +18,26 @@ export function magnitude(value: tf.Tensor): tf.Tensor {
 }
 
 /**
+ * ⌊numerator / divisor⌋ of int32, numerator ≥ 0 and divisor > 0. Backends divide int32 in float32: the quotient is
+ * off by its rounding, and what it leaves says by how much. Products and differences are exact but on webgpu, which
+ * has kernels of its own (kernels/webgpu.ts).
+ */
+export function floorQuotient(numerator: tf.Tensor, divisor: tf.Tensor): tf.Tensor {
+  const rest = (quotient: tf.Tensor) => tf.sub(numerator, tf.mul(quotient, divisor));
+  const near = tf.floorDiv(numerator, divisor);
+  const nearer = tf.add(near, tf.floorDiv(rest(near), divisor));
+  const left = rest(nearer);
+  const more = tf.cast(tf.greaterEqual(left, divisor), 'int32');
+  return tf.sub(tf.add(nearer, more), tf.cast(tf.less(left, ZERO()), 'int32'));
+}
+
+/**
  * Integer quotient rounded half away from zero, by a tensor of positive integers that broadcasts.
  * @param numerator - int32, |numerator| + divisor/2 < 2^31
  */
 export function roundDiv(numerator: tf.Tensor, divisor: tf.Tensor): tf.Tensor {
-  const half = tf.floorDiv(divisor, tf.scalar(2, 'int32'));
-  return tf.mul(signOf(numerator), tf.floorDiv(tf.add(magnitude(numerator), half), divisor));
+  const half = floorQuotient(divisor, tf.scalar(2, 'int32'));
+  return tf.mul(signOf(numerator), floorQuotient(tf.add(magnitude(numerator), half), divisor));
 }
 
 /** Division by 2^shift, rounded half away from zero; int32. */
