@@ -2,7 +2,7 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { ACTIVATION_MAX, isTernary, type Network } from '../ternary/network.js';
-import { isWithin, VALUE_RANGES } from '../ternary/precision.js';
+import { VALUE_RANGES } from '../ternary/precision.js';
 import { NODES_BATCH_MAX, PROBES_MAX } from './backend.js';
 
 export class BatchGuard {
@@ -56,9 +56,13 @@ export class BatchGuard {
     const { parameters, tensors } = this.network;
     if (weights.length !== parameters) throw expected('weights', `${parameters} values`, weights.length);
     for (const { name, values, rows, columns, offset } of tensors) {
-      const part = weights.subarray(offset, offset + rows * columns);
-      const wrong = part.find((value) => !isWithin(values, value));
-      if (wrong !== undefined) throw expected(name, `values in ${VALUE_RANGES[values].join('…')}`, wrong);
+      const [least, largest] = VALUE_RANGES[values];
+      const end = offset + rows * columns;
+      for (let i = offset; i < end; i++) {
+        if (weights[i] < least || weights[i] > largest) {
+          throw expected(name, `values in ${least}…${largest}`, weights[i]);
+        }
+      }
     }
   }
 
