@@ -2,8 +2,8 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { ACTIVATION_MAX, isTernary, type Network } from '../ternary/network.js';
-import { VALUE_RANGES } from '../ternary/precision.js';
 import { NODES_BATCH_MAX, PROBES_MAX } from './backend.js';
+import { checkValues } from './value-guard.js';
 
 export class BatchGuard {
   readonly #width: number;
@@ -53,17 +53,7 @@ export class BatchGuard {
 
   /** @throws {ConfigError} when the weights are not as many as the model has, each in its tensor's range */
   checkWeights(weights: Int8Array): void {
-    const { parameters, tensors } = this.network;
-    if (weights.length !== parameters) throw expected('weights', `${parameters} values`, weights.length);
-    for (const { name, values, rows, columns, offset } of tensors) {
-      const [least, largest] = VALUE_RANGES[values];
-      const end = offset + rows * columns;
-      for (let i = offset; i < end; i++) {
-        if (weights[i] < least || weights[i] > largest) {
-          throw expected(name, `values in ${least}…${largest}`, weights[i]);
-        }
-      }
-    }
+    checkValues(this.network, weights);
   }
 
   /** @throws {ConfigError} when the network is not of trits alone, as latents and directions need it */
