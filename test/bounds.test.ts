@@ -4,8 +4,9 @@ import { expect, it } from 'vitest';
 import { openArtifact } from '../src/artifact/artifact.js';
 import { type ByteSource, bytesSource } from '../src/artifact/byte-source.js';
 import { readUnfinishedLog } from '../src/artifact/checkpoint.js';
-import { SECTIONS_MAX } from '../src/artifact/container.js';
+import { PREAMBLE_BYTES, SECTIONS_MAX } from '../src/artifact/container.js';
 import { openArtifactFrom } from '../src/artifact/open-from.js';
+import { rebuildTensor } from '../src/artifact/rebuild.js';
 import { encodeLogBlock, type LogStep } from '../src/artifact/seed-log.js';
 import { readBody, urlSource } from '../src/artifact/url-source.js';
 import { ArtifactError, InputError } from '../src/errors.js';
@@ -81,6 +82,18 @@ it('a source that gives other blocks than their heads said is refused', async ()
   const distant = await openArtifactFrom(source);
   file = other;
   expect(await messageOf(() => distant.load(2))).toMatch(/^trits at byte \d+: expected a log section/);
+});
+
+it('a step of a log needs no block after its own', async () => {
+  const four = header('4-2', [1]);
+  const step: LogStep = { seedStep: 1, nonzeros: 1, loss: 0, coefficients: Int8Array.of(1) };
+  const head = joinSections([{ type: 'H', payload: headerPayload(four) }]);
+  const [second, last] = [block(2, 1, Uint8Array.of(255, 255)), end(2)].map((one) =>
+    joinSections([one]).subarray(PREAMBLE_BYTES),
+  );
+  const log = openArtifact(concat(head, encodeLogBlock(four, 1, [step]), second, last));
+  expect(rebuildTensor(log, 'layer0.weight', 1)).toHaveLength(8);
+  expect(await messageOf(() => rebuildTensor(log, 'layer0.weight', 2))).toMatch(/^log at byte \d+: expected/);
 });
 
 it('an unfinished log of a wide model takes time for its steps, not for its columns', () => {

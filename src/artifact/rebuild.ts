@@ -201,11 +201,13 @@ function* stepsUntil(
 ): Generator<{ sets: DirectionSet[]; coefficients: Int8Array }> {
   const { network, header } = log;
   const key = parseKey(header.key);
+  if (last === 0) return;
   let step = 0;
   for (const { seedStep, nonzeros, coefficients } of log.replaySteps()) {
-    if (step === last) return;
     step += 1;
     yield { sets: logSets(network.tensors, key, seedStep, header.directions, nonzeros), coefficients };
+    // The last of all is followed by what checks the end of its block.
+    if (step === last && last < log.steps) return;
   }
 }
 
