@@ -31,7 +31,7 @@ import { fromHex, toHex } from './weights-hash.js';
 export type ArtifactKind = Exclude<Kind, 'checkpoint'>;
 
 /** What every artifact says of itself. */
-interface Opened {
+export interface Opened {
   readonly version: Version;
   readonly bytes: number;
   readonly header: Header;
@@ -98,10 +98,10 @@ export function openArtifact(bytes: Uint8Array): Artifact {
     sections,
     ...readEnd(bytes, last),
   };
-  requireWorth(bytes, header, network, opened.steps);
+  requireWorth(bytes.length, header, network, opened.steps);
   switch (kind) {
     case 'log':
-      return openLog(bytes, body, opened);
+      return logOf(bytes, body, opened);
     case 'pool':
       return openPool(bytes, body, opened);
     case 'packed':
@@ -180,15 +180,16 @@ function valuesOfHeader({ kind, directions }: Header, { parameters }: Network, s
 
 /**
  * Checks that a file is long enough for what it is said to hold.
+ * @param bytes - of the file, or of the part of a log that has these steps
  * @param steps - of a log
  * @throws {ArtifactError} when it is not
  */
-export function requireWorth(bytes: Uint8Array, header: Header, network: Network, steps: number): void {
+export function requireWorth(bytes: number, header: Header, network: Network, steps: number): void {
   const values = valuesOfHeader(header, network, steps);
-  const most = valuesMax(bytes.length);
+  const most = valuesMax(bytes);
   if (values <= most) return;
   throw new ArtifactError(
-    `header at byte ${PREAMBLE_BYTES}: expected at most ${most} values in a file of ${bytes.length} bytes, got ${values}`,
+    `header at byte ${PREAMBLE_BYTES}: expected at most ${most} values in a file of ${bytes} bytes, got ${values}`,
   );
 }
 
@@ -204,7 +205,14 @@ function readEnd(bytes: Uint8Array, section: Section): Outcome {
   return { steps, weightsHash: hash };
 }
 
-function openLog(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedLog {
+/**
+ * A log of some blocks.
+ * @param bytes - the file up to the last of them, or whole
+ * @param body - the blocks, whose checksums are right
+ * @param opened - with the steps that they must have together
+ * @throws {ArtifactError} when they are other blocks
+ */
+export function logOf(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedLog {
   const { header, version } = opened;
   let next = 1;
   for (const section of body) {
