@@ -6,8 +6,7 @@
  * docs/transformer.md is the specification; rms-norm.ts, rotary.ts, attention.ts and silu.ts are its parts.
  */
 
-import type { Tensor } from './network.js';
-import { PARAMETERS_MAX, TENSOR_WEIGHTS_MAX } from './network.js';
+import { type Model, PARAMETERS_MAX, type Tensor, TENSOR_WEIGHTS_MAX } from './network.js';
 import type { Values } from './precision.js';
 import { roundShift } from './rounding.js';
 
@@ -67,6 +66,17 @@ export interface TransformerShape {
   readonly embedding: EmbeddingPrecision;
 }
 
+/** The names of a shape's numbers, in their order. */
+export const SHAPE_KEYS = [
+  ...(['blocks', 'width', 'heads', 'keyHeads', 'hidden', 'context'] as const),
+  ...(['loopFrom', 'loopTo', 'loops', 'tied', 'embedding'] as const),
+] satisfies (keyof TransformerShape)[];
+
+/** The shape of a model alone. */
+export function shapeOf(model: TransformerShape): TransformerShape {
+  return Object.fromEntries(SHAPE_KEYS.map((key) => [key, model[key]])) as unknown as TransformerShape;
+}
+
 /** A weight matrix and which of the model's scales brings its sums to their unit. */
 export interface ScaledMatrix {
   readonly weights: Tensor;
@@ -92,7 +102,8 @@ export interface TransformerBlock {
   readonly down: ScaledMatrix;
 }
 
-export interface Transformer extends TransformerShape {
+export interface Transformer extends TransformerShape, Model {
+  readonly architecture: 'transformer';
   readonly headSize: number;
   /** Model order: embedding, each block's matrices, the head unless it is tied, `scales`. */
   readonly tensors: readonly Tensor[];
@@ -107,8 +118,6 @@ export interface Transformer extends TransformerShape {
   readonly order: readonly number[];
   /** A logit's sum is rounded by so many bits before it is scaled: 127³·W / 2^this < 2^30. */
   readonly headShift: number;
-  /** Values of all tensors together. */
-  readonly parameters: number;
 }
 
 const MATRICES = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'] as const;
@@ -118,7 +127,7 @@ export type BlockMatrix = (typeof MATRICES)[number];
  * Builds a transformer's description and proves its bounds: a sum of N products of i8 and trits is at most
  * 127·N ≤ 127·2^14 < 2^21, times a mantissa < 2^28; one of W products of i8 and i8 at most 127²·2^12 < 2^26.
  * @throws {RangeError} naming the number that is out of range
- * @example transformerOf({ ...TRANSFORMER_DEFAULTS, blocks: 4, width: 128, heads: 4, keyHeads: 4, hidden: 352 })
+ * @example transformerOf({ ...SHAPE, blocks: 4, width: 128 }).parameters
  */
 export function transformerOf(shape: TransformerShape): Transformer {
   const { blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding } = shape;
@@ -178,6 +187,7 @@ export function transformerOf(shape: TransformerShape): Transformer {
   const order = [...range(0, loopFrom), ...looped, ...range(loopTo, blocks)];
   const headShift = Math.max(0, ceilLog2(width) - 9);
   return {
+    architecture: 'transformer',
     ...{ blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding },
     ...{ headSize, tensors, embed, layers, head, scales, order, headShift, parameters: offset },
   };
