@@ -93,14 +93,16 @@ export function namesOfSettings(options: Settings): string[] {
 
 /**
  * Resolves the configuration of a trainer from the parsed options.
+ * @param over - settings that come over the preset, and under what the user says
  * @throws {ConfigError} when a preset, a key or a value is not known
  */
 export async function resolveConfig(
   method: Method,
   options: Readonly<Record<string, string | undefined>>,
+  over: Settings = {},
 ): Promise<Record<string, unknown>> {
   const { keys } = METHOD_SETTINGS[method];
-  const config: Record<string, unknown> = { ...presetOf(method, options.preset) };
+  const config: Record<string, unknown> = { ...presetOf(method, options.preset), ...over };
   const examples = { ...config };
   if (options.config !== undefined) Object.assign(config, await readConfigFile(options.config, method));
   for (const key of ALL_KEYS) {

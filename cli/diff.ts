@@ -2,14 +2,14 @@
 
 import { type Artifact, isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
 import { modelName } from '../src/artifact/header.js';
-import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { InputError } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';
+import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
-export interface DiffOptions {
+export interface DiffOptions extends BaseOptions {
   readonly backend: BackendChoice;
   readonly threads?: number;
   readonly json: boolean;
@@ -22,7 +22,10 @@ export async function diff(a: string, b: string, options: DiffOptions): Promise<
   }
   const backend = await openBackend(options.backend, options.threads);
   try {
-    const [left, right] = [await rebuildVerified(first, backend), await rebuildVerified(second, backend)];
+    const [left, right] = [
+      await rebuildOnBase(first, a, options, backend),
+      await rebuildOnBase(second, b, options, backend),
+    ];
     const byTensor = first.network.tensors.map(({ name, rows, columns, offset }) => {
       const size = rows * columns;
       const mine = left.subarray(offset, offset + size);

@@ -1,8 +1,7 @@
 /** `ternseed export FILE --to …`: the same network, or the same history, in another form. */
 
 import { type Artifact, encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
-import { rebuildVerified } from '../src/artifact/rebuild.js';
-import type { Backend } from '../src/backend/backend.js';
+import { withoutBase } from '../src/artifact/header.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected } from '../src/errors.js';
 import { exportJson } from '../src/exchange/export-json.js';
@@ -11,6 +10,7 @@ import {
   SAFETENSORS_FORMS,
   type SafetensorsForm,
 } from '../src/exchange/export-safetensors.js';
+import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { readPathOrUrl } from './files.js';
 import { count, printResult, table } from './output.js';
 import { PRODUCER } from './version.js';
@@ -20,7 +20,7 @@ import { writePartsAlone } from './write-lock.js';
 export const EXPORT_FORMS = ['packed', 'safetensors', 'json'] as const;
 type ExportForm = (typeof EXPORT_FORMS)[number];
 
-export interface ExportOptions {
+export interface ExportOptions extends BaseOptions {
   readonly to: string;
   readonly out: string;
   readonly dtype?: string;
@@ -41,7 +41,8 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
   const artifact = openArtifact(await readPathOrUrl(file));
   const backend = await openBackend(options.backend, options.threads);
   try {
-    const parts = await contents(artifact, to as ExportForm, dtype as SafetensorsForm, backend);
+    const weights = await rebuildOnBase(artifact, file, options, backend);
+    const parts = contents(artifact, weights, to as ExportForm, dtype as SafetensorsForm);
     const bytes = writePartsAlone(options.out, parts);
     const { weightsHash, network } = artifact;
     const bits = ((8 * bytes) / network.parameters).toFixed(3);
@@ -56,16 +57,15 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
 }
 
 /** The file's bytes, one part after another. Weights leave only when they are those that were trained. */
-async function contents(
+function contents(
   artifact: Artifact,
+  weights: Int8Array,
   to: ExportForm,
   form: SafetensorsForm,
-  backend: Backend,
-): Promise<Iterable<Uint8Array>> {
-  const weights = await rebuildVerified(artifact, backend);
+): Iterable<Uint8Array> {
   switch (to) {
     case 'packed':
-      return [encodePacked(artifact.header, weights, artifact)];
+      return [encodePacked(withoutBase(artifact.header), weights, artifact)];
     case 'safetensors':
       return [exportSafetensors(perceptronArtifact(artifact), weights, { form, producer: PRODUCER })];
     case 'json':

@@ -6,7 +6,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { printable, TernseedError } from '../src/errors.js';
-import { addBackendOptions } from './backend-options.js';
+import { addBackendOptions, addRebuildOptions } from './backend-options.js';
 import { Interrupted } from './interrupted.js';
 import { version } from './version.js';
 
@@ -26,7 +26,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
   // Its options are the settings of both trainers: half of the time that `--help` would take.
   if (argv.includes('train')) (await import('./train-command.js')).addSources(train);
 
-  addBackendOptions(program.command('eval').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('eval').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('accuracy of an artifact on a data set, or its bits a byte on a text')
     .requiredOption('--data <source>', 'mnist, a folder of four IDX files, or a text')
     .option('--split <name>', 'test (of a text its last tenth) or train', 'test')
@@ -34,7 +34,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./eval.js')).evaluate(file, options));
 
-  addBackendOptions(program.command('sample').argument('<file>', 'an artifact of a transformer'))
+  addRebuildOptions(program.command('sample').argument('<file>', 'an artifact of a transformer'))
     .description('text from a transformer')
     .option('--prompt <text>', 'what it goes on from', '\n')
     .option('--length <bytes>', 'how much', '400')
@@ -51,7 +51,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./inspect.js')).inspect(file, options));
 
-  addBackendOptions(program.command('replay').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('replay').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('rebuild weights, and write them packed')
     .option('--out <file>', 'where the packed artifact, or the tensor’s values, go')
     .option('--step <number>', 'the weights after this step of a seed log')
@@ -63,7 +63,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./replay.js')).replay(file, options));
 
-  addBackendOptions(program.command('verify').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('verify').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('check structure, checksums, and that the weights are those that were trained')
     .option('--retrain <steps>', 'recompute so many steps of a log from the data, or all of any kind')
     .option('--data <source>', 'for --retrain: mnist, or a folder of four IDX files')
@@ -71,12 +71,12 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./verify.js')).verify(file, options));
 
-  addBackendOptions(program.command('diff').argument('<a>', 'an artifact').argument('<b>', 'another'))
+  addRebuildOptions(program.command('diff').argument('<a>', 'an artifact').argument('<b>', 'another'))
     .description('how many weights two artifacts differ in')
     .option('--json', 'print one JSON object', false)
     .action(async (a, b, options) => (await import('./diff.js')).diff(a, b, options));
 
-  addBackendOptions(program.command('export').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('export').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('write an artifact in another form')
     .requiredOption('--to <form>', 'packed, safetensors or json')
     .option('--dtype <name>', 'of safetensors: u8 (packed) or f32 (default: u8)')

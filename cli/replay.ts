@@ -1,18 +1,20 @@
 /** `ternseed replay FILE`: weights from seeds, all, one tensor or some of its rows, at the end or after a step. */
 
 import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { withoutBase } from '../src/artifact/header.js';
 import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from '../src/artifact/rebuild.js';
 import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected } from '../src/errors.js';
+import { type BaseOptions, baseOf } from './bases.js';
 import { parseNumber } from './config-options.js';
 import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
 import { writeAlone } from './write-lock.js';
 
-export interface ReplayOptions {
+export interface ReplayOptions extends BaseOptions {
   readonly out?: string;
   readonly step?: string;
   readonly tensor?: string;
@@ -32,11 +34,12 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   const rows = options.rows === undefined ? null : parseRows(options);
   const backend = await openBackend(options.backend, options.threads);
   try {
+    const base = await baseOf(artifact, file, options, backend);
     const started = performance.now();
     const weights =
       options.tensor === undefined
-        ? await rebuildAll()
-        : await rebuildPart(artifact, options.tensor, rows, step);
+        ? await rebuildAll(base)
+        : await rebuildPart(artifact, options.tensor, rows, step, base);
     const seconds = (performance.now() - started) / 1000;
     const { tensors } = artifact.network;
     const alone = tensors
@@ -46,7 +49,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
     if (options.out !== undefined) {
       // A whole model becomes a packed artifact; one tensor what its hash is taken over.
       const outcome = { steps: step, weightsHash: hash };
-      const whole = () => encodePacked(artifact.header, weights, outcome);
+      const whole = () => encodePacked(withoutBase(artifact.header), weights, outcome);
       writeAlone(options.out, options.tensor === undefined ? whole() : packWeights(weights, alone));
     }
     const part = options.tensor === undefined ? {} : { tensor: options.tensor };
@@ -72,9 +75,11 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
     await backend.close();
   }
 
-  async function rebuildAll(): Promise<Int8Array> {
+  async function rebuildAll(base?: Int8Array): Promise<Int8Array> {
     const whole = 'load' in artifact ? await artifact.load(step) : artifact;
-    return step === artifact.steps ? rebuildVerified(whole, backend) : rebuild(whole, backend, step);
+    return step === artifact.steps
+      ? rebuildVerified(whole, backend, base)
+      : rebuild(whole, backend, step, base);
   }
 }
 
@@ -83,11 +88,12 @@ async function rebuildPart(
   tensor: string,
   rows: Rows | null,
   step: number,
+  base: Int8Array | undefined,
 ): Promise<Int8Array> {
   if ('load' in artifact) {
-    return rows ? artifact.rebuildRows(tensor, rows, step) : artifact.rebuildTensor(tensor, step);
+    return rows ? artifact.rebuildRows(tensor, rows, step, base) : artifact.rebuildTensor(tensor, step, base);
   }
-  return rows ? rebuildRows(artifact, tensor, rows, step) : rebuildTensor(artifact, tensor, step);
+  return rows ? rebuildRows(artifact, tensor, rows, step, base) : rebuildTensor(artifact, tensor, step, base);
 }
 
 /** `16-31`: rows 16 to 31, both among them. */

@@ -66,15 +66,16 @@ export async function retrain(
   data: Dataset,
   backend: Backend,
   file: string,
+  base?: Int8Array,
 ): Promise<Retrained> {
   const { header, kind } = artifact;
   requireData(header, data, file);
   const config = checkedConfig<NoiseStepConfig>(header, CONFIG_KEYS, checkConfig);
   const { train } = splitTraining(data.train, config.holdout);
-  const trainer = await NoiseStepTrainer.create(config, train, backend);
+  const trainer = await NoiseStepTrainer.create(config, train, backend, base);
   const progress = new Progress();
   try {
-    const mine = headerOfTrainer(trainer, header.data);
+    const mine = headerOfTrainer(trainer, header.data, header.base);
     const told = kind === 'packed' ? { ...mine, kind, directions: [] } : mine;
     if (!isSameHeader(told, header)) {
       return { ok: false, detail: 'the header is not that of its configuration', steps: [], seed };

@@ -10,6 +10,9 @@ import { METHODS } from './run.js';
 /** What `train` may compute on: the backends of both trainers. */
 const TRAIN_BACKENDS = [...new Set([...BACKEND_NAMES, ...TENSORFLOW_BACKENDS])];
 
+/** Options that may be given again make a list. */
+const collect = (value: string, values: readonly string[] = []) => [...values, value];
+
 /** Adds `train mnist` and `train idx`. */
 export function addSources(train: Command): void {
   for (const [source, what] of [
@@ -22,6 +25,7 @@ export function addSources(train: Command): void {
     addConfigOptions(command);
     addBackendOptions(command, TRAIN_BACKENDS)
       .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
+      .option('--base <file>', 'train a delta on this artifact; again for the base of that', collect)
       .option('--resume <file>', 'go on with the unfinished run of this artifact')
       .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
       .option(

@@ -70,7 +70,7 @@ export interface SeedPool extends Opened {
 /** The weights themselves. */
 export interface Packed extends Opened {
   readonly kind: 'packed';
-  /** The values of all tensors in model order: trits, other weights, scales of rows. */
+  /** The values of all tensors in model order: trits, other weights, scales of rows; of a delta, differences. */
   readonly weights: Int8Array;
 }
 

@@ -64,10 +64,11 @@ export interface DistantArtifact {
    * needs: of packed weights the tensor's section, of a pool the section of its coefficients, of a log the
    * blocks up to the step. The checksums of what is fetched are checked; the hash is of all tensors.
    * @param step - of a log, the step after which the weights are wanted; the last if left out
+   * @param base - of a delta, the weights of its base, all of them
    */
-  rebuildTensor(name: string, step?: number): Promise<Int8Array>;
+  rebuildTensor(name: string, step?: number, base?: Int8Array): Promise<Int8Array>;
   /** Rebuilds some rows of a tensor, of what {@link DistantArtifact.rebuildTensor} fetches. */
-  rebuildRows(name: string, rows: Rows, step?: number): Promise<Int8Array>;
+  rebuildRows(name: string, rows: Rows, step?: number, base?: Int8Array): Promise<Int8Array>;
 }
 
 /**
@@ -128,13 +129,24 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
     decodeTensor(reader, tensor, weights);
     return { ...about, kind, weights, network: { ...network, tensors: [{ ...tensor, offset: 0 }] } };
   };
+  /** Of a base's weights those that a part of the artifact has. */
+  const baseFor = (part: Artifact, name: string, base: Int8Array): Int8Array => {
+    if (part.network.tensors.length === network.tensors.length) return base;
+    const { offset, rows, columns } = tensorOf(network, name);
+    return base.subarray(offset, offset + rows * columns);
+  };
   return {
     ...about,
     kind,
     load,
-    rebuildTensor: async (name, step = outcome.steps) => rebuildTensor(await loadFor(name, step), name, step),
-    rebuildRows: async (name, rows, step = outcome.steps) =>
-      rebuildRows(await loadFor(name, step), name, rows, step),
+    rebuildTensor: async (name, step = outcome.steps, base) => {
+      const part = await loadFor(name, step);
+      return rebuildTensor(part, name, step, base && baseFor(part, name, base));
+    },
+    rebuildRows: async (name, rows, step = outcome.steps, base) => {
+      const part = await loadFor(name, step);
+      return rebuildRows(part, name, rows, step, base && baseFor(part, name, base));
+    },
   };
 }
 
