@@ -23,8 +23,6 @@ it('25,000 mutated inputs are refused with their place, or are what their hash s
     openArtifact: 'accepted, other weights with a hash made for them',
     'openArtifactFrom, bytes': 'accepted',
     'openArtifactFrom, Blob': 'accepted',
-    'openArtifactFrom, path': 'accepted',
-    'openArtifactFrom, URL': 'accepted',
     readUnfinishedLog: 'read',
     readCheckpoint: 'read',
     readArrays: 'read',
@@ -33,7 +31,10 @@ it('25,000 mutated inputs are refused with their place, or are what their hash s
     gunzipBounded: 'read',
     checkConfig: 'taken',
   };
-  expect(Object.keys(counts).sort()).toEqual([...Object.keys(taken), 'interleaved kernel'].sort());
+  const slow = ['openArtifactFrom, path', 'openArtifactFrom, URL']; // so they are few
+  const others = [...slow, 'interleaved kernel'];
+  expect(Object.keys(counts).sort()).toEqual([...Object.keys(taken), ...others].sort());
+  for (const entry of slow) expect(sum(entry, 'refused'), entry).toBeGreaterThan(5);
   for (const [entry, outcome] of Object.entries(taken)) {
     expect(sum(entry, 'refused'), entry).toBeGreaterThan(10);
     expect(sum(entry, outcome), entry).toBeGreaterThan(0);

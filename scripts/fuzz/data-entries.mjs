@@ -94,7 +94,7 @@ function checkInterleaved(choices) {
 export const dataEntries = [
   {
     name: 'importSafetensors',
-    share: 80,
+    share: 60,
     make(choices) {
       const origin = choices.of(models);
       const bytes = mutateModel(choices, origin);
@@ -112,7 +112,7 @@ export const dataEntries = [
   },
   {
     name: 'parseIdx',
-    share: 10,
+    share: 15,
     make(choices) {
       const { bytes } = mutateBytes(choices, choices.of([images, labels]));
       return { kind: 'IDX', bytes, check: () => checkIdx(bytes) };
@@ -120,7 +120,7 @@ export const dataEntries = [
   },
   {
     name: 'gunzipBounded',
-    share: 10,
+    share: 15,
     make(choices) {
       const { bytes } = mutateBytes(choices, choices.of(gzips));
       return { kind: 'gzip', bytes, check: () => checkGzip(bytes) };
