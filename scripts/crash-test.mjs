@@ -204,7 +204,8 @@ async function killed(kind, count) {
     const early = kill % 5 === 4;
     if (!early) await running.began;
     // On a busy machine a run may take long to its first step: half of the kills wait for one.
-    while (kill % 2 === 0 && !early && writtenAt(`${out}.partial`) === before) await sleep(1);
+    const waits = kill % 2 === 0 && !early;
+    while (waits && writtenAt(`${out}.partial`) === before && running.child.exitCode === null) await sleep(1);
     await sleep(random() * (early ? whole.startMs : whole.stepsMs / count));
     running.child.kill('SIGKILL');
     const { signal, stderr } = await running.ended;
