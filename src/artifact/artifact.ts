@@ -5,7 +5,8 @@
 
 import { ArtifactError, expected } from '../errors.js';
 import { poolSets, STEPS_MAX } from '../random/directions.js';
-import type { Network, Tensor } from '../ternary/network.js';
+import type { Model, Network, Tensor } from '../ternary/network.js';
+import type { Transformer } from '../ternary/transformer.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
   encodeSection,
@@ -18,7 +19,16 @@ import {
   versionOf,
 } from './container.js';
 import { valuesMax } from './expansion.js';
-import { decodeHeader, encodeHeader, type Header, type Kind, networkOfHeader, parseKey } from './header.js';
+import {
+  decodeHeader,
+  encodeHeader,
+  type Header,
+  type Kind,
+  modelName,
+  networkOfHeader,
+  parseKey,
+  type PerceptronHeader,
+} from './header.js';
 import { decodePool, encodePool } from './pool.js';
 import { type BlockRange, encodeLogBlocks, type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
 import { decodeTensor, encodeTensor } from './tensor-coder.js';
@@ -35,7 +45,7 @@ export interface Opened {
   readonly version: Version;
   readonly bytes: number;
   readonly header: Header;
-  readonly network: Network;
+  readonly network: Network | Transformer;
   readonly sections: readonly Section[];
   /** Steps of training behind the weights. */
   readonly steps: number;
@@ -65,6 +75,12 @@ export interface Packed extends Opened {
 }
 
 export type Artifact = SeedLog | SeedPool | Packed;
+
+/** An artifact of a perceptron; the others are of transformers. */
+export type PerceptronArtifact = Artifact & {
+  readonly network: Network;
+  readonly header: PerceptronHeader;
+};
 
 /** How a run ended, beside its coefficients. */
 export interface Outcome {
@@ -126,6 +142,26 @@ export function headerOf(bytes: Uint8Array, sections: readonly Section[]): Heade
   return decodeHeader(payload(bytes, first), versionOf(bytes));
 }
 
+/**
+ * An artifact for whoever takes perceptrons alone.
+ * @throws {ArtifactError} when it is a transformer's
+ */
+export function perceptronArtifact<Any extends Pick<Opened, 'network' | 'header'>>(
+  artifact: Any,
+): Any & { readonly network: Network; readonly header: PerceptronHeader } {
+  if (isOfPerceptron(artifact)) return artifact;
+  throw new ArtifactError(
+    `header at byte ${PREAMBLE_BYTES}: expected a perceptron, got ${modelName(artifact.header)}`,
+  );
+}
+
+/** Whether an artifact is that of a perceptron. */
+export function isOfPerceptron<Any extends Pick<Opened, 'network' | 'header'>>(
+  artifact: Any,
+): artifact is Any & { readonly network: Network; readonly header: PerceptronHeader } {
+  return artifact.network.architecture === 'perceptron';
+}
+
 /** A cursor over a section's payload. */
 export function payload(bytes: Uint8Array, section: Section): ByteReader {
   return new ByteReader(bytes, section.name, section.start, section.end);
@@ -173,7 +209,7 @@ function assemble(
 }
 
 /** What is decoded: the weights if packed, else coefficients, of a log those of all steps. */
-function valuesOfHeader({ kind, directions }: Header, { parameters }: Network, steps: number): number {
+function valuesOfHeader({ kind, directions }: Header, { parameters }: Model, steps: number): number {
   if (kind === 'packed') return parameters;
   return sumOf(directions) * (kind === 'log' ? steps : 1);
 }
@@ -184,7 +220,7 @@ function valuesOfHeader({ kind, directions }: Header, { parameters }: Network, s
  * @param steps - of a log
  * @throws {ArtifactError} when it is not
  */
-export function requireWorth(bytes: number, header: Header, network: Network, steps: number): void {
+export function requireWorth(bytes: number, header: Header, network: Model, steps: number): void {
   const values = valuesOfHeader(header, network, steps);
   const most = valuesMax(bytes);
   if (values <= most) return;

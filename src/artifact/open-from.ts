@@ -6,6 +6,7 @@
 
 import { ArtifactError } from '../errors.js';
 import type { Network } from '../ternary/network.js';
+import type { Transformer } from '../ternary/transformer.js';
 import {
   type Artifact,
   type ArtifactKind,
@@ -47,7 +48,7 @@ export interface DistantArtifact {
   readonly version: Version;
   readonly bytes: number;
   readonly header: Header;
-  readonly network: Network;
+  readonly network: Network | Transformer;
   readonly sections: readonly Section[];
   readonly steps: number;
   readonly weightsHash: string;

@@ -14,8 +14,15 @@ import {
   weightsOfDirection,
 } from '../random/directions.js';
 import { initLatents, latentRange, tritOf } from '../random/latents.js';
-import type { Network, Tensor } from '../ternary/network.js';
-import { type Artifact, atEnd, type SeedLog, type SeedPool, setsOfPool } from './artifact.js';
+import type { Model, Tensor } from '../ternary/network.js';
+import {
+  type Artifact,
+  atEnd,
+  perceptronArtifact,
+  type SeedLog,
+  type SeedPool,
+  setsOfPool,
+} from './artifact.js';
 import { parseKey } from './header.js';
 import { weightsHash } from './weights-hash.js';
 
@@ -34,7 +41,7 @@ export async function rebuild(
 ): Promise<Int8Array> {
   checkStep(artifact, step);
   if (artifact.kind === 'packed') return artifact.weights.slice();
-  const { network, header } = artifact;
+  const { network, header } = perceptronArtifact(artifact);
   const key = parseKey(header.key);
   const placed = await backend.place(network, { batch: 1 });
   try {
@@ -111,7 +118,7 @@ export function rebuildRows(artifact: Artifact, name: string, rows: Rows, step =
  * A tensor by its name.
  * @throws {ConfigError} when there is none
  */
-export function tensorOf({ tensors }: Network, name: string): Tensor {
+export function tensorOf({ tensors }: Model, name: string): Tensor {
   const tensor = tensors.find((one) => one.name === name);
   if (tensor) return tensor;
   const names = tensors.map((one) => one.name).join(', ');

@@ -4,7 +4,13 @@
  */
 
 import { ByteReader } from '../artifact/bytes.js';
-import { decodeHeader, encodeHeader, type Header, LAYERS_MAX, networkOfHeader } from '../artifact/header.js';
+import {
+  decodeHeader,
+  encodeHeader,
+  LAYERS_MAX,
+  type PerceptronHeader,
+  networkOfHeader,
+} from '../artifact/header.js';
 import { weightsHash } from '../artifact/weights-hash.js';
 import { InputError, printable, TernseedError } from '../errors.js';
 import type { IntegerMatrix, RealMatrix } from '../quantize/matrix.js';
@@ -20,7 +26,7 @@ import { HEADER_AT, readSafetensors, type SafetensorsFile, type SafeTensor } fro
 export interface ExportedModel {
   readonly kind: 'exported';
   /** Of a packed artifact. */
-  readonly header: Header;
+  readonly header: PerceptronHeader;
   /** The values of all tensors in model order. */
   readonly weights: Int8Array;
   readonly steps: number;
@@ -118,7 +124,7 @@ async function readExported(file: SafetensorsFile): Promise<ExportedModel> {
   };
 }
 
-function headerOfMetadata(metadata: SafetensorsFile['metadata']): Header {
+function headerOfMetadata(metadata: SafetensorsFile['metadata']): PerceptronHeader {
   const text = (name: string) => {
     if (metadata[name] === undefined) throw wrongMetadata(`"${name}" in an export of ternseed, got none`);
     return metadata[name];
@@ -137,9 +143,12 @@ function headerOfMetadata(metadata: SafetensorsFile['metadata']): Header {
     data: { name: text('dataName'), hash: text('dataHash') },
   };
   try {
-    const config = JSON.parse(text('config')) as Header['config'];
+    const config = JSON.parse(text('config')) as PerceptronHeader['config'];
     // Written and read as an artifact's, it has passed every check that an artifact's has.
-    return decodeHeader(new ByteReader(encodeHeader({ ...fields, config } as Header), 'header'));
+    const read = decodeHeader(
+      new ByteReader(encodeHeader({ ...fields, config } as PerceptronHeader), 'header'),
+    );
+    return read as PerceptronHeader;
   } catch (cause) {
     const known =
       cause instanceof TernseedError || cause instanceof SyntaxError || cause instanceof RangeError;
