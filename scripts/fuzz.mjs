@@ -40,29 +40,44 @@ const deadline = options.seconds === undefined ? 8.64e15 : Date.now() + 1000 * N
 const folder = mkdtempSync(join(tmpdir(), 'ternseed-fuzz-places-'));
 const script = fileURLToPath(new URL('fuzz/worker.mjs', import.meta.url));
 
+const children = [];
+
+/** The first failure ends the run. */
+function fail({ index, message, bytes }) {
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+  if (bytes) writeFileSync(`fuzz-${seed}-${index}.bin`, Buffer.from(bytes, 'base64'));
+  process.stderr.write(
+    `input ${index} of seed ${seed}: ${message}\n` +
+      `repeat with: node scripts/fuzz.mjs --seed ${seed} --only ${index}\n`,
+  );
+  process.exit(1);
+}
+
 /** Runs every `workers`th input in a process; resolves with what it found. */
 function startWorker(first) {
   const place = join(folder, String(first));
   const share = { seed, first, last, every: workers, deadline, place };
   const child = fork(script, [JSON.stringify(share)]);
+  children.push(child);
   return new Promise((resolve) => {
     let result = null;
     const died = (message) => {
       const bytes = readFileSync(place);
       const index = bytes.length === 8 ? bytes.readDoubleBE(0) : null;
-      resolve({ done: 0, failure: { index, message, bytes: null } });
+      fail({ index, message, bytes: null });
     };
     let timer;
     const watch = () => {
       clearTimeout(timer);
       timer = setTimeout(() => {
-        child.kill('SIGKILL');
         died(`it hangs: silent for ${SILENT_MS / 1000} s`);
       }, SILENT_MS);
     };
     watch();
     child.on('message', (message) => {
       watch();
+      if (message.failure) fail(message.failure);
       if (message.ended) result = message;
       progress.set(first, message.done);
     });
@@ -84,16 +99,6 @@ const ticker = setInterval(() => {
 const results = await Promise.all(Array.from({ length: workers }, (_, i) => startWorker(start + i)));
 clearInterval(ticker);
 rmSync(folder, { recursive: true });
-
-const failures = results.flatMap(({ failure }) => failure ?? []);
-for (const { index, message, bytes } of failures) {
-  if (bytes) writeFileSync(`fuzz-${seed}-${index}.bin`, Buffer.from(bytes, 'base64'));
-  process.stderr.write(
-    `input ${index} of seed ${seed}: ${message}\n` +
-      `repeat with: node scripts/fuzz.mjs --seed ${seed} --only ${index}\n`,
-  );
-}
-if (failures.length > 0) process.exit(1);
 
 /** Sums of numbers in nested objects of the same shape. */
 function add(into, from) {

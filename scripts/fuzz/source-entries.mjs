@@ -148,18 +148,18 @@ const OPENERS = {
     (choices, bytes, origin) => checkSource(choices, bytes, origin, () => bytesSource(bytes), true),
   ],
   Blob: [
-    8,
+    4,
     (choices, bytes, origin) =>
       checkSource(choices, bytes, origin, () => blobSource(new Blob([bytes])), true),
   ],
   path: [
-    8,
+    2,
     (choices, bytes, origin) => {
       writeFileSync(path, bytes);
       return checkSource(choices, bytes, origin, () => fileSource(path), true);
     },
   ],
-  URL: [4, checkUrl],
+  URL: [2, checkUrl],
 };
 
 export const sourceEntries = Object.entries(OPENERS).map(([name, [share, check]]) => ({
