@@ -93,7 +93,9 @@ function realModel(dtype) {
 /** Safetensors: exports of both forms, and real models of every type; header and data apart. */
 export const models = [
   ...artifacts
-    .filter(({ kind, version }) => kind === 'packed' && version === 2)
+    .filter(
+      ({ kind, version, header }) => kind === 'packed' && version === 2 && typeof header.model === 'string',
+    )
     .flatMap(({ name, bytes }) =>
       ['u8', 'f32'].map((form) => {
         const artifact = openArtifact(bytes);

@@ -18,6 +18,7 @@ import {
   transformerOf,
   type TransformerShape,
 } from '../ternary/transformer.js';
+import { printable } from '../errors.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { VERSION, type Version } from './container.js';
 
@@ -215,7 +216,7 @@ function checkHeader(value: unknown, fault: (what: string) => Error): Header {
   try {
     network = networkOfHeader(header);
   } catch (error) {
-    throw fault((error as Error).message);
+    throw fault(printable((error as Error).message)); // which shows what stands in the file
   }
   if (isPerceptron(header)) checkPrecision(header, network as Network, fault);
   else if (header.kind !== 'packed') throw fault('expected a transformer to be packed');
