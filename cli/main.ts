@@ -112,8 +112,11 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
 
   addRebuildOptions(program.command('export').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('write an artifact in another form')
-    .requiredOption('--to <form>', 'packed, safetensors or json')
-    .option('--dtype <name>', 'of safetensors: u8 (packed) or f32 (default: u8)')
+    .requiredOption('--to <form>', 'packed, safetensors, json or, of a transformer, gguf')
+    .option(
+      '--dtype <name>',
+      'of safetensors: u8 (packed) or f32; of gguf: tq2_0, tq1_0 or f16 (default: the first)',
+    )
     .requiredOption('--out <file>', 'where it goes')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./export.js')).exportArtifact(file, options));
