@@ -26,14 +26,14 @@ if (bytes > 0) {
   const rates = [];
   for (let round = 0; round < 5; round++) {
     await sequence.clearHistory();
-    const made = Math.min(bytes, model.trainContextSize - 2);
-    let count = 0;
+    const made = [];
     let begun = 0;
-    for await (const _ of sequence.evaluate([10], { temperature: 0, yieldEogToken: true })) {
-      if (count === 0) begun = performance.now();
-      if (++count > made) break;
+    for await (const token of sequence.evaluate([10], { temperature: 0, yieldEogToken: true })) {
+      if (made.length === 0) begun = performance.now();
+      made.push(token);
+      if (made.length > Math.min(bytes, model.trainContextSize - 2)) break;
     }
-    rates.push((count - 1) / ((performance.now() - begun) / 1000));
+    rates.push((made.length - 1) / ((performance.now() - begun) / 1000));
   }
   bytesPerSecond = Math.max(...rates);
 }
