@@ -5,7 +5,7 @@
 //
 //   node scripts/fuzz.mjs [--inputs 100000] [--seconds S] [--seed 1] [--workers 1] [--only INDEX] [--json] [--report]
 //
-// An input depends on the seed and its index alone, so a failure is repeated with --only. --report writes
+// An input depends on the seed and its index alone, so a failure is repeated with --only. --report adds to
 // bench/results/fuzz.md and .json.
 
 import { fork } from 'node:child_process';
@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { writeFuzzReport } from './fuzz/report.mjs';
+import { add, writeFuzzReport } from './fuzz/report.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -99,15 +99,6 @@ const ticker = setInterval(() => {
 const results = await Promise.all(Array.from({ length: workers }, (_, i) => startWorker(start + i)));
 clearInterval(ticker);
 rmSync(folder, { recursive: true });
-
-/** Sums of numbers in nested objects of the same shape. */
-function add(into, from) {
-  for (const [key, value] of Object.entries(from)) {
-    if (typeof value === 'number') into[key] = (into[key] ?? 0) + value;
-    else add((into[key] ??= {}), value);
-  }
-  return into;
-}
 
 const seconds = secondsSoFar();
 const inputs = results.reduce((sum, { done }) => sum + done, 0);

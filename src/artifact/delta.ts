@@ -27,25 +27,25 @@ export async function checkedBase(
   const given = requireBase(artifact, base);
   if (given === null) return null;
   const { header, network } = artifact;
-  const right = given.length === network.parameters;
-  const got = right ? await weightsHash(given, network.tensors) : `${given.length} weights`;
+  const got = await weightsHash(given, network.tensors);
   if (got === header.base?.hash) return given;
   throw fault(`expected a base whose weights have the hash ${header.base?.hash}, got ${got}`);
 }
 
 /**
  * The same without a look at its hash.
- * @throws {ArtifactError} when a base is missing, or a needless one was given
+ * @throws {ArtifactError} when a base is missing, of other weights than the model has, or needless
  */
 export function requireBase(
-  { header }: Pick<Opened, 'header'>,
+  { header, network }: Pick<Opened, 'header' | 'network'>,
   base: Int8Array | undefined,
 ): Int8Array | null {
   if (header.base === undefined) {
     if (base) throw fault('expected no base: the artifact is no delta');
     return null;
   }
-  if (base) return base;
+  if (base?.length === network.parameters) return base;
+  if (base) throw fault(`expected a base of ${network.parameters} weights, got ${base.length}`);
   throw fault(`expected a base whose weights have the hash ${header.base.hash}, got none`);
 }
 

@@ -28,6 +28,7 @@ import {
   versionOf,
 } from './container.js';
 import { type Header, HEADER_BYTES_MAX, networkOfHeader } from './header.js';
+import { requireBase } from './delta.js';
 import { decodePool } from './pool.js';
 import { rebuildRows, rebuildTensor, type Rows, tensorOf } from './rebuild.js';
 import { readSectionHeads, type SectionHead } from './section-heads.js';
@@ -125,12 +126,15 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
     const section = body[kind === 'packed' ? index : 0];
     const reader = openSection(await source.read(section.offset, section.bytes), section);
     if (kind === 'pool') return { ...about, kind, coefficients: decodePool(reader, header, index) };
-    const weights = new Int8Array(tensor.rows * tensor.columns);
+    const parameters = tensor.rows * tensor.columns;
+    const weights = new Int8Array(parameters);
     decodeTensor(reader, tensor, weights);
-    return { ...about, kind, weights, network: { ...network, tensors: [{ ...tensor, offset: 0 }] } };
+    const part = { ...network, tensors: [{ ...tensor, offset: 0 }], parameters };
+    return { ...about, kind, weights, network: part };
   };
   /** Of a base's weights those that a part of the artifact has. */
   const baseFor = (part: Artifact, name: string, base: Int8Array): Int8Array => {
+    requireBase({ header, network }, base);
     if (part.network.tensors.length === network.tensors.length) return base;
     const { offset, rows, columns } = tensorOf(network, name);
     return base.subarray(offset, offset + rows * columns);
