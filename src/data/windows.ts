@@ -1,0 +1,84 @@
+/**
+ * Windows of a text: T + 1 bytes one after another, T predictions. For training, a step's windows are
+ * drawn by a keyed permutation of all places, so any step's can be found without those before it; for
+ * scoring, windows go through the text so that every byte but the first is predicted once.
+ */
+
+import { ConfigError } from '../errors.js';
+import { type Permutation, permutationOf, permute } from '../random/permutation.js';
+import { type Key, Purpose, streamOf } from '../random/philox.js';
+
+/**
+ * Checks that a text has a window.
+ * @param what - the text, for the message: `training text`
+ * @throws {ConfigError} when it is too short
+ */
+export function checkTextLength(text: Uint8Array, context: number, what: string): void {
+  if (text.length > context) return;
+  throw new ConfigError(
+    `"context" expected less than the ${text.length} bytes of the ${what}, got ${context}: use a longer text`,
+  );
+}
+
+/** The windows of training, step by step. */
+export class WindowBatches {
+  /** [B, T + 1], row-major: a window's first T bytes are inputs, its last T what is to be predicted. */
+  readonly windows: Uint8Array;
+  #epoch = -1;
+  #order: Permutation | null = null;
+
+  /**
+   * @param batch - windows a step, B
+   * @param context - T, less than the text has bytes
+   */
+  constructor(
+    readonly key: Key,
+    readonly text: Uint8Array,
+    readonly batch: number,
+    readonly context: number,
+  ) {
+    this.windows = new Uint8Array(batch * (context + 1));
+  }
+
+  /** Fills `windows` with those of a step, counted from 0. */
+  load(step: number): void {
+    const { text, batch, context } = this;
+    const places = text.length - context;
+    for (let b = 0; b < batch; b++) {
+      const place = step * batch + b;
+      const epoch = Math.floor(place / places);
+      if (epoch !== this.#epoch || !this.#order) {
+        this.#epoch = epoch;
+        this.#order = permutationOf(this.key, epoch, streamOf(Purpose.dataOrder, 0), places);
+      }
+      const start = permute(this.#order, place - epoch * places);
+      this.windows.set(text.subarray(start, start + context + 1), b * (context + 1));
+    }
+  }
+}
+
+/** A window to score. */
+export interface ScoredWindow {
+  /** Of its first byte in the text; it has T + 1. */
+  readonly start: number;
+  /** Of its T predictions, those from this one on count. */
+  readonly first: number;
+}
+
+/**
+ * Windows that predict every byte of a text but the first, each once.
+ * @param length - bytes of the text, at least T + 1
+ * @param context - T
+ * @param stride - predictions that count of each window but the first; T: windows one after another,
+ * less: sliding, so that each prediction has at least T − stride bytes before it
+ * @example [...scoredWindows(10, 4, 4)] // starts 0, 4, 5; of the last, predictions 3 on count
+ */
+export function* scoredWindows(length: number, context: number, stride: number): Generator<ScoredWindow> {
+  let next = 1; // the first byte that was not predicted yet
+  while (next < length) {
+    const last = Math.min(length - 1, next === 1 ? context : next - 1 + stride);
+    const start = last - context;
+    yield { start, first: next - 1 - start };
+    next = last + 1;
+  }
+}
