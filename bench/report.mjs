@@ -48,7 +48,10 @@ export function ternseed(...args) {
 export function peer(name) {
   const folder = join(root, 'bench/peers', name);
   if (!existsSync(join(folder, 'node_modules'))) {
-    execFileSync('npm', ['ci', '--silent'], { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync('npm', ['ci', '--silent', '--ignore-scripts'], {
+      cwd: folder,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
   }
   return folder;
 }

@@ -164,7 +164,7 @@ async function passes() {
       },
     ]);
   }
-  return { widths: WIDTHS, batches: BATCHES, rows: merge(rounds) };
+  return { widths: WIDTHS, batches: BATCHES, rows: merge(rounds, best) };
 }
 
 async function estimators() {

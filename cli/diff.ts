@@ -1,6 +1,7 @@
 /** `ternseed diff A B`: in how many weights two networks of one shape differ. */
 
-import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
+import { modelName } from '../src/artifact/header.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { InputError } from '../src/errors.js';
@@ -43,7 +44,10 @@ export async function diff(a: string, b: string, options: DiffOptions): Promise<
   }
 }
 
-/** Widths, and precisions where they are not the usual. */
-function shapeOf({ header, network }: Artifact): string {
+/** What two artifacts must have in common to be compared, as people read it. */
+function shapeOf(artifact: Artifact): string {
+  if (!isOfPerceptron(artifact))
+    return `${modelName(artifact.header)} of ${JSON.stringify(artifact.header.model)}`;
+  const { header, network } = artifact;
   return isTernary(network) ? header.model : `${header.model} of ${network.precision.join(', ')}`;
 }

@@ -1,48 +1,59 @@
-/** `ternseed eval FILE --data …`: accuracy of the network that an artifact rebuilds to. */
+/** `ternseed eval FILE --data …`: how good the model is that an artifact rebuilds to. */
 
-import { openArtifact } from '../src/artifact/artifact.js';
+import {
+  type Artifact,
+  isOfPerceptron,
+  openArtifact,
+  type PerceptronArtifact,
+} from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
+import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
+import { evaluateText } from '../src/backend/evaluate-text.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
-import { expected, InputError } from '../src/errors.js';
+import { loadText } from '../src/data/text.js';
+import { ConfigError, expected, InputError } from '../src/errors.js';
+import type { Transformer } from '../src/ternary/transformer.js';
+import { parseNumber } from './config-options.js';
 import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
 export interface EvalOptions {
   readonly data: string;
   readonly split: string;
+  readonly stride?: string;
   readonly backend: BackendChoice;
   readonly threads?: number;
   readonly json: boolean;
 }
 
+/** What is measured of one kind of model, for people and for programs. */
+interface Measured {
+  readonly dataName: string;
+  readonly json: object;
+  readonly lines: readonly (readonly [label: string, value: string])[];
+}
+
+/** Windows of text that are evaluated at once. */
+const WINDOWS = 64;
+
 export async function evaluate(file: string, options: EvalOptions): Promise<void> {
   const { split } = options;
   if (split !== 'test' && split !== 'train') throw expected('--split', 'test or train', split);
   const artifact = openArtifact(await readPathOrUrl(file));
-  const data = await loadData(options.data);
-  const examples = data[split];
-  const { widths } = artifact.network;
-  if (examples.width !== widths[0] || examples.classes > (widths.at(-1) as number)) {
-    throw new InputError(
-      `"${options.data}" expected ${widths[0]} inputs and at most ${widths.at(-1)} classes, as ${file} has, ` +
-        `got ${examples.width} and ${examples.classes}`,
-    );
-  }
   const backend = await openBackend(options.backend, options.threads);
   try {
     const started = performance.now();
-    const placed = await backend.place(artifact.network, { batch: 1000 });
-    await placed.writeWeights(await rebuildVerified(artifact, backend));
-    const score = await evaluateExamples(placed, examples);
+    const measured = isOfPerceptron(artifact)
+      ? await evaluatePerceptron(artifact, file, options, backend)
+      : await evaluateTransformer(artifact, artifact.network as Transformer, options, backend);
     const seconds = (performance.now() - started) / 1000;
     const { weightsHash } = artifact;
-    printResult(options.json, { ...score, weightsHash, seconds, backend: backend.name, split }, [
-      `${file} on ${data.name}, ${split} split`,
+    printResult(options.json, { ...measured.json, weightsHash, seconds, backend: backend.name, split }, [
+      `${file} on ${measured.dataName}, ${split} split`,
       ...table([
-        ['accuracy', `${percent(score.accuracy)} of ${count(score.examples)}`],
-        ['loss', `${score.loss.toFixed(4)} nats`],
+        ...measured.lines,
         ['weights hash', weightsHash],
         ['time', `${seconds.toFixed(2)} s (${backend.summary})`],
       ]),
@@ -50,4 +61,62 @@ export async function evaluate(file: string, options: EvalOptions): Promise<void
   } finally {
     await backend.close();
   }
+}
+
+async function evaluatePerceptron(
+  artifact: PerceptronArtifact,
+  file: string,
+  options: EvalOptions,
+  backend: Backend,
+): Promise<Measured> {
+  if (options.stride !== undefined) throw new ConfigError('"--stride" is for texts: leave it away');
+  const data = await loadData(options.data);
+  const examples = data[options.split as 'test' | 'train'];
+  const { widths } = artifact.network;
+  if (examples.width !== widths[0] || examples.classes > (widths.at(-1) as number)) {
+    throw new InputError(
+      `"${options.data}" expected ${widths[0]} inputs and at most ${widths.at(-1)} classes, as ${file} has, ` +
+        `got ${examples.width} and ${examples.classes}`,
+    );
+  }
+  const placed = await backend.place(artifact.network, { batch: 1000 });
+  await placed.writeWeights(await rebuildVerified(artifact, backend));
+  const score = await evaluateExamples(placed, examples);
+  return {
+    dataName: data.name,
+    json: score,
+    lines: [
+      ['accuracy', `${percent(score.accuracy)} of ${count(score.examples)}`],
+      ['loss', `${score.loss.toFixed(4)} nats`],
+    ],
+  };
+}
+
+async function evaluateTransformer(
+  artifact: Artifact,
+  model: Transformer,
+  options: EvalOptions,
+  backend: Backend,
+): Promise<Measured> {
+  const stride = options.stride === undefined ? model.context : parseNumber('--stride', options.stride);
+  if (stride < 1 || stride > model.context)
+    throw expected('--stride', `1…${model.context}, the context`, stride);
+  const text = await loadText(options.data);
+  const placed = await backend.placeText(model, { windows: WINDOWS });
+  await placed.writeWeights(await rebuildVerified(artifact, backend));
+  const part = options.split === 'train' ? text.train : text.validation;
+  const score = await evaluateText(placed, part, { windows: WINDOWS, stride });
+  const loss = score.bitsPerByte * Math.LN2;
+  return {
+    dataName: text.name,
+    json: { ...score, loss, stride },
+    lines: [
+      [
+        'bits a byte',
+        `${score.bitsPerByte.toFixed(4)} (${loss.toFixed(4)} nats) over ${count(score.examples)} bytes`,
+      ],
+      ['windows', `${model.context} bytes${stride === model.context ? '' : `, every ${stride}`}`],
+      ['likeliest byte right', percent(score.accuracy)],
+    ],
+  };
 }

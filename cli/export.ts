@@ -1,6 +1,6 @@
 /** `ternseed export FILE --to …`: the same network, or the same history, in another form. */
 
-import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
@@ -67,7 +67,7 @@ async function contents(
     case 'packed':
       return [encodePacked(artifact.header, weights, artifact)];
     case 'safetensors':
-      return [exportSafetensors(artifact, weights, { form, producer: PRODUCER })];
+      return [exportSafetensors(perceptronArtifact(artifact), weights, { form, producer: PRODUCER })];
     case 'json':
       return encoded(exportJson(artifact, PRODUCER));
     default:

@@ -1,7 +1,7 @@
 /** `ternseed import FILE --out …`: a network from safetensors, quantized where it is real, as a packed artifact. */
 
-import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
-import type { Header } from '../src/artifact/header.js';
+import { encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import type { PerceptronHeader } from '../src/artifact/header.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
@@ -51,7 +51,7 @@ export async function importModel(file: string, options: ImportOptions): Promise
         : await quantized(model, settings, data, backend);
     const { header, weights, steps, calibration } = made;
     const bytes = encodePacked(header, weights, { steps, weightsHash: made.weightsHash });
-    const { network } = openArtifact(bytes); // what is written is read first
+    const { network } = perceptronArtifact(openArtifact(bytes)); // what is written is read first
     const score = data && (await scoreOf());
     writeWhole(options.out, bytes);
     const { gain, logitScale, centred } = header;
@@ -125,7 +125,7 @@ async function quantized(model: RealModel, settings: Settings, data: Dataset | n
   const { gain, logitScale, calibration } = await activations();
   const options = { centred, gain, logitScale, precision };
   const network = checked(() => networkOf(model.widths, options));
-  const header: Header = {
+  const header: PerceptronHeader = {
     ...{ kind: 'packed', model: model.widths.join('-'), ...options },
     ...{ key: '0'.repeat(16), cut: 0, directions: [] },
     config: {

@@ -1,10 +1,12 @@
 /** `ternseed inspect FILE`: what an artifact says of itself, without rebuilding it. */
 
-import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
+import { modelName } from '../src/artifact/header.js';
 import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { printable } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';
+import type { TransformerShape } from '../src/ternary/transformer.js';
 import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
 
@@ -24,9 +26,9 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       dataHash: data.hash,
       weightsHash,
       sections,
-      precision: network.precision,
       tensors: network.tensors,
     },
+    ...(isOfPerceptron(artifact) && { precision: artifact.network.precision }),
     ...(fetched && { fetched }),
   };
   const bits = ((8 * bytes) / network.parameters).toFixed(3);
@@ -34,8 +36,8 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
     `${printable(file)}: ${kind}, version ${version}`,
     ...table([
       ['bytes', `${count(bytes)} (${bits} bits a weight)`],
-      ['model', `${printable(model)}, ${count(network.parameters)} weights`],
-      ...(isTernary(network) ? [] : ([['precision', network.precision.join(', ')]] as const)),
+      ['model', `${printable(modelName(header))}, ${count(network.parameters)} weights`],
+      ...shapeLines(artifact),
       ...(fetched
         ? ([
             ['fetched', `${count(fetched.bytes)} bytes in ${fetched.requests} requests${rangeNote(fetched)}`],
@@ -57,6 +59,25 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       ]),
     ]),
   ]);
+}
+
+/** What the model's name leaves open. */
+function shapeLines(artifact: Artifact | DistantArtifact): [label: string, value: string][] {
+  if (isOfPerceptron(artifact)) {
+    const { network } = artifact;
+    return isTernary(network) ? [] : [['precision', network.precision.join(', ')]];
+  }
+  const { heads, keyHeads, hidden, context, loops, loopFrom, loopTo, tied, embedding } = artifact.header
+    .model as TransformerShape;
+  return [
+    ['heads', keyHeads === heads ? `${heads}` : `${heads} of queries, ${keyHeads} of keys and values`],
+    ['hidden', count(hidden)],
+    ['context', `${count(context)} bytes`],
+    ...(loops === 1
+      ? []
+      : [['loop', `blocks ${loopFrom} to ${loopTo - 1}, ${loops} times`] as [string, string]]),
+    ['embedding', `${embedding}, the head ${tied ? 'is the same matrix' : 'of its own'}`],
+  ];
 }
 
 interface Fetched {

@@ -27,11 +27,22 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
   if (argv.includes('train')) (await import('./train-command.js')).addSources(train);
 
   addBackendOptions(program.command('eval').argument('<file>', 'an artifact: a path or an http(s) URL'))
-    .description('accuracy of an artifact on a data set')
-    .requiredOption('--data <source>', 'mnist, or a folder of four IDX files')
-    .option('--split <name>', 'test or train', 'test')
+    .description('accuracy of an artifact on a data set, or its bits a byte on a text')
+    .requiredOption('--data <source>', 'mnist, a folder of four IDX files, or a text')
+    .option('--split <name>', 'test (of a text its last tenth) or train', 'test')
+    .option('--stride <bytes>', 'of a text: from one window to the next (default: a whole window)')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./eval.js')).evaluate(file, options));
+
+  addBackendOptions(program.command('sample').argument('<file>', 'an artifact of a transformer'))
+    .description('text from a transformer')
+    .option('--prompt <text>', 'what it goes on from', '\n')
+    .option('--length <bytes>', 'how much', '400')
+    .option('--temperature <number>', '0 takes the likeliest byte always', '0.8')
+    .option('--top-k <count>', 'only so many of the likeliest bytes', '256')
+    .option('--seed <text>', 'seed of the random numbers', '1')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./sample.js')).sampleText(file, options));
 
   program
     .command('inspect')

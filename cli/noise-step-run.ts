@@ -110,6 +110,11 @@ export class NoiseStepRun extends Run {
         if (log.version !== VERSION) writeWhole(run.path, run.#unfinishedLog());
         run.#grow(log.version === VERSION ? log.length : run.#unfinishedLog().length);
       } else if (checkpoint) {
+        if (checkpoint.step > config.steps) {
+          throw new InputError(
+            `"${printable(run.path)}" expected at most ${config.steps} steps, got ${checkpoint.step}`,
+          );
+        }
         await trainer.restore(checkpoint);
       }
       return run;

@@ -1,7 +1,7 @@
 /** `ternseed replay FILE`: weights from seeds, all, one tensor or some of its rows, at the end or after a step. */
 
 import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artifact.js';
-import { openArtifactFrom } from '../src/artifact/open-from.js';
+import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from '../src/artifact/rebuild.js';
 import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
@@ -24,14 +24,19 @@ export interface ReplayOptions {
 
 export async function replay(file: string, options: ReplayOptions): Promise<void> {
   const wanted = options.step === undefined ? undefined : parseNumber('--step', options.step);
-  const { artifact, last } = await openUpTo(file, wanted);
+  // Of a URL, no more is fetched than the step and the tensor need.
+  const artifact = isUrl(file)
+    ? await openArtifactFrom(await urlSource(file))
+    : openArtifact(await readBytes(file));
   const step = wanted ?? artifact.steps;
   const rows = options.rows === undefined ? null : parseRows(options);
   const backend = await openBackend(options.backend, options.threads);
   try {
     const started = performance.now();
     const weights =
-      options.tensor === undefined ? await rebuildAll() : rebuildPart(artifact, options.tensor, rows, step);
+      options.tensor === undefined
+        ? await rebuildAll()
+        : await rebuildPart(artifact, options.tensor, rows, step);
     const seconds = (performance.now() - started) / 1000;
     const { tensors } = artifact.network;
     const alone = tensors
@@ -67,25 +72,21 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
     await backend.close();
   }
 
-  function rebuildAll(): Promise<Int8Array> {
-    return step === last ? rebuildVerified(artifact, backend) : rebuild(artifact, backend, step);
+  async function rebuildAll(): Promise<Int8Array> {
+    const whole = 'load' in artifact ? await artifact.load(step) : artifact;
+    return step === artifact.steps ? rebuildVerified(whole, backend) : rebuild(whole, backend, step);
   }
 }
 
-/** Of a URL, no more of a log than the step needs is fetched; `last` is the step that its hash is of. */
-async function openUpTo(
-  file: string,
-  step: number | undefined,
-): Promise<{ artifact: Artifact; last: number }> {
-  if (!isUrl(file)) {
-    const artifact = openArtifact(await readBytes(file));
-    return { artifact, last: artifact.steps };
+async function rebuildPart(
+  artifact: Artifact | DistantArtifact,
+  tensor: string,
+  rows: Rows | null,
+  step: number,
+): Promise<Int8Array> {
+  if ('load' in artifact) {
+    return rows ? artifact.rebuildRows(tensor, rows, step) : artifact.rebuildTensor(tensor, step);
   }
-  const distant = await openArtifactFrom(await urlSource(file));
-  return { artifact: await distant.load(step), last: distant.steps };
-}
-
-function rebuildPart(artifact: Artifact, tensor: string, rows: Rows | null, step: number): Int8Array {
   return rows ? rebuildRows(artifact, tensor, rows, step) : rebuildTensor(artifact, tensor, step);
 }
 

@@ -1,7 +1,7 @@
 /** `ternseed train mnist | idx`: trains, writes the artifact, and says what came out. */
 
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
-import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import type { Header } from '../src/artifact/header.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
@@ -253,7 +253,7 @@ async function report(
   backend: Backend,
   target: number | null,
 ): Promise<void> {
-  const artifact = openArtifact(await readBytes(run.out));
+  const artifact = perceptronArtifact(openArtifact(await readBytes(run.out)));
   const { heldOut } = splitTraining(dataset.train, run.config.holdout);
   const placed = await backend.place(artifact.network, { batch: 1000 });
   const weights = await rebuildVerified(artifact, backend);

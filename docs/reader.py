@@ -126,10 +126,13 @@ def read_header(payload, version):
     except ValueError as error:
         raise Fault(f"expected a header of JSON: {error}") from error
     check(isinstance(header, dict), "expected a JSON object")
-    for key, kind in (("kind", str), ("model", str), ("key", str), ("cut", int), ("directions", list)):
+    for key, kind in (("kind", str), ("model", (str, dict)), ("key", str), ("cut", int), ("directions", list)):
         check(isinstance(header.get(key), kind), f"expected a header with {key!r}")
     check(re.fullmatch("[0-9a-f]{16}", header["key"]), "expected a key of 16 hex digits")
-    check(re.fullmatch("[1-9][0-9]*(-[1-9][0-9]*)+", header["model"]), "expected layer widths")
+    if isinstance(header["model"], dict):
+        check(header["kind"] == "packed", "expected a transformer to be packed")
+    else:
+        check(re.fullmatch("[1-9][0-9]*(-[1-9][0-9]*)+", header["model"]), "expected layer widths")
     check(0 <= header["cut"] <= 42, "expected a cut in 0…42")
     check(all(isinstance(count, int) for count in header["directions"]), "expected counts of directions")
     return header
@@ -141,8 +144,39 @@ class Tensor:
         self.size = rows * columns
 
 
+def transformer_tensors(shape):
+    """All tensors of a transformer in model order: embedding, blocks, head unless tied, scales."""
+    numbers = ("blocks", "width", "heads", "keyHeads", "hidden", "context", "loopFrom", "loopTo", "loops")
+    check(set(shape) == {*numbers, "tied", "embedding"}, "expected the shape of a transformer")
+    check(all(type(shape[name]) is int for name in numbers), "expected integers in the shape of a transformer")
+    blocks, width, heads, key_heads, hidden = (shape[name] for name in numbers[:5])
+    check(1 <= blocks <= 64 and 8 <= width <= 4096 and 8 <= hidden <= 16384, "expected blocks, width and hidden in range")
+    check(1 <= key_heads <= heads <= 64 and heads % key_heads == 0 and width % (2 * heads) == 0, "expected heads that fit")
+    check(shape["embedding"] in ("int8", "ternary") and type(shape["tied"]) is bool, "expected embedding and tied")
+    embedded = "int8" if shape["embedding"] == "int8" else "trit"
+    keys = key_heads * (width // heads)
+    shapes = [("embedding", embedded, 256, width)]
+    for block in range(blocks):
+        for name, rows, columns in (
+            *(("query", width, width), ("key", keys, width), ("value", keys, width), ("output", width, width)),
+            *(("gate", hidden, width), ("up", hidden, width), ("down", width, hidden)),
+        ):
+            shapes.append((f"block{block}.{name}", "trit", rows, columns))
+    scales = len(shapes) + 1
+    if not shape["tied"]:
+        shapes.append(("head", embedded, 256, width))
+    tensors, offset = [], 0
+    for name, values, rows, columns in [*((f"{name}.weight", *rest) for name, *rest in shapes), ("scales", "scale", scales, 2)]:
+        tensors.append(Tensor(name, values, rows, columns, offset))
+        offset += rows * columns
+    check(offset <= 2**27, "expected at most 2^27 weights")
+    return tensors
+
+
 def tensors_of(header):
     """All tensors in model order: the matrices, then the scales of rows."""
+    if isinstance(header["model"], dict):
+        return transformer_tensors(header["model"])
     widths = [int(width) for width in header["model"].split("-")]
     check(2 <= len(widths) <= 65 and max(widths) <= 65535, "expected at most 64 layers of at most 65,535")
     precision = header.get("precision") or ["ternary"] * (len(widths) - 1)

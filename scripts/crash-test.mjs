@@ -1,7 +1,9 @@
-// What becomes of a run that is killed, has no room, may not write, or is not alone. Each part ends with the
-// bytes of a run that was left in peace.
+// What becomes of a run that is killed, has no room, may not write, or is not alone: of a log, of a pool, of
+// ste. Each part ends with the bytes of a run that was left in peace.
 //
-//   node scripts/crash-test.mjs [--kills 200] [--rounds 10] [--seed 1] [--json]
+//   node scripts/crash-test.mjs [--kills 200] [--rounds 10] [--seed 1] [--json] [--report]
+//
+// --report writes bench/results/crash.md and .json.
 //
 // The full disk is a small tmpfs, which only the super-user can mount; the others skip that part and say so.
 
@@ -22,7 +24,8 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { readCheckpoint, readUnfinishedLog } from '../dist/src/artifact/checkpoint.js';
+import { readArrays, readCheckpoint, readUnfinishedLog } from '../dist/src/artifact/checkpoint.js';
+import { writeCrashReport } from './crash-report.mjs';
 
 const MAIN = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist', 'cli', 'main.js');
 const { values: options } = parseArgs({
@@ -31,6 +34,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '10' },
     seed: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
+    report: { type: 'boolean', default: false },
   },
 });
 const kills = Number(options.kills);
@@ -97,10 +101,18 @@ const FEW = [
   '--shift',
   '0',
 ];
+const STE = [
+  ...['--method', 'ste', '--model', '36-13-8-4', '--quantizer', 'absmean', '--seed', 'crash'],
+  ...['--logit-scale', '480', '--batch', '32', '--shift', '0', '--learning-rate', '0.01'],
+];
+/** Settings of each kind of run; pools and ste save after every step, as logs do anyway. */
 const RUNS = {
   log: [...SMALL, ...FEW, '--artifact', 'log', '--perturb', 'weights'],
   pool: [...SMALL, ...FEW, '--artifact', 'pool', '--perturb', 'nodes', '--save-every', '0'],
+  ste: [...STE, '--save-every', '0'],
 };
+/** Steps of a run that takes some seconds. */
+const STEPS = { log: '12000', pool: '4000', ste: '3000' };
 const begin = (settings, out, ...more) => [
   'train',
   'idx',
@@ -111,7 +123,7 @@ const begin = (settings, out, ...more) => [
   out,
   ...more,
 ];
-const goOn = (out, ...more) => ['train', 'idx', '--data', data, '--resume', out, '--threads', '1', ...more];
+const goOn = (out, ...more) => ['train', 'idx', '--data', data, '--resume', out, ...more];
 
 /** Starts the command line; `began` resolves when the first step is about to come, or it has ended. */
 function start(args, prefix = []) {
@@ -158,11 +170,19 @@ async function unbroken(settings) {
 function stepsOf(partial, kind) {
   if (!existsSync(partial)) return 0;
   const bytes = readFileSync(partial);
-  return kind === 'log' ? readUnfinishedLog(bytes).steps.length : readCheckpoint(bytes).step;
+  switch (kind) {
+    case 'log':
+      return readUnfinishedLog(bytes).steps.length;
+    case 'pool':
+      return readCheckpoint(bytes).step;
+    default:
+      return readArrays(bytes).step;
+  }
 }
 
 /** SIGKILL at random moments: in the start, in the steps, while saving. */
-async function killed(kind, settings, count) {
+async function killed(kind, count) {
+  const settings = [...RUNS[kind], '--steps', STEPS[kind]];
   const whole = await unbroken(settings);
   const out = join(folder(kind), 'a.tern');
   const metrics = join(folder('metrics'), 'm.jsonl');
@@ -172,7 +192,7 @@ async function killed(kind, settings, count) {
   for (let kill = 0; kill < count; kill++) {
     const more = ['--metrics', metrics];
     const args = existsSync(`${out}.partial`)
-      ? goOn(out, ...more, ...(kind === 'pool' ? ['--save-every', '0'] : []))
+      ? goOn(out, ...more, ...(kind === 'log' ? [] : ['--save-every', '0']))
       : begin(settings, out, ...more);
     const running = start(args);
     const early = kill % 5 === 4;
@@ -209,14 +229,14 @@ async function fullDisk() {
   try {
     const result = {};
     for (const [kind, settings] of Object.entries(RUNS)) {
-      const long = [...settings, '--steps', kind === 'log' ? '6000' : '3000'];
+      const long = [...settings, '--steps', { log: '6000', pool: '3000', ste: '1500' }[kind]];
       const whole = await unbroken(long);
       const out = join(disk, 'a.tern');
       // A log fills the disk by itself; a checkpoint is replaced, so the disk is filled under it.
       const running = start(begin(long, out));
       await running.began;
-      while (kind === 'pool' && stepsOf(`${out}.partial`, kind) === 0) await sleep(1);
-      if (kind === 'pool') fill(join(disk, 'filling'));
+      while (kind !== 'log' && stepsOf(`${out}.partial`, kind) === 0) await sleep(1);
+      if (kind !== 'log') fill(join(disk, 'filling'));
       const { code, stderr } = await running.ended;
       check(
         code === 3 && stderr.includes('no space left on the disk'),
@@ -278,6 +298,7 @@ async function readOnly() {
   const attempts = [
     begin(RUNS.pool, join(closed, 'b.tern')),
     begin(RUNS.log, join(closed, 'b.tern')),
+    begin(RUNS.ste, join(closed, 'b.tern')),
     goOn(out),
     ['export', whole.out, '--to', 'packed', '--out', join(closed, 'b.tern')],
     ['replay', whole.out, '--out', join(closed, 'b.tern')],
@@ -319,9 +340,11 @@ async function twoWriters() {
 
 const begun = performance.now();
 const result = {};
+const shareOf = (i) => Math.floor((kills * (i + 1)) / 3) - Math.floor((kills * i) / 3);
 const parts = {
-  'killed, log': () => killed('log', [...RUNS.log, '--steps', '12000'], Math.ceil(kills / 2)),
-  'killed, pool': () => killed('pool', [...RUNS.pool, '--steps', '4000'], Math.floor(kills / 2)),
+  ...Object.fromEntries(
+    Object.keys(RUNS).map((kind, i) => [`killed, ${kind}`, () => killed(kind, shareOf(i))]),
+  ),
   'full disk': fullDisk,
   'read-only folder': readOnly,
   'two writers': twoWriters,
@@ -333,3 +356,4 @@ for (const [name, part] of Object.entries(parts)) {
 rmSync(root, { recursive: true });
 const seconds = Math.round((performance.now() - begun) / 1000);
 process.stdout.write(`${JSON.stringify({ ok: true, seconds, ...result }, null, options.json ? 0 : 2)}\n`);
+if (options.report) writeCrashReport({ kills, rounds, seconds, kinds: Object.keys(RUNS), result });

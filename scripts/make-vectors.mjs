@@ -142,6 +142,36 @@ if (VERSION >= 2) {
     await assembled(header, network, weights, outcome, TensorCoding.interleaved),
   );
 }
+if (VERSION >= 2) {
+  const { transformerOf } = await load('ternary/transformer.js');
+  const { VALUE_RANGES } = await load('ternary/precision.js');
+  const common = { blocks: 2, width: 16, heads: 4, hidden: 24, context: 8, loopTo: 2 };
+  const shapes = {
+    transformer: { ...common, keyHeads: 4, loopFrom: 0, loops: 1, tied: false, embedding: 'int8' },
+    'transformer-tied': { ...common, keyHeads: 2, loopFrom: 1, loops: 3, tied: true, embedding: 'ternary' },
+  };
+  for (const [name, model] of Object.entries(shapes)) {
+    const { tensors, parameters } = transformerOf(model);
+    const weights = new Int8Array(parameters);
+    for (const { values, offset, rows, columns } of tensors) {
+      const [least, largest] = VALUE_RANGES[values];
+      for (let i = 0; i < rows * columns; i++) {
+        weights[offset + i] = least + (draw(i, offset) % (largest - least + 1));
+      }
+    }
+    const header = {
+      kind: 'packed',
+      model,
+      key: '0123456789abcdef',
+      cut: 0,
+      directions: [],
+      config: {},
+      data,
+    };
+    const outcome = { steps: 1, weightsHash: await weightsHash(weights, tensors) };
+    await write(name, encodePacked({ ...header, data: { name: 'none', hash: '' } }, weights, outcome));
+  }
+}
 writeFileSync(join(out, 'vectors.json'), `[\n${vectors.map((one) => JSON.stringify(one)).join(',\n')}\n]\n`);
 process.stdout.write(`${vectors.length} vectors in ${out}\n`);
 
@@ -152,7 +182,8 @@ async function write(name, bytes) {
   const weights = await rebuildVerified(artifact, new ReferenceBackend());
   const { kind, version, steps, weightsHash: hash, header } = artifact;
   vectors.push({
-    ...{ file: `${name}.tern`, version, kind, model: header.model, precision: artifact.network.precision },
+    ...{ file: `${name}.tern`, version, kind, model: header.model },
+    ...(artifact.network.precision && { precision: artifact.network.precision }),
     ...{ steps, weightsHash: hash },
     ...(kind === 'pool' ? { coefficients: [...artifact.coefficients] } : {}),
     ...(weights.length <= LISTED_MAX ? { weights: [...weights] } : {}),

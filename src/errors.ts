@@ -55,9 +55,13 @@ export function expected(name: string, what: string, got: unknown): ConfigError 
 
 /** Text from outside, made safe for a terminal: control characters escaped, at most 200 characters. */
 export function printable(text: string): string {
-  const escaped = text.replace(
-    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, // control and format characters, line and paragraph separators
-    (character) => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
-  );
+  const escaped = escapeControls(text);
   return escaped.length > 200 ? `${escaped.slice(0, 200)}…` : escaped;
+}
+
+/** Control and format characters, line and paragraph separators escaped, but for those in `kept`. */
+export function escapeControls(text: string, kept = ''): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    kept.includes(character) ? character : `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`,
+  );
 }

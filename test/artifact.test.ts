@@ -276,7 +276,7 @@ describe('a packed artifact of layers of any precision', () => {
         for (const { name, offset, rows, columns } of network.tensors) {
           expect(rebuildTensor(artifact, name)).toEqual(weights.slice(offset, offset + rows * columns));
         }
-        const placed = await wasm.place(artifact.network, { batch: 1 });
+        const placed = await wasm.place(network, { batch: 1 });
         await placed.writeWeights(weights);
         expect(await placed.readWeights()).toEqual(weights);
         await placed.release();

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ISOLATION, serve } from '../examples/serve.mjs';
 import { BROWSER_MODULES, bundleForBrowsers } from '../scripts/browser.mjs';
 import * as Ternseed from '../src/index.js';
-import { openArtifact } from '../src/artifact/artifact.js';
+import { openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { openBackend } from '../src/backend/open.js';
 import { loadMnist } from '../src/data/dataset.js';
@@ -39,7 +39,10 @@ const kinds = ['pool', 'log', 'packed'] as const;
 
 /** What pages have in their global scope: the two modules. */
 declare const ternseed: typeof Ternseed;
-declare const artifactOnly: Pick<typeof Ternseed, 'openUrl' | 'openBackend' | 'rebuildVerified'>;
+declare const artifactOnly: Pick<
+  typeof Ternseed,
+  'openUrl' | 'openBackend' | 'perceptronArtifact' | 'rebuildVerified'
+>;
 const PAGE = `<!doctype html><link rel="icon" href="data:,"><script type="module">
   import * as ternseed from '/dist/browser/ternseed.js';
   import * as artifactOnly from '/dist/browser/ternseed-artifact.js';
@@ -100,7 +103,7 @@ describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` 
       const { bytes, hash } = await trainedRun({ ...config, artifact }, data, backend);
       await writeFile(join(folder, `${artifact}.tern`), bytes);
       if (artifact === 'pool') node.hash = hash;
-      const opened = openArtifact(bytes);
+      const opened = perceptronArtifact(openArtifact(bytes));
       const placed = await backend.place(opened.network, { batch: DIGITS });
       await placed.writeWeights(await rebuildVerified(opened, backend));
       placed.loadBatch(test.inputs.subarray(0, DIGITS * test.width), test.labels.subarray(0, DIGITS));
@@ -166,8 +169,8 @@ describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` 
           page.on('worker', () => (workers += 1));
           const made = await page.evaluate(
             async ({ backendName, threads, kind, digits }) => {
-              const { openUrl, openBackend, rebuildVerified } = artifactOnly;
-              const artifact = await openUrl(`${kind}.tern`);
+              const { openUrl, openBackend, perceptronArtifact, rebuildVerified } = artifactOnly;
+              const artifact = perceptronArtifact(await openUrl(`${kind}.tern`));
               const backend = await openBackend(backendName, threads);
               const weights = await rebuildVerified(artifact, backend);
               const placed = await backend.place(artifact.network, { batch: digits });
@@ -289,7 +292,7 @@ describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` 
       'workerless',
       (page) =>
         errorIn(page, async () => {
-          const { network } = await artifactOnly.openUrl('pool.tern');
+          const { network } = artifactOnly.perceptronArtifact(await artifactOnly.openUrl('pool.tern'));
           const backend = await artifactOnly.openBackend('wasm', 2);
           const placed = await backend.place(network, { batch: 64 });
           placed.loadBatch(new Uint8Array(64 * 784), new Uint8Array(64));

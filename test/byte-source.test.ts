@@ -13,7 +13,7 @@ import { encodePacked, encodeSeedLog, openArtifact } from '../src/artifact/artif
 import { type ByteSource, blobSource, bytesSource } from '../src/artifact/byte-source.js';
 import { fileSource } from '../src/artifact/file-source.js';
 import { openArtifactFrom } from '../src/artifact/open-from.js';
-import { rebuild, rebuildTensor } from '../src/artifact/rebuild.js';
+import { rebuild, rebuildRows, rebuildTensor } from '../src/artifact/rebuild.js';
 import { FIRST_BYTES, urlSource } from '../src/artifact/url-source.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { ArtifactError, InputError } from '../src/errors.js';
@@ -104,8 +104,10 @@ describe.each(OPENERS)('from %s', (_, open) => {
     });
     const loaded = await distant.load();
     expect(await rebuild(loaded, reference)).toEqual(await rebuild(whole, reference));
-    for (const { name } of network.tensors) {
+    for (const { name, rows } of network.tensors) {
       expect(await distant.rebuildTensor(name)).toEqual(rebuildTensor(whole, name));
+      const part = { from: 1, to: rows };
+      expect(await distant.rebuildRows(name, part)).toEqual(rebuildRows(whole, name, part));
     }
     await source.close();
   });
@@ -163,14 +165,36 @@ describe('over HTTP', () => {
     expect(server.sent - opened).toBe(first.offset + first.bytes);
   });
 
-  it('opening packed weights fetches a few kilobytes, and a tensor the one section that holds all', async () => {
+  it('opening packed weights fetches a few kilobytes, and a tensor or its rows the one section that they are in', async () => {
     const server = await serving(packed);
     const distant = await openArtifactFrom(await urlSource(server.url));
     expect(packed.length).toBeGreaterThan(35_000);
     expect(server.sent).toBeLessThan(6_000);
     const opened = server.sent;
-    expect((await distant.rebuildTensor('layer1.weight')).length).toBe(2560);
-    expect(server.sent - opened).toBe(packed.length);
+    const whole = openArtifact(packed);
+    expect(await distant.rebuildTensor('layer1.weight')).toEqual(rebuildTensor(whole, 'layer1.weight'));
+    const [, , section] = distant.sections;
+    expect(server.sent - opened).toBe(section.bytes);
+    const rows = { from: 3, to: 5 };
+    const tile = await distant.rebuildRows('layer1.weight', rows);
+    expect(tile).toEqual(rebuildRows(whole, 'layer1.weight', rows));
+    expect(server.sent - opened).toBe(2 * section.bytes);
+  });
+
+  it('a tensor of a pool needs the section of coefficients alone', async () => {
+    const { bytes } = runOf('pool');
+    let reads = 0;
+    const memory = bytesSource(bytes);
+    const distant = await openArtifactFrom({
+      ...memory,
+      read: (offset, length) => {
+        reads += length;
+        return memory.read(offset, length);
+      },
+    });
+    reads = 0;
+    await distant.rebuildTensor('layer0.weight');
+    expect(reads).toBe(distant.sections[1].bytes);
   });
 
   it('a server that ignores ranges sends the file once, and the source says so', async () => {

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { openArtifact } from '../src/artifact/artifact.js';
+import { openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { loadIdxDirectory, type Dataset } from '../src/data/dataset.js';
 import { ConfigError, InputError } from '../src/errors.js';
@@ -97,7 +97,11 @@ describe.each(SAFETENSORS_FORMS)('an export to safetensors, %s', (form) => {
       const path = at(`${artifact}.${form}.safetensors`);
       await writeFile(
         path,
-        exportSafetensors(openArtifact(run.bytes), run.history.at(-1) as Int8Array, options),
+        exportSafetensors(
+          perceptronArtifact(openArtifact(run.bytes)),
+          run.history.at(-1) as Int8Array,
+          options,
+        ),
       );
       const read = await readByPython(path);
       expect(read.weightsHash).toBe(run.hash);

@@ -6,7 +6,13 @@
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, it, test, vi } from 'vitest';
-import { encodePacked, encodeSeedLog, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
+import {
+  encodePacked,
+  encodeSeedLog,
+  encodeSeedPool,
+  openArtifact,
+  perceptronArtifact,
+} from '../src/artifact/artifact.js';
 import type { PoolArrays } from '../src/artifact/checkpoint.js';
 import {
   encodeCheckpoint,
@@ -257,7 +263,10 @@ describe('precisions', () => {
   };
 
   it('that fit are accepted, so that the cases below fail for their own reason', () => {
-    expect(openArtifact(artifactOf(['int8', 'int4-row'])).network.precision).toEqual(['int8', 'int4-row']);
+    expect(perceptronArtifact(openArtifact(artifactOf(['int8', 'int4-row']))).network.precision).toEqual([
+      'int8',
+      'int4-row',
+    ]);
   });
 
   it.each([

@@ -139,7 +139,7 @@ describe('layers', () => {
     expect(wrong.map(text)).toEqual([]);
   });
 
-  const NODE_ONLY = ['src/data/dataset.ts', 'src/backend/platform/node.ts'];
+  const NODE_ONLY = ['src/data/dataset.ts', 'src/data/text.ts', 'src/backend/platform/node.ts'];
 
   it('need Node only in cli/ and where a browser never comes', () => {
     const wrong = imports

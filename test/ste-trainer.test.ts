@@ -5,7 +5,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodePacked, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
+import { encodePacked, encodeSeedPool, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { formatKey, type Header } from '../src/artifact/header.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
@@ -56,7 +56,7 @@ async function encode(trainer: SteTrainer): Promise<Uint8Array> {
 
 /** What the artifact's integer network makes of the training set. */
 async function integerScore(bytes: Uint8Array) {
-  const artifact = openArtifact(bytes);
+  const artifact = perceptronArtifact(openArtifact(bytes));
   const placed = await reference.place(artifact.network, { batch: 600 });
   await placed.writeWeights(await rebuildVerified(artifact, reference));
   return evaluateExamples(placed, tinyTrainingSet);
@@ -152,7 +152,7 @@ describe('on wasm', () => {
       const all = await losses(trainer);
       expect(all.at(-1)).toBeLessThan(all[0]);
       await expectSameScore(trainer);
-      const { precision } = openArtifact(await encode(trainer)).network;
+      const { precision } = perceptronArtifact(openArtifact(await encode(trainer))).network;
       expect(new Set(precision)).toEqual(new Set([QUANTIZER_PRECISIONS[quantizer]]));
       trainer.dispose();
     }

@@ -5,6 +5,7 @@ import { rebuild } from '../../dist/src/artifact/rebuild.js';
 import { openWasm } from '../../dist/src/backend/wasm/wasm.js';
 import { networkOf } from '../../dist/src/ternary/network.js';
 import { poolFile } from '../gpu/training.mjs';
+import { rate } from '../peers/rate.mjs';
 import { median } from '../report.mjs';
 
 /** Forward passes of one example a second at each batch size. */
@@ -25,13 +26,7 @@ export async function ourPasses(widths, batches, threads, seconds) {
       await placed.evaluate();
     };
     for (let i = 0; i < 50; i++) await pass();
-    const begun = performance.now();
-    let passes = 0;
-    while (performance.now() - begun < seconds * 1000) {
-      await pass();
-      passes += batch;
-    }
-    rates.push((passes * 1000) / (performance.now() - begun));
+    rates.push(batch * (await rate(pass, seconds)));
     await placed.release();
   }
   await backend.close();

@@ -4,6 +4,7 @@ import {
   openArtifact,
   openBackend,
   openUrl,
+  perceptronArtifact,
   rebuildVerified,
   TernseedError,
 } from '/dist/browser/ternseed-artifact.js';
@@ -26,7 +27,7 @@ async function show(name, opening) {
     const weights = await rebuildVerified(artifact, backend);
     const milliseconds = performance.now() - start;
     const before = network;
-    network = await backend.place(artifact.network, { batch: 1 });
+    network = await backend.place(perceptronArtifact(artifact).network, { batch: 1 });
     await before?.release();
     await network.writeWeights(weights);
     status.textContent = `${name}: rebuilt in ${milliseconds.toFixed(0)} ms, hash verified`;

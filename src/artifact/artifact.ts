@@ -5,7 +5,8 @@
 
 import { ArtifactError, expected } from '../errors.js';
 import { poolSets, STEPS_MAX } from '../random/directions.js';
-import type { Network, Tensor } from '../ternary/network.js';
+import type { Model, Network, Tensor } from '../ternary/network.js';
+import type { Transformer } from '../ternary/transformer.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
   encodeSection,
@@ -18,7 +19,16 @@ import {
   versionOf,
 } from './container.js';
 import { valuesMax } from './expansion.js';
-import { decodeHeader, encodeHeader, type Header, type Kind, networkOfHeader, parseKey } from './header.js';
+import {
+  decodeHeader,
+  encodeHeader,
+  type Header,
+  type Kind,
+  modelName,
+  networkOfHeader,
+  parseKey,
+  type PerceptronHeader,
+} from './header.js';
 import { decodePool, encodePool } from './pool.js';
 import { type BlockRange, encodeLogBlocks, type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
 import { decodeTensor, encodeTensor } from './tensor-coder.js';
@@ -31,11 +41,11 @@ import { fromHex, toHex } from './weights-hash.js';
 export type ArtifactKind = Exclude<Kind, 'checkpoint'>;
 
 /** What every artifact says of itself. */
-interface Opened {
+export interface Opened {
   readonly version: Version;
   readonly bytes: number;
   readonly header: Header;
-  readonly network: Network;
+  readonly network: Network | Transformer;
   readonly sections: readonly Section[];
   /** Steps of training behind the weights. */
   readonly steps: number;
@@ -65,6 +75,12 @@ export interface Packed extends Opened {
 }
 
 export type Artifact = SeedLog | SeedPool | Packed;
+
+/** An artifact of a perceptron; the others are of transformers. */
+export type PerceptronArtifact = Artifact & {
+  readonly network: Network;
+  readonly header: PerceptronHeader;
+};
 
 /** How a run ended, beside its coefficients. */
 export interface Outcome {
@@ -98,10 +114,10 @@ export function openArtifact(bytes: Uint8Array): Artifact {
     sections,
     ...readEnd(bytes, last),
   };
-  requireWorth(bytes, header, network, opened.steps);
+  requireWorth(bytes.length, header, network, opened.steps);
   switch (kind) {
     case 'log':
-      return openLog(bytes, body, opened);
+      return logOf(bytes, body, opened);
     case 'pool':
       return openPool(bytes, body, opened);
     case 'packed':
@@ -124,6 +140,26 @@ export function headerOf(bytes: Uint8Array, sections: readonly Section[]): Heade
     );
   }
   return decodeHeader(payload(bytes, first), versionOf(bytes));
+}
+
+/**
+ * An artifact for whoever takes perceptrons alone.
+ * @throws {ArtifactError} when it is a transformer's
+ */
+export function perceptronArtifact<Any extends Pick<Opened, 'network' | 'header'>>(
+  artifact: Any,
+): Any & { readonly network: Network; readonly header: PerceptronHeader } {
+  if (isOfPerceptron(artifact)) return artifact;
+  throw new ArtifactError(
+    `header at byte ${PREAMBLE_BYTES}: expected a perceptron, got ${modelName(artifact.header)}`,
+  );
+}
+
+/** Whether an artifact is that of a perceptron. */
+export function isOfPerceptron<Any extends Pick<Opened, 'network' | 'header'>>(
+  artifact: Any,
+): artifact is Any & { readonly network: Network; readonly header: PerceptronHeader } {
+  return artifact.network.architecture === 'perceptron';
 }
 
 /** A cursor over a section's payload. */
@@ -173,22 +209,23 @@ function assemble(
 }
 
 /** What is decoded: the weights if packed, else coefficients, of a log those of all steps. */
-function valuesOfHeader({ kind, directions }: Header, { parameters }: Network, steps: number): number {
+function valuesOfHeader({ kind, directions }: Header, { parameters }: Model, steps: number): number {
   if (kind === 'packed') return parameters;
   return sumOf(directions) * (kind === 'log' ? steps : 1);
 }
 
 /**
  * Checks that a file is long enough for what it is said to hold.
+ * @param bytes - of the file, or of the part of a log that has these steps
  * @param steps - of a log
  * @throws {ArtifactError} when it is not
  */
-export function requireWorth(bytes: Uint8Array, header: Header, network: Network, steps: number): void {
+export function requireWorth(bytes: number, header: Header, network: Model, steps: number): void {
   const values = valuesOfHeader(header, network, steps);
-  const most = valuesMax(bytes.length);
+  const most = valuesMax(bytes);
   if (values <= most) return;
   throw new ArtifactError(
-    `header at byte ${PREAMBLE_BYTES}: expected at most ${most} values in a file of ${bytes.length} bytes, got ${values}`,
+    `header at byte ${PREAMBLE_BYTES}: expected at most ${most} values in a file of ${bytes} bytes, got ${values}`,
   );
 }
 
@@ -204,7 +241,14 @@ function readEnd(bytes: Uint8Array, section: Section): Outcome {
   return { steps, weightsHash: hash };
 }
 
-function openLog(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedLog {
+/**
+ * A log of some blocks.
+ * @param bytes - the file up to the last of them, or whole
+ * @param body - the blocks, whose checksums are right
+ * @param opened - with the steps that they must have together
+ * @throws {ArtifactError} when they are other blocks
+ */
+export function logOf(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedLog {
   const { header, version } = opened;
   let next = 1;
   for (const section of body) {

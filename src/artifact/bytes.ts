@@ -10,14 +10,16 @@ export class ByteReader {
   #at: number;
 
   /**
-   * @param bytes - the whole file; offsets in messages count from its start
+   * @param bytes - the whole file, or a part of it
    * @param section - what faults name
+   * @param base - where the bytes begin in the file; offsets in faults count from the file's start
    */
   constructor(
     readonly bytes: Uint8Array,
     public section: string,
     start = 0,
     readonly end = bytes.length,
+    readonly base = 0,
   ) {
     this.#at = start;
   }
@@ -67,7 +69,7 @@ export class ByteReader {
   }
 
   fault(what: string, offset = this.#at): ArtifactError {
-    return new ArtifactError(`${this.section} at byte ${offset}: ${what}`);
+    return new ArtifactError(`${this.section} at byte ${this.base + offset}: ${what}`);
   }
 }
 

@@ -159,7 +159,7 @@ export function readUnfinishedLog(bytes: Uint8Array): UnfinishedLog {
         `log at byte ${section.offset}: expected step ${steps.length + 1}, got ${first}`,
       );
     }
-    requireWorth(bytes, header, network, first + count - 1);
+    requireWorth(bytes.length, header, network, first + count - 1);
     for (const step of blockSteps(payload(bytes, section), header, version)) {
       steps.push({ ...step, coefficients: step.coefficients.slice() });
     }

@@ -22,6 +22,11 @@ export type Version = (typeof VERSIONS)[number];
 export const PREAMBLE_BYTES = MAGIC.length + 1;
 /** A section's payload may not be longer: more than any model within the limits needs. */
 export const SECTION_BYTES_MAX = 2 ** 28;
+/**
+ * A finished artifact may not have more sections, so that a list of them takes little room beside any
+ * file: a log of all steps that there may be has 4,883 blocks, one that was edited some more.
+ */
+export const SECTIONS_MAX = 2 ** 16;
 
 /** Section types: a letter each. */
 export const SectionType = {
@@ -74,8 +79,39 @@ export function encodeSection(type: SectionType, payload: Uint8Array): Uint8Arra
 export function readSections(bytes: Uint8Array): Section[] {
   const reader = openPreamble(bytes);
   const sections: Section[] = [];
-  while (reader.left > 0) sections.push(readSection(reader));
+  while (reader.left > 0) {
+    expectRoom(sections.length, reader);
+    sections.push(readSection(reader));
+  }
   return sections;
+}
+
+/**
+ * Checks that a list of sections may have one more.
+ * @param reader - where that one begins
+ * @throws {ArtifactError} when it may not
+ */
+export function expectRoom(sections: number, reader: ByteReader): void {
+  if (sections < SECTIONS_MAX) return;
+  reader.section = 'section';
+  throw reader.fault(`expected at most ${SECTIONS_MAX} sections, got more`);
+}
+
+/**
+ * A cursor over the payload of a section that was fetched alone.
+ * @param bytes - the section's, from its type to its checksum
+ * @param section - what its head said
+ * @throws {ArtifactError} when the checksum does not match
+ */
+export function openSection(bytes: Uint8Array, { name, offset, start, end }: Section): ByteReader {
+  const reader = new ByteReader(bytes, name, start - offset, end - offset, offset);
+  const checksum = new ByteReader(bytes, name, end - offset, bytes.length, offset).u32('checksum');
+  if (checksum !== crc32(bytes.subarray(0, end - offset))) throw checksumFault(reader, 0);
+  return reader;
+}
+
+function checksumFault(reader: ByteReader, offset: number): ArtifactError {
+  return reader.fault('the checksum does not match: the section is damaged', offset);
 }
 
 /**
@@ -99,7 +135,7 @@ export function readWholeSections(bytes: Uint8Array): { sections: Section[]; len
 
 /** A range decoder over the next bytes of a section's payload; over the rest if no length is given. */
 export function decoderOf(reader: ByteReader, length = reader.left): RangeDecoder {
-  const base = reader.offset;
+  const base = reader.base + reader.offset;
   return new RangeDecoder(reader.take(length, 'coded bytes'), reader.section, base);
 }
 
@@ -137,7 +173,7 @@ function readSection(reader: ByteReader): Section {
   const end = reader.offset;
   const checksum = reader.u32('checksum');
   if (checksum !== crc32(reader.bytes.subarray(offset, end))) {
-    throw reader.fault('the checksum does not match: the section is damaged', offset);
+    throw checksumFault(reader, offset);
   }
   return { type: type as SectionType, name, offset, bytes: reader.offset - offset, start, end };
 }

@@ -8,8 +8,16 @@ import { deflateSync, inflateSync } from 'fflate';
 import { DIRECTIONS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
-import { isTernary, type Network, networkOf, parseWidths } from '../ternary/network.js';
+import { isTernary, type Model, type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { isPrecision, type LayerPrecision, PRECISIONS } from '../ternary/precision.js';
+import {
+  SHAPE_KEYS,
+  shapeOf,
+  type Transformer,
+  transformerName,
+  transformerOf,
+  type TransformerShape,
+} from '../ternary/transformer.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { VERSION, type Version } from './container.js';
 
@@ -17,16 +25,9 @@ import { VERSION, type Version } from './container.js';
 export const KINDS = ['log', 'pool', 'packed', 'checkpoint'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** What stands in the header. */
-export interface Header {
+/** What stands in every header. */
+interface AnyHeader {
   readonly kind: Kind;
-  /** Layer widths, `784-512-10`. */
-  readonly model: string;
-  readonly centred: boolean;
-  readonly gain: number;
-  readonly logitScale: number;
-  /** One a layer; left out where all are ternary, as they are in a log and a pool. */
-  readonly precision?: readonly LayerPrecision[];
   /** The run's Philox key, 16 hex digits: high word, low word. */
   readonly key: string;
   readonly cut: number;
@@ -37,6 +38,24 @@ export interface Header {
   /** Name and SHA-256 of the training data. */
   readonly data: { readonly name: string; readonly hash: string };
 }
+
+/** The header of a perceptron's artifact. */
+export interface PerceptronHeader extends AnyHeader {
+  /** Layer widths, `784-512-10`. */
+  readonly model: string;
+  readonly centred: boolean;
+  readonly gain: number;
+  readonly logitScale: number;
+  /** One a layer; left out where all are ternary, as they are in a log and a pool. */
+  readonly precision?: readonly LayerPrecision[];
+}
+
+/** The header of a transformer's artifact. */
+export interface TransformerHeader extends AnyHeader {
+  readonly model: TransformerShape;
+}
+
+export type Header = PerceptronHeader | TransformerHeader;
 
 /** The unpacked JSON may not be longer. */
 export const HEADER_BYTES_MAX = 65_536;
@@ -78,14 +97,29 @@ const DICTIONARIES: Record<Version, Uint8Array> = {
 
 /** The header's payload. */
 export function encodeHeader(header: Header): Uint8Array {
-  const { kind, model, centred, gain, logitScale, key, cut, directions, config, data } = header;
-  const { precision } = header;
-  const mixed = precision?.some((one) => one !== 'ternary') ? { precision } : {};
-  const network = { model, centred, gain, logitScale, ...mixed };
-  const ordered = { kind, ...network, key, cut, directions, config, data };
+  const { kind, key, cut, directions, config, data } = header;
+  const ordered = { kind, ...modelKeys(header), key, cut, directions, config, data };
   const json = new TextEncoder().encode(JSON.stringify(ordered));
   const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARIES[VERSION] });
   return new ByteWriter().integer(json.length).raw(deflated).finish();
+}
+
+/** The keys that describe the model, in their order. */
+function modelKeys(header: Header): object {
+  if (!isPerceptron(header)) return { model: shapeOf(header.model) };
+  const { model, centred, gain, logitScale, precision } = header;
+  const mixed = precision?.some((one) => one !== 'ternary') ? { precision } : {};
+  return { model, centred, gain, logitScale, ...mixed };
+}
+
+/** Whether a header is that of a perceptron. */
+export function isPerceptron(header: Header): header is PerceptronHeader {
+  return typeof header.model === 'string';
+}
+
+/** The model's name for people. */
+export function modelName(header: Header): string {
+  return isPerceptron(header) ? header.model : transformerName(header.model);
 }
 
 /**
@@ -117,8 +151,9 @@ export function decodeHeader(reader: ByteReader, version: Version = VERSION): He
   return checkHeader(value, (what) => reader.fault(what, start));
 }
 
-const SHAPE: Record<keyof Header, [what: string, holds: (value: unknown) => boolean]> = {
-  kind: [KINDS.join(', '), (value) => KINDS.includes(value as Kind)],
+type Rules = Record<string, [what: string, holds: (value: unknown) => boolean]>;
+
+const PERCEPTRON_RULES: Rules = {
   model: ['layer widths', (value) => typeof value === 'string' && value.length <= 512],
   centred: ['true or false', (value) => typeof value === 'boolean'],
   gain: ['an integer', Number.isInteger],
@@ -127,6 +162,14 @@ const SHAPE: Record<keyof Header, [what: string, holds: (value: unknown) => bool
     `${Object.keys(PRECISIONS).join(', ')} for each layer`,
     (value) => value === undefined || (Array.isArray(value) && value.every(isPrecision)),
   ],
+};
+
+const TRANSFORMER_RULES: Rules = {
+  model: ['the shape of a transformer', (value) => isRecord(value) && hasKeys(value, SHAPE_KEYS)],
+};
+
+const COMMON_RULES: Rules = {
+  kind: [KINDS.join(', '), (value) => KINDS.includes(value as Kind)],
   key: ['16 hex digits', (value) => typeof value === 'string' && /^[0-9a-f]{16}$/.test(value)],
   cut: [`0…${CUT_MAX}`, (value) => isIntegerIn(value, 0, CUT_MAX)],
   directions: [
@@ -143,35 +186,38 @@ const SHAPE: Record<keyof Header, [what: string, holds: (value: unknown) => bool
 function checkHeader(value: unknown, fault: (what: string) => Error): Header {
   if (!isRecord(value)) throw fault('expected a JSON object');
   if (isNestedDeeper(value, NESTING_MAX)) throw fault(`expected at most ${NESTING_MAX} levels of JSON`);
-  for (const [key, [what, holds]] of Object.entries(SHAPE)) {
+  const rules = { ...COMMON_RULES, ...(isRecord(value.model) ? TRANSFORMER_RULES : PERCEPTRON_RULES) };
+  for (const [key, [what, holds]] of Object.entries(rules)) {
     if (!holds(value[key])) throw fault(`expected "${key}" to be ${what}`);
   }
-  const unknown = Object.keys(value).find((key) => !Object.hasOwn(SHAPE, key));
+  const unknown = Object.keys(value).find((key) => !Object.hasOwn(rules, key));
   if (unknown !== undefined) throw fault('expected no other keys');
   const header = value as unknown as Header;
-  let network: Network;
+  let network: Network | Transformer;
   try {
     network = networkOfHeader(header);
   } catch (error) {
     throw fault((error as Error).message);
   }
-  checkPrecision(header, network, fault);
+  if (isPerceptron(header)) checkPrecision(header, network as Network, fault);
+  else if (header.kind !== 'packed') throw fault('expected a transformer to be packed');
   checkDirections(header, network, fault);
   return header;
 }
 
 /** Seeds are for trits; and what goes without saying is not said. */
-function checkPrecision({ kind, precision }: Header, network: Network, fault: (what: string) => Error): void {
+function checkPrecision(
+  { kind, precision }: PerceptronHeader,
+  network: Network,
+  fault: (what: string) => Error,
+): void {
   if (precision === undefined) return;
   if (kind === 'log' || kind === 'pool') throw fault(`expected no "precision" in a ${kind}`);
   if (isTernary(network)) throw fault('expected no "precision" where all layers are ternary');
 }
 
-function checkDirections(
-  { kind, directions }: Header,
-  network: Network,
-  fault: (what: string) => Error,
-): void {
+function checkDirections(header: Header, network: Model, fault: (what: string) => Error): void {
+  const { kind, directions } = header;
   const total = directions.reduce((sum, count) => sum + count, 0);
   if (total > DIRECTIONS_MAX) throw fault(`expected at most ${DIRECTIONS_MAX} directions, got ${total}`);
   const sizes = network.tensors.map(({ rows, columns }) => rows * columns);
@@ -183,19 +229,23 @@ function checkDirections(
     checkpoint: perTensor,
     packed: directions.length === 0,
   };
-  if (!fits[kind]) throw fault(`expected "directions" to fit the tensors of ${network.widths.join('-')}`);
+  if (!fits[kind]) throw fault(`expected "directions" to fit the tensors of ${modelName(header)}`);
 }
 
+/** The keys of a perceptron's header that describe it. */
+type PerceptronKeys = Pick<PerceptronHeader, 'model' | 'centred' | 'gain' | 'logitScale' | 'precision'>;
+
 /**
- * The network that a header describes.
+ * The model that a header describes.
  * @throws {RangeError} when a bound of the arithmetic is not met
  */
-export function networkOfHeader(
-  header: Pick<Header, 'model' | 'centred' | 'gain' | 'logitScale' | 'precision'>,
-): Network {
+export function networkOfHeader(header: PerceptronKeys): Network;
+export function networkOfHeader(header: Header): Network | Transformer;
+export function networkOfHeader(header: PerceptronKeys | TransformerHeader): Network | Transformer {
+  if (typeof header.model !== 'string') return transformerOf(header.model);
   const widths = parseWidths(header.model);
   if (widths.length > LAYERS_MAX + 1) throw new RangeError(`"model" expected at most ${LAYERS_MAX} layers`);
-  return networkOf(widths, header);
+  return networkOf(widths, header as PerceptronKeys);
 }
 
 /** 16 hex digits, high word first. */
@@ -215,6 +265,10 @@ function isIntegerIn(value: unknown, minimum: number, maximum: number): boolean 
 function isNestedDeeper(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return levels === 0 || Object.values(value).some((entry) => isNestedDeeper(entry, levels - 1));
+}
+
+function hasKeys(value: Record<string, unknown>, keys: readonly string[]): boolean {
+  return Object.keys(value).length === keys.length && keys.every((key) => Object.hasOwn(value, key));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

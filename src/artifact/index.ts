@@ -2,22 +2,35 @@
  * `ternseed/artifact`: opening, rebuilding and running artifacts, with no training code.
  */
 
-export type { Backend, Evaluation, PlacedNetwork, Room } from '../backend/backend.js';
+export type { Backend, Evaluation, PlacedNetwork, PlacedText, Room, TextRoom } from '../backend/backend.js';
+export { evaluateText, type TextScore } from '../backend/evaluate-text.js';
 export { type BackendChoice, openBackend } from '../backend/open.js';
+export { sample, type SampleOptions } from '../backend/sample.js';
 export { ReferenceBackend } from '../backend/reference/reference.js';
 export { openWasm, type WasmOptions } from '../backend/wasm/wasm.js';
 export { ArtifactError, BackendError, ConfigError, InputError, TernseedError } from '../errors.js';
-export { type Layer, type Network, type NetworkOptions, networkOf, type Tensor } from '../ternary/network.js';
+export {
+  type Layer,
+  type Model,
+  type Network,
+  type NetworkOptions,
+  networkOf,
+  type Tensor,
+} from '../ternary/network.js';
+export { type Transformer, type TransformerShape, transformerOf } from '../ternary/transformer.js';
 export type { LayerPrecision, Values } from '../ternary/precision.js';
 export {
   type Artifact,
   type ArtifactKind,
+  isOfPerceptron,
   openArtifact,
   type Packed,
+  perceptronArtifact,
+  type PerceptronArtifact,
   type SeedLog,
   type SeedPool,
 } from './artifact.js';
-export type { Header } from './header.js';
+export type { Header, PerceptronHeader, TransformerHeader } from './header.js';
 export { openUrl } from './open-url.js';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
 export { fileSource } from './file-source.js';

@@ -1,22 +1,25 @@
 /**
  * Opening an artifact from a source that is read in ranges: what it says of itself is read first, and
- * its body when somebody wants it. Of a file far away, `inspect` costs a few kilobytes.
+ * its body when somebody wants it. Of a file far away, `inspect` costs a few kilobytes, and a tensor of
+ * packed weights its own section.
  */
 
 import { ArtifactError } from '../errors.js';
 import type { Network } from '../ternary/network.js';
+import type { Transformer } from '../ternary/transformer.js';
 import {
   type Artifact,
   type ArtifactKind,
-  blockSteps,
   headerOf,
+  logOf,
   openArtifact,
-  payload,
+  type Opened,
+  requireWorth,
   type SeedLog,
 } from './artifact.js';
-import { ByteReader } from './bytes.js';
 import type { ByteSource } from './byte-source.js';
 import {
+  openSection,
   PREAMBLE_BYTES,
   readSections,
   type Section,
@@ -24,10 +27,11 @@ import {
   type Version,
   versionOf,
 } from './container.js';
-import { crc32 } from './crc32.js';
 import { type Header, HEADER_BYTES_MAX, networkOfHeader } from './header.js';
-import { rebuildTensor } from './rebuild.js';
+import { decodePool } from './pool.js';
+import { rebuildRows, rebuildTensor, type Rows, tensorOf } from './rebuild.js';
 import { readSectionHeads, type SectionHead } from './section-heads.js';
+import { decodeTensor } from './tensor-coder.js';
 import { toHex } from './weights-hash.js';
 import { STEPS_MAX } from '../random/directions.js';
 
@@ -44,7 +48,7 @@ export interface DistantArtifact {
   readonly version: Version;
   readonly bytes: number;
   readonly header: Header;
-  readonly network: Network;
+  readonly network: Network | Transformer;
   readonly sections: readonly Section[];
   readonly steps: number;
   readonly weightsHash: string;
@@ -56,10 +60,14 @@ export interface DistantArtifact {
    */
   load(step?: number): Promise<Artifact>;
   /**
-   * Rebuilds one tensor: of a log from the blocks up to the step, of a pool and of packed weights from
-   * the whole file.
+   * Rebuilds one tensor as {@link rebuildTensor} of ternseed/artifact does, and fetches no more than it
+   * needs: of packed weights the tensor's section, of a pool the section of its coefficients, of a log the
+   * blocks up to the step. The checksums of what is fetched are checked; the hash is of all tensors.
+   * @param step - of a log, the step after which the weights are wanted; the last if left out
    */
   rebuildTensor(name: string, step?: number): Promise<Int8Array>;
+  /** Rebuilds some rows of a tensor, of what {@link DistantArtifact.rebuildTensor} fetches. */
+  rebuildRows(name: string, rows: Rows, step?: number): Promise<Int8Array>;
 }
 
 /**
@@ -95,6 +103,7 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
   const network = networkOfHeader(header);
   const parts = kind === 'packed' && version > 1 ? network.tensors.length : 1;
   checkBody(kind, body, parts, outcome.steps, last);
+  requireWorth(source.size, header, network, outcome.steps);
   const about = { version, bytes: source.size, header, network, sections, ...outcome };
 
   async function load(step?: number): Promise<Artifact> {
@@ -103,14 +112,29 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
       return openArtifact(await source.read(0, source.size));
     }
     const bytes = await source.read(0, block.offset + block.bytes);
-    return partOfLog({ ...about, kind: 'log' }, bytes, lastOf(block.range));
+    return partOfLog(about, bytes, lastOf(block.range));
   }
+
+  /** An artifact of what one tensor needs. */
+  const loadFor = async (name: string, step: number): Promise<Artifact> => {
+    const tensor = tensorOf(network, name);
+    if (kind === 'log') return load(step);
+    if (version === 1) return load();
+    const index = network.tensors.indexOf(tensor);
+    const section = body[kind === 'packed' ? index : 0];
+    const reader = openSection(await source.read(section.offset, section.bytes), section);
+    if (kind === 'pool') return { ...about, kind, coefficients: decodePool(reader, header, index) };
+    const weights = new Int8Array(tensor.rows * tensor.columns);
+    decodeTensor(reader, tensor, weights);
+    return { ...about, kind, weights, network: { ...network, tensors: [{ ...tensor, offset: 0 }] } };
+  };
   return {
     ...about,
     kind,
     load,
-    rebuildTensor: async (name, step = outcome.steps) =>
-      rebuildTensor(await load(kind === 'log' ? step : undefined), name, step),
+    rebuildTensor: async (name, step = outcome.steps) => rebuildTensor(await loadFor(name, step), name, step),
+    rebuildRows: async (name, rows, step = outcome.steps) =>
+      rebuildRows(await loadFor(name, step), name, rows, step),
   };
 }
 
@@ -140,15 +164,11 @@ async function readHeader(source: ByteSource, opening: Uint8Array, section: Sect
 }
 
 async function readEnd(source: ByteSource, section: SectionHead) {
-  const { offset, bytes: length, start, end, name } = section;
-  const fault = (what: string) => new ArtifactError(`${name} at byte ${offset}: ${what}`);
-  if (end - start > HASH_BYTES + 5) throw fault('expected steps and a hash, got more');
-  const bytes = await source.read(offset, length);
-  const checksum = new DataView(bytes.buffer, bytes.byteOffset).getUint32(length - 4, true);
-  if (checksum !== crc32(bytes.subarray(0, length - 4))) {
-    throw fault('the checksum does not match: the section is damaged');
+  const { offset, bytes, start, end, name } = section;
+  if (end - start > HASH_BYTES + 5) {
+    throw new ArtifactError(`${name} at byte ${offset}: expected steps and a hash, got more`);
   }
-  const reader = new ByteReader(bytes, name, start - offset, end - offset);
+  const reader = openSection(await source.read(offset, bytes), section);
   const steps = reader.integer('number of steps', STEPS_MAX);
   const weightsHash = toHex(reader.take(HASH_BYTES, 'hash of the weights'));
   reader.expectEnd();
@@ -187,13 +207,7 @@ function checkBody(
 }
 
 /** A log of which only the first blocks are here: one of fewer steps, whose last are not those of its hash. */
-function partOfLog(about: Omit<SeedLog, 'replaySteps'>, bytes: Uint8Array, steps: number): SeedLog {
-  const blocks = readSections(bytes).slice(1); // which checks them
-  return {
-    ...about,
-    steps,
-    *replaySteps() {
-      for (const block of blocks) yield* blockSteps(payload(bytes, block), about.header, about.version);
-    },
-  };
+function partOfLog(about: Opened, bytes: Uint8Array, steps: number): SeedLog {
+  requireWorth(bytes.length, about.header, about.network, steps);
+  return logOf(bytes, readSections(bytes).slice(1), { ...about, steps });
 }

@@ -2,6 +2,7 @@
 
 import { ArtifactError, InputError, printable } from '../errors.js';
 import { type Artifact, openArtifact } from './artifact.js';
+import { readBody, WHOLE_BYTES_MAX } from './url-source.js';
 
 /**
  * Fetches a file and opens it.
@@ -29,7 +30,11 @@ async function download(url: string | URL, name: string, request?: RequestInit):
       const status = printable(`${response.status} ${response.statusText}`.trim());
       throw new InputError(`"${name}" expected a file, got HTTP status ${status}`);
     }
-    return new Uint8Array(await response.arrayBuffer());
+    const bytes = await readBody(response, WHOLE_BYTES_MAX);
+    if (bytes === null) {
+      throw new InputError(`"${name}" expected a file of at most ${WHOLE_BYTES_MAX} bytes, got more`);
+    }
+    return bytes;
   } catch (cause) {
     // What the caller's signal throws is the caller's.
     if (cause instanceof InputError || request?.signal?.aborted) throw cause;

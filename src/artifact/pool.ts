@@ -55,17 +55,19 @@ export function encodePool(header: Header, coefficients: Int16Array): Uint8Array
 
 /**
  * Reads what {@link encodePool} wrote.
- * @returns [Σ K] coefficients
+ * @param only - index of a tensor whose coefficients alone are wanted; the others are passed over
+ * @returns [Σ K] coefficients, those passed over 0
  * @throws {ArtifactError} when the payload does not hold them
  */
-export function decodePool(reader: ByteReader, header: Header): Int16Array {
+export function decodePool(reader: ByteReader, header: Header, only?: number): Int16Array {
   const coefficients = new Int16Array(header.directions.reduce((sum, count) => sum + count, 0));
   const limit = coefficientLimit(header.cut);
   for (const { set, shape, first } of partsOf(header)) {
     const length = reader.integer('length of the coefficients of a tensor');
     const start = reader.offset;
     reader.take(length, 'coefficients of a tensor');
-    const part = new ByteReader(reader.bytes, reader.section, start, start + length);
+    if (only !== undefined && only !== set.group) continue;
+    const part = new ByteReader(reader.bytes, reader.section, start, start + length, reader.base);
     const values = coefficients.subarray(first, first + set.directions);
     const coding = part.u8('coding');
     if (coding !== PoolCoding.plain && coding !== PoolCoding.moves) {

@@ -14,8 +14,15 @@ import {
   weightsOfDirection,
 } from '../random/directions.js';
 import { initLatents, latentRange, tritOf } from '../random/latents.js';
-import type { Tensor } from '../ternary/network.js';
-import { type Artifact, atEnd, type SeedLog, type SeedPool, setsOfPool } from './artifact.js';
+import type { Model, Tensor } from '../ternary/network.js';
+import {
+  type Artifact,
+  atEnd,
+  perceptronArtifact,
+  type SeedLog,
+  type SeedPool,
+  setsOfPool,
+} from './artifact.js';
 import { parseKey } from './header.js';
 import { weightsHash } from './weights-hash.js';
 
@@ -34,7 +41,7 @@ export async function rebuild(
 ): Promise<Int8Array> {
   checkStep(artifact, step);
   if (artifact.kind === 'packed') return artifact.weights.slice();
-  const { network, header } = artifact;
+  const { network, header } = perceptronArtifact(artifact);
   const key = parseKey(header.key);
   const placed = await backend.place(network, { batch: 1 });
   try {
@@ -84,7 +91,7 @@ export interface Rows {
  * @example const weights = rebuildTensor(artifact, 'layer0.weight');
  */
 export function rebuildTensor(artifact: Artifact, name: string, step = artifact.steps): Int8Array {
-  const tensor = tensorOf(artifact, name);
+  const tensor = tensorOf(artifact.network, name);
   return rebuildTile(artifact, tensor, { from: 0, to: tensor.rows }, step);
 }
 
@@ -99,7 +106,7 @@ export function rebuildTensor(artifact: Artifact, name: string, step = artifact.
  * @example const tile = rebuildRows(artifact, 'layer0.weight', { from: 16, to: 32 });
  */
 export function rebuildRows(artifact: Artifact, name: string, rows: Rows, step = artifact.steps): Int8Array {
-  const tensor = tensorOf(artifact, name);
+  const tensor = tensorOf(artifact.network, name);
   const { from, to } = rows;
   if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || from >= to || to > tensor.rows) {
     throw expected('rows', `a range within the ${tensor.rows} rows of ${name}`, `${from}…${to - 1}`);
@@ -107,10 +114,14 @@ export function rebuildRows(artifact: Artifact, name: string, rows: Rows, step =
   return rebuildTile(artifact, tensor, rows, step);
 }
 
-function tensorOf({ network }: Artifact, name: string): Tensor {
-  const tensor = network.tensors.find((one) => one.name === name);
+/**
+ * A tensor by its name.
+ * @throws {ConfigError} when there is none
+ */
+export function tensorOf({ tensors }: Model, name: string): Tensor {
+  const tensor = tensors.find((one) => one.name === name);
   if (tensor) return tensor;
-  const names = network.tensors.map((one) => one.name).join(', ');
+  const names = tensors.map((one) => one.name).join(', ');
   throw new ConfigError(`"tensor" expected one of ${names}, got "${printable(name)}"`);
 }
 
@@ -197,11 +208,13 @@ function* stepsUntil(
 ): Generator<{ sets: DirectionSet[]; coefficients: Int8Array }> {
   const { network, header } = log;
   const key = parseKey(header.key);
+  if (last === 0) return;
   let step = 0;
   for (const { seedStep, nonzeros, coefficients } of log.replaySteps()) {
-    if (step === last) return;
     step += 1;
     yield { sets: logSets(network.tensors, key, seedStep, header.directions, nonzeros), coefficients };
+    // The last of all is followed by what checks the end of its block.
+    if (step === last && last < log.steps) return;
   }
 }
 

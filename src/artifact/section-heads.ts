@@ -6,7 +6,14 @@
 import { ByteReader } from './bytes.js';
 import type { ByteSource } from './byte-source.js';
 import { blockRangeOf } from './artifact.js';
-import { PREAMBLE_BYTES, SECTION_BYTES_MAX, type Section, SectionType, type Version } from './container.js';
+import {
+  expectRoom,
+  PREAMBLE_BYTES,
+  SECTION_BYTES_MAX,
+  type Section,
+  SectionType,
+  type Version,
+} from './container.js';
 
 /** Read at once for a head; others that follow closely come with it. */
 const WINDOW_BYTES = 256;
@@ -21,25 +28,10 @@ export interface SectionHead extends Section {
   readonly range?: { readonly first: number; readonly count: number };
 }
 
-/** A cursor over a part of a file; offsets in messages count from the file's start. */
-class PartReader extends ByteReader {
-  constructor(
-    bytes: Uint8Array,
-    readonly base: number,
-    start: number,
-  ) {
-    super(bytes, 'section', start);
-  }
-
-  override fault(what: string, offset = this.offset) {
-    return super.fault(what, offset + this.base);
-  }
-}
-
 /**
  * Lists the sections of a source.
  * @param opening - its first bytes, of any number
- * @throws {ArtifactError} when a head is none, or a section does not fit the file
+ * @throws {ArtifactError} when a head is none, a section does not fit the file, or there are too many
  */
 export async function readSectionHeads(
   source: ByteSource,
@@ -54,18 +46,17 @@ export async function readSectionHeads(
       const length = Math.min(WINDOW_BYTES, source.size - offset);
       part = { start: offset, bytes: await source.read(offset, length) };
     }
-    const section = readHead(
-      new PartReader(part.bytes, part.start, offset - part.start),
-      source.size,
-      version,
-    );
+    const { bytes, start } = part;
+    const reader = new ByteReader(bytes, 'section', offset - start, bytes.length, start);
+    expectRoom(sections.length, reader);
+    const section = readHead(reader, source.size, version);
     sections.push(section);
     offset += section.bytes;
   }
   return sections;
 }
 
-function readHead(reader: PartReader, size: number, version: Version): SectionHead {
+function readHead(reader: ByteReader, size: number, version: Version): SectionHead {
   const offset = reader.base + reader.offset;
   const type = reader.u8('type') as SectionType;
   const name = NAMES.get(type);
@@ -78,5 +69,8 @@ function readHead(reader: PartReader, size: number, version: Version): SectionHe
   if (length > left) throw reader.fault(`expected ${length} bytes of payload, got ${Math.max(0, left)}`);
   const end = start + length;
   const section = { type, name, offset, bytes: end + CHECKSUM_BYTES - offset, start, end };
-  return type === SectionType.log ? { ...section, range: blockRangeOf(reader, version) } : section;
+  if (type !== SectionType.log) return section;
+  const { bytes, base } = reader;
+  const block = new ByteReader(bytes, name, start - base, Math.min(bytes.length, end - base), base);
+  return { ...section, range: blockRangeOf(block, version) };
 }

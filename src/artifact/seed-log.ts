@@ -55,17 +55,19 @@ interface Seen {
   /** [columns] How many directions' weights were in a column, and how many of those were kept. */
   readonly count: Float64Array;
   readonly kept: Float64Array;
+  /** The columns that were seen. */
+  readonly columns: number[];
   /** [LEVEL_MAX + 1] Directions whose highest tensor this is: whether they were kept, by level. */
-  readonly nonzero: readonly BitModel[];
+  nonzero: (BitModel | undefined)[];
   total: number;
   totalKept: number;
 }
 
 /** What one block's coders have learnt; encoder and decoder keep the same. */
 class BlockModels {
-  readonly change = new BitModel();
-  readonly loss = new SignedCoder();
-  readonly negative = new BitModel();
+  change = new BitModel();
+  loss = new SignedCoder();
+  negative = new BitModel();
   nonzeros = 0;
   lastLoss = 0;
   private readonly seen: readonly Seen[];
@@ -83,10 +85,38 @@ class BlockModels {
       tensor,
       count: new Float64Array(tensor.columns),
       kept: new Float64Array(tensor.columns),
-      nonzero: Array.from({ length: LEVEL_MAX + 1 }, () => new BitModel()),
+      columns: [],
+      nonzero: [],
       total: 0,
       totalKept: 0,
     }));
+  }
+
+  /** Those of a log; they are kept for its next block by {@link BlockModels.release}. */
+  static of(header: Header): BlockModels {
+    const models = spare.get(header) ?? new BlockModels(header);
+    spare.delete(header);
+    return models;
+  }
+
+  /** Forgets what a block taught, in time for what that touched. */
+  release(header: Header): void {
+    this.change = new BitModel();
+    this.loss = new SignedCoder();
+    this.negative = new BitModel();
+    this.nonzeros = 0;
+    this.lastLoss = 0;
+    for (const seen of this.seen) {
+      for (const column of seen.columns) {
+        seen.count[column] = 0;
+        seen.kept[column] = 0;
+      }
+      seen.columns.length = 0;
+      seen.nonzero = [];
+      seen.total = 0;
+      seen.totalKept = 0;
+    }
+    spare.set(header, this);
   }
 
   /**
@@ -123,12 +153,14 @@ class BlockModels {
       sum += (kept[column] + PRIOR * mean) / (count[column] + PRIOR);
       if (t > highest) highest = t;
     }
-    return seen[highest].nonzero[levelOf(sum / weights.length, LEVEL_MAX, LEVEL_MAX)];
+    const level = levelOf(sum / weights.length, LEVEL_MAX, LEVEL_MAX);
+    return (seen[highest].nonzero[level] ??= new BitModel());
   }
 
   private learn(kept: boolean): void {
     for (let i = 0; i < this.weights; i++) {
       const seen = this.seen[this.tensorOf[i]];
+      if (seen.count[this.columnOf[i]] === 0) seen.columns.push(this.columnOf[i]);
       seen.count[this.columnOf[i]] += 1;
       seen.total += 1;
       if (!kept) continue;
@@ -139,6 +171,12 @@ class BlockModels {
 }
 
 /**
+ * Models that a log's last block is done with: they are as large as its model is wide, and an unfinished
+ * log has a block a step.
+ */
+const spare = new WeakMap<Header, BlockModels>();
+
+/**
  * A log section of some steps with consecutive numbers and seed steps.
  * @param header - of the log
  * @param first - number of the first step, from 1
@@ -147,7 +185,7 @@ class BlockModels {
  */
 export function encodeLogBlock(header: Header, first: number, steps: readonly LogStep[]): Uint8Array {
   const encoder = new RangeEncoder();
-  const models = new BlockModels(header);
+  const models = BlockModels.of(header);
   for (const { seedStep, nonzeros, loss, coefficients } of steps) {
     if (!Number.isInteger(nonzeros) || nonzeros < 1 || nonzeros > NONZEROS_MAX) {
       throw expected('nonzeros', `an integer in 1…${NONZEROS_MAX}`, nonzeros);
@@ -165,6 +203,7 @@ export function encodeLogBlock(header: Header, first: number, steps: readonly Lo
       return coefficient;
     });
   }
+  models.release(header);
   const payload = new ByteWriter().integer(first).integer(steps.length).integer(steps[0].seedStep);
   return encodeSection(SectionType.log, payload.raw(encoder.finish()).finish());
 }
@@ -210,7 +249,7 @@ export function readBlockRange(reader: ByteReader): BlockRange {
 export function* readLogBlock(reader: ByteReader, header: Header): Generator<LogStep> {
   const { count, seedStep: origin } = readBlockRange(reader);
   const decoder = decoderOf(reader);
-  const models = new BlockModels(header);
+  const models = BlockModels.of(header);
   const coefficients = new Int8Array(header.directions.reduce((sum, one) => sum + one, 0));
   for (let step = 0; step < count; step++) {
     if (decoder.decodeBit(models.change)) models.nonzeros = decoder.decodeDirect(NONZERO_BITS);
@@ -227,4 +266,5 @@ export function* readLogBlock(reader: ByteReader, header: Header): Generator<Log
     yield { seedStep: origin + step, nonzeros, loss: models.lastLoss, coefficients };
   }
   decoder.expectEnd();
+  models.release(header);
 }

@@ -18,7 +18,7 @@ export interface UrlSource extends ByteSource {
 
 /** The first request: enough for the opening of nearly every artifact, and it tells the size. */
 export const FIRST_BYTES = 4096;
-/** A file that a server sends whole may not be larger: one allocation that any machine grants. */
+/** A file may not be larger: one allocation that any machine grants. */
 export const WHOLE_BYTES_MAX = 2 ** 30;
 /** A server that sends nothing for so long is given up. */
 const STALL_MS = 30_000;
@@ -33,6 +33,7 @@ export async function urlSource(url: string): Promise<UrlSource> {
   const session = new Session(url);
   const first = await session.request(0, FIRST_BYTES);
   const { size } = first;
+  if (size > WHOLE_BYTES_MAX) throw session.fault(`at most ${WHOLE_BYTES_MAX} bytes`, `${size}`);
   return {
     name: url,
     size,
@@ -137,25 +138,45 @@ class Session {
     return { ranged: true, bytes, size, version };
   }
 
-  /** The body, of at most so many bytes; its room grows as it comes. */
   async #body(response: Response, most: number, wait: () => void): Promise<Uint8Array> {
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    const reader = response.body?.getReader();
-    for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
+    const bytes = await readBody(response, most, (length) => {
       wait();
-      const chunk = next.value as Uint8Array;
-      length += chunk.length;
-      this.fetchedBytes += chunk.length;
-      if (length > most) throw this.fault(`at most ${most} bytes`, 'more');
-      chunks.push(chunk);
-    }
-    const bytes = new Uint8Array(length);
-    let at = 0;
-    for (const chunk of chunks) {
-      bytes.set(chunk, at);
-      at += chunk.length;
-    }
+      this.fetchedBytes += length;
+    });
+    if (bytes === null) throw this.fault(`at most ${most} bytes`, 'more');
     return bytes;
   }
+}
+
+/**
+ * The body of an answer; its room grows as it comes.
+ * @param most - bytes that it may have
+ * @param came - told of each piece's length
+ * @returns null when it is longer
+ */
+export async function readBody(
+  response: Response,
+  most: number,
+  came?: (length: number) => void,
+): Promise<Uint8Array | null> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  const reader = response.body?.getReader();
+  for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
+    const chunk = next.value as Uint8Array;
+    length += chunk.length;
+    came?.(chunk.length);
+    if (length > most) {
+      await reader?.cancel();
+      return null;
+    }
+    chunks.push(chunk);
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
 }

@@ -10,6 +10,7 @@
 import type { DirectionSet } from '../random/directions.js';
 import type { Key } from '../random/philox.js';
 import type { Network } from '../ternary/network.js';
+import type { Transformer } from '../ternary/transformer.js';
 
 export type BackendName = 'reference' | 'wasm' | 'webgpu';
 
@@ -22,6 +23,11 @@ export interface Backend {
    * @throws {ConfigError} when the room asked for is out of range
    */
   place(network: Network, room: Room): Promise<PlacedNetwork>;
+  /**
+   * Makes room for a transformer and windows of text. Values start at zero.
+   * @throws {ConfigError} when the room asked for is out of range
+   */
+  placeText(model: Transformer, room: TextRoom): Promise<PlacedText>;
   /** Frees the device; placed networks are dead after it. */
   close(): Promise<void>;
 }
@@ -128,6 +134,43 @@ export interface PlacedNetwork {
 
   /** What the network takes on the device now. */
   readonly memory: MemoryUse;
+  /** Frees the room and its threads; no other method may be called after it. */
+  release(): Promise<void>;
+}
+
+/** What a placed transformer must have room for. */
+export interface TextRoom {
+  /** The most windows that will be loaded, 1…4096. */
+  readonly windows: number;
+}
+
+/** A transformer on a device: losses of windows of text, and text byte by byte. */
+export interface PlacedText {
+  readonly model: Transformer;
+
+  /**
+   * Sets the values of all tensors, in the model's order.
+   * @throws {ConfigError} when there are too few or many, or one is out of its tensor's range
+   */
+  writeWeights(values: Int8Array): Promise<void>;
+  /**
+   * Copies windows to the device.
+   * @param bytes - [B, length + 1]; the last byte of a window is only foretold
+   * @param length - positions of a window, 1…context
+   */
+  loadWindows(bytes: Uint8Array, length: number): void;
+  /** [B·length] losses and predictions of the byte after each position, which sees its window from the start. */
+  evaluate(): Promise<Evaluation>;
+
+  /** Forgets what `next` took; so does `evaluate`. */
+  restart(): void;
+  /**
+   * Takes one more byte of a text.
+   * @returns [256] logits of the byte after it, in 2⁻¹⁶ bits
+   * @throws {ConfigError} when the context is full
+   */
+  next(byte: number): Promise<Int32Array>;
+
   /** Frees the room and its threads; no other method may be called after it. */
   release(): Promise<void>;
 }

@@ -2,8 +2,8 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { ACTIVATION_MAX, isTernary, type Network } from '../ternary/network.js';
-import { isWithin, VALUE_RANGES } from '../ternary/precision.js';
 import { NODES_BATCH_MAX, PROBES_MAX } from './backend.js';
+import { checkValues } from './value-guard.js';
 
 export class BatchGuard {
   readonly #width: number;
@@ -53,13 +53,7 @@ export class BatchGuard {
 
   /** @throws {ConfigError} when the weights are not as many as the model has, each in its tensor's range */
   checkWeights(weights: Int8Array): void {
-    const { parameters, tensors } = this.network;
-    if (weights.length !== parameters) throw expected('weights', `${parameters} values`, weights.length);
-    for (const { name, values, rows, columns, offset } of tensors) {
-      const part = weights.subarray(offset, offset + rows * columns);
-      const wrong = part.find((value) => !isWithin(values, value));
-      if (wrong !== undefined) throw expected(name, `values in ${VALUE_RANGES[values].join('…')}`, wrong);
-    }
+    checkValues(this.network, weights);
   }
 
   /** @throws {ConfigError} when the network is not of trits alone, as latents and directions need it */

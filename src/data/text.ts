@@ -1,55 +1,46 @@
-/**
- * Text as a byte-level model reads it: any file, its bytes the tokens (vocabulary 256). The first
- * nine tenths are for training, the rest for testing. Only for Node; a browser has the bytes already
- * and splits them with `splitText`.
- */
+/** A text of bytes, and its two contiguous parts: the first nine tenths to train on, the rest to be judged by. Only for Node. */
 
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InputError, printable } from '../errors.js';
 
-/** A text, split. */
 export interface TextData {
-  /** The file's last name. */
+  /** The file's name without its folder. */
   readonly name: string;
+  /** ⌊0.9·n⌋ bytes. */
   readonly train: Uint8Array;
-  readonly test: Uint8Array;
-  /** SHA-256 in hex over the whole file. */
+  readonly validation: Uint8Array;
+  /** SHA-256 of the whole file in hex. */
   readonly hash: string;
 }
 
-/** Both parts must fit this machine's memory several times over. */
-export const TEXT_BYTES_MAX = 2 ** 30;
+/** Fewer bytes have no part that says anything. */
+const TEXT_BYTES_MIN = 100;
+const TEXT_BYTES_MAX = 2 ** 30;
 
 /**
- * Loads a file.
- * @throws {InputError} when it cannot be read, is empty, or has more than {@link TEXT_BYTES_MAX} bytes
- * @example const { train, test } = await loadText('tinyshakespeare.txt');
+ * Loads a file as bytes, whatever they are.
+ * @throws {InputError} when it cannot be read, or is shorter than 100 bytes or longer than 1 GiB
+ * @example const { train, validation } = await loadText('tinyshakespeare.txt');
  */
 export async function loadText(path: string): Promise<TextData> {
-  try {
-    const about = await stat(path);
-    if (!about.isFile() || about.size > TEXT_BYTES_MAX || about.size < 2) {
-      const got = about.isFile() ? `${about.size} bytes` : 'something else';
-      throw new InputError(
-        `"${printable(path)}" expected a file of 2 to ${TEXT_BYTES_MAX} bytes, got ${got}`,
-      );
-    }
-    return await splitText(basename(path), new Uint8Array(await readFile(path)));
-  } catch (cause) {
-    if (cause instanceof InputError) throw cause;
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new InputError(`"${printable(path)}" expected to be readable, got ${code ?? message}`, { cause });
+  const read = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new InputError(`"${printable(path)}" expected to be readable, got ${cause.code ?? cause.message}`, {
+      cause,
+    });
+  });
+  const bytes = new Uint8Array(read.buffer, read.byteOffset, read.length);
+  if (bytes.length < TEXT_BYTES_MIN || bytes.length > TEXT_BYTES_MAX) {
+    throw new InputError(
+      `"${printable(path)}" expected ${TEXT_BYTES_MIN} to ${TEXT_BYTES_MAX} bytes, got ${bytes.length}`,
+    );
   }
-}
-
-/**
- * Splits a text: ⌊0.9 · length⌋ bytes for training, the rest for testing.
- * @param bytes - kept by reference
- */
-export async function splitText(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<TextData> {
-  const end = Math.floor((bytes.length * 9) / 10);
   const digest = new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', bytes));
-  const hash = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return { name, train: bytes.subarray(0, end), test: bytes.subarray(end), hash };
+  const middle = Math.floor(0.9 * bytes.length);
+  return {
+    name: basename(path),
+    train: bytes.subarray(0, middle),
+    validation: bytes.subarray(middle),
+    hash: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join(''),
+  };
 }

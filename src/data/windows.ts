@@ -1,7 +1,6 @@
 /**
- * Windows of a text: T + 1 bytes one after another, T predictions. For training, a step's windows are
- * drawn by a keyed permutation of all places, so any step's can be found without those before it; for
- * scoring, windows go through the text so that every byte but the first is predicted once.
+ * The windows of a text that a run trains on, T + 1 bytes each: every epoch is a keyed permutation of all
+ * places of the text, and step t takes the t-th slice, so any step's can be found without those before it.
  */
 
 import { ConfigError } from '../errors.js';
@@ -54,31 +53,5 @@ export class WindowBatches {
       const start = permute(this.#order, place - epoch * places);
       this.windows.set(text.subarray(start, start + context + 1), b * (context + 1));
     }
-  }
-}
-
-/** A window to score. */
-export interface ScoredWindow {
-  /** Of its first byte in the text; it has T + 1. */
-  readonly start: number;
-  /** Of its T predictions, those from this one on count. */
-  readonly first: number;
-}
-
-/**
- * Windows that predict every byte of a text but the first, each once.
- * @param length - bytes of the text, at least T + 1
- * @param context - T
- * @param stride - predictions that count of each window but the first; T: windows one after another,
- * less: sliding, so that each prediction has at least T − stride bytes before it
- * @example [...scoredWindows(10, 4, 4)] // starts 0, 4, 5; of the last, predictions 3 on count
- */
-export function* scoredWindows(length: number, context: number, stride: number): Generator<ScoredWindow> {
-  let next = 1; // the first byte that was not predicted yet
-  while (next < length) {
-    const last = Math.min(length - 1, next === 1 ? context : next - 1 + stride);
-    const start = last - context;
-    yield { start, first: next - 1 - start };
-    next = last + 1;
   }
 }

@@ -4,7 +4,7 @@
  * memory of one step. docs/exchange.md is the specification.
  */
 
-import type { Artifact } from '../artifact/artifact.js';
+import { type Artifact, isOfPerceptron } from '../artifact/artifact.js';
 
 /** Losses of a log are in 2⁻⁶ bits. */
 const LOSS_UNITS = 64;
@@ -19,7 +19,10 @@ const VALUES_AT_ONCE = 16_384;
  */
 export function* exportJson(artifact: Artifact, producer: string): Generator<string> {
   const { kind, version, header, network, steps, weightsHash } = artifact;
-  const { widths, precision, tensors } = network;
+  const { tensors } = network;
+  const made = isOfPerceptron(artifact)
+    ? { widths: artifact.network.widths, precision: artifact.network.precision }
+    : {};
   const about = {
     producer,
     kind,
@@ -27,7 +30,7 @@ export function* exportJson(artifact: Artifact, producer: string): Generator<str
     steps,
     weightsHash,
     header,
-    network: { widths, precision, tensors },
+    network: { ...made, tensors },
   };
   yield `${JSON.stringify(about).slice(0, -1)},\n`;
   switch (kind) {

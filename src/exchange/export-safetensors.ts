@@ -4,7 +4,7 @@
  * docs/exchange.md is the specification.
  */
 
-import type { Artifact } from '../artifact/artifact.js';
+import type { PerceptronArtifact } from '../artifact/artifact.js';
 import type { Tensor } from '../ternary/network.js';
 import { SCALE_BITS, type Values } from '../ternary/precision.js';
 import { packTrits } from '../ternary/trits.js';
@@ -39,7 +39,7 @@ const MEANING =
  * @example exportSafetensors(artifact, await rebuildVerified(artifact, backend), { form: 'f32', producer: 'me 1.0' })
  */
 export function exportSafetensors(
-  artifact: Pick<Artifact, 'header' | 'network' | 'steps' | 'weightsHash'>,
+  artifact: Pick<PerceptronArtifact, 'header' | 'network' | 'steps' | 'weightsHash'>,
   weights: Int8Array,
   { form, producer }: SafetensorsOptions,
 ): Uint8Array {

@@ -4,7 +4,13 @@
  */
 
 import { ByteReader } from '../artifact/bytes.js';
-import { decodeHeader, encodeHeader, type Header, LAYERS_MAX, networkOfHeader } from '../artifact/header.js';
+import {
+  decodeHeader,
+  encodeHeader,
+  LAYERS_MAX,
+  type PerceptronHeader,
+  networkOfHeader,
+} from '../artifact/header.js';
 import { weightsHash } from '../artifact/weights-hash.js';
 import { InputError, printable, TernseedError } from '../errors.js';
 import type { IntegerMatrix, RealMatrix } from '../quantize/matrix.js';
@@ -14,13 +20,13 @@ import { isWithin, SCALE_BITS, VALUE_RANGES } from '../ternary/precision.js';
 import { unpackTrits } from '../ternary/trits.js';
 import { bfloat16, float16 } from './half-floats.js';
 import { realWeight } from './export-safetensors.js';
-import { readSafetensors, type SafetensorsFile, type SafeTensor } from './safetensors.js';
+import { HEADER_AT, readSafetensors, type SafetensorsFile, type SafeTensor } from './safetensors.js';
 
 /** A network that was exported from an artifact. */
 export interface ExportedModel {
   readonly kind: 'exported';
   /** Of a packed artifact. */
-  readonly header: Header;
+  readonly header: PerceptronHeader;
   /** The values of all tensors in model order. */
   readonly weights: Int8Array;
   readonly steps: number;
@@ -78,27 +84,34 @@ async function readExported(file: SafetensorsFile): Promise<ExportedModel> {
   const network = networkOfHeader(header);
   const byName = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name } of network.tensors) {
-    if (!byName.has(name)) throw new InputError(`safetensors: expected a tensor "${name}", got none`);
+    if (!byName.has(name)) throw inHeader(`expected a tensor "${name}", got none`);
   }
   const extra = file.tensors.find(({ name }) => network.tensors.every((tensor) => tensor.name !== name));
   if (extra)
     throw new InputError(`safetensors: ${at(extra)}: expected no other tensor than ${metadata.model} has`);
 
-  const weights = new Int8Array(network.parameters);
   const read = (tensor: Tensor) => byName.get(tensor.name) as FileTensor;
+  const packed = metadata.form === 'ternseed-u8';
+  // Before room is made for what the metadata declare: the bytes are there.
+  for (const { weights: matrix, scale } of network.layers) {
+    const { rows, columns } = matrix;
+    if (packed) expectPacked(read(matrix), matrix);
+    else expectShape(read(matrix), 'F32', [rows, columns]);
+    if (scale) expectPacked(read(scale), scale);
+  }
+  const weights = new Int8Array(network.parameters);
   for (const { weights: matrix, scale, shift } of network.layers) {
     const scales = scale && integersOf(read(scale), scale);
     if (scale && scales) weights.set(scales, scale.offset);
-    const integers =
-      metadata.form === 'ternseed-u8'
-        ? integersOf(read(matrix), matrix)
-        : integersOfReals(read(matrix), matrix, shift, scales);
+    const integers = packed
+      ? integersOf(read(matrix), matrix)
+      : integersOfReals(read(matrix), matrix, shift, scales);
     weights.set(integers, matrix.offset);
   }
   const hash = await weightsHash(weights, network.tensors);
   if (hash !== metadata.weightsHash) {
-    throw new InputError(
-      `safetensors: expected weights with hash ${printable(metadata.weightsHash ?? 'none')}, as its metadata say, got ${hash}: ` +
+    throw inHeader(
+      `expected weights with hash ${printable(metadata.weightsHash ?? 'none')}, as its metadata say, got ${hash}: ` +
         'the weights were changed after the export; of float32, "--quantizer" takes them as they are',
     );
   }
@@ -111,7 +124,7 @@ async function readExported(file: SafetensorsFile): Promise<ExportedModel> {
   };
 }
 
-function headerOfMetadata(metadata: SafetensorsFile['metadata']): Header {
+function headerOfMetadata(metadata: SafetensorsFile['metadata']): PerceptronHeader {
   const text = (name: string) => {
     if (metadata[name] === undefined) throw wrongMetadata(`"${name}" in an export of ternseed, got none`);
     return metadata[name];
@@ -130,9 +143,12 @@ function headerOfMetadata(metadata: SafetensorsFile['metadata']): Header {
     data: { name: text('dataName'), hash: text('dataHash') },
   };
   try {
-    const config = JSON.parse(text('config')) as Header['config'];
+    const config = JSON.parse(text('config')) as PerceptronHeader['config'];
     // Written and read as an artifact's, it has passed every check that an artifact's has.
-    return decodeHeader(new ByteReader(encodeHeader({ ...fields, config } as Header), 'header'));
+    const read = decodeHeader(
+      new ByteReader(encodeHeader({ ...fields, config } as PerceptronHeader), 'header'),
+    );
+    return read as PerceptronHeader;
   } catch (cause) {
     const known =
       cause instanceof TernseedError || cause instanceof SyntaxError || cause instanceof RangeError;
@@ -149,17 +165,21 @@ function integerOf(metadata: SafetensorsFile['metadata'], name: string, most = 2
   return Number(text);
 }
 
-/** Integers as the packed form has them. */
-function integersOf(found: FileTensor, tensor: Tensor): Int8Array {
-  const { values, rows, columns, name } = tensor;
+/** The packed form of a tensor's values. */
+function expectPacked(found: FileTensor, { values, rows, columns }: Tensor): void {
   const size = rows * columns;
-  const wanted = {
+  const { dtype, shape } = {
     trit: { dtype: 'U8', shape: [Math.ceil(size / 5)] },
     int4: { dtype: 'U8', shape: [Math.ceil(size / 2)] },
     int8: { dtype: 'I8', shape: [rows, columns] },
     scale: { dtype: 'U8', shape: [rows] },
   }[values];
-  expectShape(found, wanted.dtype, wanted.shape);
+  expectShape(found, dtype, shape);
+}
+
+/** Integers as the packed form has them. */
+function integersOf(found: FileTensor, { values, rows, columns, name }: Tensor): Int8Array {
+  const size = rows * columns;
   let integers: Int8Array;
   try {
     integers =
@@ -185,11 +205,10 @@ function integersOf(found: FileTensor, tensor: Tensor): Int8Array {
 /** Integers of the float32 form: exactly those whose real values stand there. */
 function integersOfReals(
   found: FileTensor,
-  { rows, columns, values }: Tensor,
+  { columns, values }: Tensor,
   shift: number,
   scales: Int8Array | null,
 ): Int8Array {
-  expectShape(found, 'F32', [rows, columns]);
   const reals = realsOf(found);
   return Int8Array.from(reals, (real, i) => {
     const scale = scales ? scales[Math.floor(i / columns)] : 1 << SCALE_BITS;
@@ -217,9 +236,7 @@ function readReal({ metadata, tensors }: SafetensorsFile): RealModel {
       : shown.join(', ');
   };
   if (used.length < 1 || used.length > LAYERS_MAX) {
-    throw new InputError(
-      `safetensors: expected 1…${LAYERS_MAX} weight matrices, got ${used.length}: ${found()}`,
-    );
+    throw inHeader(`expected 1…${LAYERS_MAX} weight matrices, got ${used.length}: ${found()}`);
   }
   const other = used.find(({ shape }) => shape.length !== 2);
   if (other) {
@@ -232,8 +249,8 @@ function readReal({ metadata, tensors }: SafetensorsFile): RealModel {
   }
   const ordered = [byName(used), used].find(chains);
   if (!ordered) {
-    throw new InputError(
-      `safetensors: expected matrices that follow one another, the inputs of each as many as the outputs of the last; ` +
+    throw inHeader(
+      'expected matrices that follow one another, the inputs of each as many as the outputs of the last; ' +
         `got ${found()}`,
     );
   }
@@ -242,7 +259,7 @@ function readReal({ metadata, tensors }: SafetensorsFile): RealModel {
     networkOf(widths, { centred: false, gain: 127, logitScale: 1 });
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new InputError(`safetensors: got ${found()}: ${cause.message}`, { cause });
+    throw inHeader(`got ${found()}: ${cause.message}`, cause);
   }
   const layers = ordered.map((tensor) => {
     const [rows, columns] = tensor.shape;
@@ -281,8 +298,11 @@ function realsOf(tensor: FileTensor): Float64Array {
 }
 
 function readNumbers(dtype: SafeTensor['dtype'], view: DataView): Float64Array | null {
-  const each = (size: number, read: (at: number) => number) =>
-    new Float64Array(view.byteLength / size).map((_, i) => Math.fround(read(i * size)));
+  const each = (size: number, read: (at: number) => number) => {
+    const reals = new Float64Array(view.byteLength / size);
+    for (let i = 0; i < reals.length; i++) reals[i] = Math.fround(read(i * size));
+    return reals;
+  };
   switch (dtype) {
     case 'F64':
       return each(8, (i) => view.getFloat64(i, true));
@@ -318,8 +338,11 @@ function at({ name, offset }: FileTensor): string {
 }
 
 function wrongMetadata(what: string, cause?: unknown): InputError {
-  return new InputError(
-    `safetensors: metadata at byte 8: expected ${what}`,
-    cause === undefined ? undefined : { cause },
-  );
+  return inHeader(`expected ${what}`, cause, 'metadata');
+}
+
+/** A fault of what the header says altogether. */
+function inHeader(what: string, cause?: unknown, where = 'header'): InputError {
+  const options = cause === undefined ? undefined : { cause };
+  return new InputError(`safetensors: ${where} at byte ${HEADER_AT}: ${what}`, options);
 }

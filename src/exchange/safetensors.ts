@@ -33,6 +33,8 @@ export type Dtype = keyof typeof DTYPE_BYTES;
 
 /** Bytes before the header: its length. */
 const LENGTH_BYTES = 8;
+/** Where the header begins. */
+export const HEADER_AT = LENGTH_BYTES;
 /**
  * The header may not be longer: room for thousands of tensors, where 128 are the most that can be
  * used. The format's own limit is 100 MB, which as JSON would unfold to gigabytes.
@@ -88,7 +90,7 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
     .sort((a, b) => a.begin - b.begin || a.end - b.end);
   const keys = header.__metadata__ === undefined ? 0 : 1 + Object.keys(metadata).length;
   if (countColons(text) !== keys + TENSOR_KEYS * tensors.length) {
-    throw fault('header', LENGTH_BYTES, 'every key once');
+    throw fault('header', HEADER_AT, 'every key once');
   }
   let at = 0;
   for (const { name, begin, end } of tensors) {
@@ -148,7 +150,7 @@ function decodeHeader(bytes: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw fault('header', LENGTH_BYTES, 'JSON in UTF-8', cause);
+    throw fault('header', HEADER_AT, 'JSON in UTF-8', cause);
   }
 }
 
@@ -157,9 +159,9 @@ function parseHeader(text: string): Record<string, unknown> {
   try {
     header = JSON.parse(text);
   } catch (cause) {
-    throw fault('header', LENGTH_BYTES, `JSON: ${printable((cause as Error).message)}`, cause);
+    throw fault('header', HEADER_AT, `JSON: ${printable((cause as Error).message)}`, cause);
   }
-  if (!isRecord(header)) throw fault('header', LENGTH_BYTES, 'a JSON object');
+  if (!isRecord(header)) throw fault('header', HEADER_AT, 'a JSON object');
   return header;
 }
 
@@ -174,14 +176,14 @@ function countColons(json: string): number {
 function checkMetadata(value: unknown): Readonly<Record<string, string>> {
   if (value === undefined) return {};
   if (!isRecord(value) || !Object.values(value).every((entry) => typeof entry === 'string')) {
-    throw fault('header', LENGTH_BYTES, '"__metadata__" to be an object of texts');
+    throw fault('header', HEADER_AT, '"__metadata__" to be an object of texts');
   }
   return value as Record<string, string>;
 }
 
 /** What a header says of a tensor; that its bytes are there is the caller's to check. */
 function checkTensor(name: string, value: unknown) {
-  const wrong = (what: string) => fault('header', LENGTH_BYTES, `"${printable(name)}" to have ${what}`);
+  const wrong = (what: string) => fault('header', HEADER_AT, `"${printable(name)}" to have ${what}`);
   if (!isRecord(value) || Object.keys(value).sort().join() !== 'data_offsets,dtype,shape') {
     throw wrong('dtype, shape and data_offsets');
   }

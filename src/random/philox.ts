@@ -17,6 +17,7 @@ export const Purpose = {
   probe: 5,
   shift: 6,
   shadow: 7,
+  sample: 8,
 } as const;
 export type Purpose = (typeof Purpose)[keyof typeof Purpose];
 

@@ -50,16 +50,22 @@ export interface NetworkOptions {
   readonly precision?: readonly LayerPrecision[];
 }
 
+/** What every model is to those who store, hash or rebuild it: an ordered list of tensors. */
+export interface Model {
+  readonly tensors: readonly Tensor[];
+  /** Values of all tensors together. */
+  readonly parameters: number;
+}
+
 /** A multilayer perceptron of the integer network. */
-export interface Network extends NetworkOptions {
+export interface Network extends NetworkOptions, Model {
+  readonly architecture: 'perceptron';
   /** Inputs, hidden widths, classes. */
   readonly widths: readonly number[];
   readonly precision: readonly LayerPrecision[];
   /** Model order: the weight matrices of all layers, then the scales of those that have them. */
   readonly tensors: readonly Tensor[];
   readonly layers: readonly Layer[];
-  /** Values of all tensors together. */
-  readonly parameters: number;
 }
 
 /** No tensor may have more weights: sums of a row's absolute values stay below 2^31 (see `networkOf`). */
@@ -137,7 +143,10 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
     throw new RangeError(`"model" expected at most ${PARAMETERS_MAX} weights, got ${offset}`);
   }
   const tensors = [...matrices, ...layers.flatMap(({ scale }) => scale ?? [])];
-  return { widths: [...widths], precision, tensors, layers, parameters: offset, centred, gain, logitScale };
+  return {
+    ...{ architecture: 'perceptron', widths: [...widths], precision, centred, gain, logitScale },
+    ...{ tensors, layers, parameters: offset },
+  };
 }
 
 /** Whether all weights are trits without scales: what seeds and directions are for. */

@@ -1,7 +1,7 @@
 /** Training runs in memory on the tiny data set, with the weights after every step, and artifacts of them. */
 
 import { encodePacked, encodeSeedLog, encodeSeedPool } from '../../src/artifact/artifact.js';
-import { formatKey, type Header } from '../../src/artifact/header.js';
+import { formatKey, type PerceptronHeader } from '../../src/artifact/header.js';
 import { type LogStep, lossOfUnits } from '../../src/artifact/seed-log.js';
 import { weightsHash } from '../../src/artifact/weights-hash.js';
 import type { Backend } from '../../src/backend/backend.js';
@@ -30,7 +30,7 @@ export const tinyOptions: readonly string[] = Object.entries(settings).flatMap((
 
 export interface TrainedRun {
   readonly trainer: NoiseStepTrainer;
-  readonly header: Header;
+  readonly header: PerceptronHeader;
   /** The weights before the first step, and after every step. */
   readonly history: readonly Int8Array[];
   /** Of a log. */
@@ -71,7 +71,7 @@ export async function trainedRun(
   return { trainer, header, history, steps, hash, bytes };
 }
 
-function headerOf({ config, key, counts }: NoiseStepTrainer): Header {
+function headerOf({ config, key, counts }: NoiseStepTrainer): PerceptronHeader {
   const { model, centred, gain, logitScale, cut, artifact } = config;
   return {
     ...{ kind: artifact, model, centred, gain, logitScale, key: formatKey(key), cut },

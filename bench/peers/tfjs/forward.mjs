@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { setThreadsCount, setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
+import { rate } from '../rate.mjs';
 
 const [widths, batch, seconds] = JSON.parse(process.argv[2]);
 const require = createRequire(import.meta.url);
@@ -29,19 +30,12 @@ function forward() {
   });
 }
 
-for (let i = 0; i < 5; i++) forward();
-const started = performance.now();
-let passes = 0;
-while (performance.now() - started < seconds * 1000) {
-  forward();
-  passes += batch;
-}
-const elapsed = (performance.now() - started) / 1000;
+const passesPerSecond = batch * (await rate(forward, seconds));
 console.log(
   JSON.stringify({
     name: `TensorFlow.js ${tf.version_core}, wasm`,
     simd: await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT'),
     threads: await tf.env().getAsync('WASM_HAS_MULTITHREAD_SUPPORT'),
-    passesPerSecond: passes / elapsed,
+    passesPerSecond,
   }),
 );

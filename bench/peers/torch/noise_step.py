@@ -23,9 +23,9 @@ import statistics
 import sys
 import time
 
+import openblas  # settles its threads
+
 options = json.loads(sys.argv[1])
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(options["threads"])
-os.environ["OMP_WAIT_POLICY"] = "passive"
 try:
     import torch
     import torch.nn.functional as F

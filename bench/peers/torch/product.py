@@ -7,12 +7,12 @@ Needs Debian's python3-numpy and libopenblas0-pthread; ends with 3 where numpy i
 """
 
 import json
-import os
 import sys
 import time
 
+import openblas
+
 options = json.loads(sys.argv[1])
-os.environ["OPENBLAS_NUM_THREADS"] = str(options["threads"])
 try:
     import numpy
 except ImportError as error:
@@ -40,4 +40,4 @@ for batch, inputs, units in options["shapes"]:
     w = numpy.random.rand(inputs, units).astype(numpy.float32)
     z = numpy.empty((batch, units), numpy.float32)
     rates.append(2 * batch * inputs * units * rate(lambda: numpy.matmul(x, w, out=z), options["seconds"]))
-print(json.dumps({"name": f"numpy {numpy.__version__}, OpenBLAS sgemm", "rates": rates}))
+print(json.dumps({"name": f"numpy {numpy.__version__}, {openblas.name()} sgemm", "rates": rates}))

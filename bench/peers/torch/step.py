@@ -11,20 +11,15 @@ missing.
     /usr/bin/python3 step.py '{...}' --check    # first and last loss of 50 steps on one batch
 """
 
-import ctypes
 import json
 import math
-import os
 import statistics
 import sys
 import time
 
-options = json.loads(sys.argv[1])
-# OpenBLAS and OpenMP each have a pool of threads, set up when they are loaded. OpenMP's idle
-# threads spin by default and keep OpenBLAS's off two busy cores: 24 to 500 ms a step instead of 6.
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(options["threads"])
-os.environ["OMP_WAIT_POLICY"] = "passive"
+import openblas
 
+options = json.loads(sys.argv[1])
 try:
     import torch
     import torch.nn.functional as F
@@ -85,24 +80,6 @@ class Network(torch.nn.Module):
         return logits * (LOGIT_SCALE / 65_536 * math.log(2))
 
 
-def blas_name():
-    """The library that the BLAS symbols come from, asked of the loaded library itself."""
-    blas = ctypes.CDLL("libblas.so.3")
-    address = ctypes.cast(blas.sgemm_, ctypes.c_void_p).value
-    with open("/proc/self/maps", encoding="utf8") as maps:
-        for line in maps:
-            start, end = (int(part, 16) for part in line.split()[0].split("-"))
-            if start <= address < end:
-                path = line.split()[-1]
-    if "openblas" not in path:
-        return path
-    library = ctypes.CDLL("libopenblas.so.0")
-    library.openblas_get_config.restype = ctypes.c_char_p
-    library.openblas_get_corename.restype = ctypes.c_char_p
-    version = library.openblas_get_config().decode().split()[1]
-    return f"OpenBLAS {version} ({library.openblas_get_corename().decode()} kernels)"
-
-
 torch.manual_seed(1)
 torch.set_num_threads(options["threads"])
 widths, batch = options["widths"], options["batch"]
@@ -139,7 +116,7 @@ while time.perf_counter() < ends:
 print(
     json.dumps(
         {
-            "name": f"PyTorch {torch.__version__}, {blas_name()}",
+            "name": f"PyTorch {torch.__version__}, {openblas.name()}",
             "threads": torch.get_num_threads(),
             "batch": batch,
             "stepMs": statistics.median(times_ms),

@@ -18,6 +18,7 @@ import type { Layer, Network, Tensor } from '../../ternary/network.js';
 import { normalizeRelu, scaleOf } from '../../ternary/normalize.js';
 import { finishSum } from '../../ternary/precision.js';
 import { roundShift } from '../../ternary/rounding.js';
+import type { Transformer } from '../../ternary/transformer.js';
 import {
   type Alignment,
   alignmentShift,
@@ -27,9 +28,12 @@ import {
   type MemoryUse,
   type NodeProbes,
   type PlacedNetwork,
+  type PlacedText,
   type Room,
+  type TextRoom,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
+import { ReferenceText } from './text.js';
 
 export class ReferenceBackend implements Backend {
   readonly name = 'reference';
@@ -37,6 +41,10 @@ export class ReferenceBackend implements Backend {
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
     return new ReferenceNetwork(network, room.batch);
+  }
+
+  async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
+    return new ReferenceText(model, room);
   }
 
   async close(): Promise<void> {}

@@ -18,6 +18,7 @@ import {
   type MemoryUse,
   type NodeProbes,
   type PlacedNetwork,
+  type PlacedText,
   type Room,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
@@ -99,6 +100,10 @@ class WasmBackend implements Backend {
     );
     this.#placed.add(placed);
     return placed;
+  }
+
+  async placeText(): Promise<PlacedText> {
+    throw new BackendError('the backend wasm has no transformers yet: use --backend reference');
   }
 
   async close(): Promise<void> {

@@ -4,8 +4,9 @@
  * arithmetic. Weights, latents, activations and errors stay on the device.
  */
 
+import { BackendError } from '../../errors.js';
 import type { Network } from '../../ternary/network.js';
-import type { Backend, PlacedNetwork, Room } from '../backend.js';
+import type { Backend, PlacedNetwork, PlacedText, Room } from '../backend.js';
 import { WebgpuDevice, type WebgpuOptions } from './device.js';
 import { WebgpuNetwork } from './network.js';
 
@@ -45,6 +46,10 @@ export class WebgpuBackend implements Backend {
     const placed = new WebgpuNetwork(this.device, network, room, () => this.#placed.delete(placed));
     this.#placed.add(placed);
     return placed;
+  }
+
+  async placeText(): Promise<PlacedText> {
+    throw new BackendError('the backend webgpu has no transformers yet: use --backend reference');
   }
 
   async close(): Promise<void> {

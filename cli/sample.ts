@@ -1,0 +1,72 @@
+/** `ternseed sample FILE`: text from a transformer, as it comes. The same seed gives the same text on every backend. */
+
+import { isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
+import { rebuildVerified } from '../src/artifact/rebuild.js';
+import { type BackendChoice, openBackend } from '../src/backend/open.js';
+import { sample } from '../src/backend/sample.js';
+import { ArtifactError, escapeControls, expected } from '../src/errors.js';
+import { keyOf } from '../src/random/key.js';
+import type { Transformer } from '../src/ternary/transformer.js';
+import { parseNumber } from './config-options.js';
+import { readPathOrUrl } from './files.js';
+
+export interface SampleCommandOptions {
+  readonly prompt: string;
+  readonly length: string;
+  readonly temperature: string;
+  readonly topK: string;
+  readonly seed: string;
+  readonly backend: BackendChoice;
+  readonly threads?: number;
+  readonly json: boolean;
+}
+
+const LENGTH_MAX = 1_000_000;
+
+export async function sampleText(file: string, options: SampleCommandOptions): Promise<void> {
+  const length = parseNumber('--length', options.length);
+  if (!Number.isInteger(length) || length < 1 || length > LENGTH_MAX) {
+    throw expected('--length', `an integer in 1…${LENGTH_MAX}`, options.length);
+  }
+  if (options.prompt === '') throw expected('--prompt', 'at least one character', 'none');
+  const artifact = openArtifact(await readPathOrUrl(file));
+  if (isOfPerceptron(artifact)) {
+    throw new ArtifactError(
+      `header at byte 5: expected a transformer, got the perceptron ${artifact.header.model}`,
+    );
+  }
+  const backend = await openBackend(options.backend, options.threads);
+  try {
+    const placed = await backend.placeText(artifact.network as Transformer, { windows: 1 });
+    await placed.writeWeights(await rebuildVerified(artifact, backend));
+    const bytes = sample(placed, {
+      prompt: new TextEncoder().encode(options.prompt),
+      ...{ length, temperature: parseNumber('--temperature', options.temperature) },
+      ...{ topK: parseNumber('--top-k', options.topK), key: keyOf(options.seed) },
+    });
+    const decoder = new TextDecoder();
+    const write = (text: string) => {
+      if (!options.json) process.stdout.write(escapeControls(text, '\n\t'));
+      return text;
+    };
+    let text = '';
+    const started = performance.now();
+    write(options.prompt);
+    for await (const byte of bytes) text += write(decoder.decode(Uint8Array.of(byte), { stream: true }));
+    text += write(decoder.decode());
+    const tokensPerSecond = (length * 1000) / (performance.now() - started);
+    const { weightsHash } = artifact;
+    const result = {
+      text,
+      prompt: options.prompt,
+      seed: options.seed,
+      tokensPerSecond,
+      backend: backend.name,
+      weightsHash,
+    };
+    process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : '\n');
+    if (!options.json) process.stderr.write(`${tokensPerSecond.toFixed(0)} bytes/s (${backend.summary})\n`);
+  } finally {
+    await backend.close();
+  }
+}

@@ -1,0 +1,70 @@
+// Entry points: what unfinished runs leave, which may end at any byte: logs, checkpoints of pools and of arrays.
+
+import {
+  headerOfUnfinished,
+  readArrays,
+  readCheckpoint,
+  readUnfinishedLog,
+} from '../../dist/src/artifact/checkpoint.js';
+import { same } from './bytes.mjs';
+import { artifactRefusal, Failure, read } from './checks.mjs';
+import { mutateContainer } from './mutate.mjs';
+import { samples, unfinished } from './samples.mjs';
+
+const rightLog = readUnfinishedLog(unfinished.find(({ kind }) => kind === 'unfinished log').bytes);
+
+function checkLog(bytes, origin, damage) {
+  const header = read(headerOfUnfinished, bytes, artifactRefusal);
+  const log = read(readUnfinishedLog, bytes, artifactRefusal);
+  if (!log) return 'refused';
+  if (!header) throw new Failure('a log without a header');
+  if (log.length > bytes.length) throw new Failure('a log longer than its file');
+  if (damage && origin.kind === 'unfinished log') {
+    log.steps.forEach((step, i) => {
+      const right = rightLog.steps[i];
+      const alike =
+        ['seedStep', 'nonzeros', 'loss'].every((field) => right?.[field] === step[field]) &&
+        same(right.coefficients, step.coefficients);
+      if (!alike) throw new Failure(`a damaged log gives another step ${i + 1}`);
+    });
+  }
+  if (readUnfinishedLog(bytes.subarray(0, log.length)).steps.length !== log.steps.length) {
+    throw new Failure('the whole part of a log is not read alike');
+  }
+  return 'read';
+}
+
+function checkCheckpoint(bytes) {
+  const checkpoint = read(readCheckpoint, bytes, artifactRefusal);
+  if (!checkpoint) return 'refused';
+  const size = checkpoint.header.directions.reduce((sum, one) => sum + one, 0);
+  for (const array of Object.values(checkpoint.pool)) {
+    if (array.length !== size) throw new Failure('a checkpoint with arrays of another length');
+  }
+  return 'read';
+}
+
+function checkArrays(bytes) {
+  const checkpoint = read(readArrays, bytes, artifactRefusal);
+  if (!checkpoint) return 'refused';
+  const total = checkpoint.arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  if (total > bytes.length) throw new Failure('arrays of more bytes than the file has');
+  return 'read';
+}
+
+const entry = (name, share, wanted, check) => ({
+  name,
+  share,
+  make(choices) {
+    const own = unfinished.find(({ kind }) => kind === wanted);
+    const origin = choices.once(8) ? choices.of(samples) : own;
+    const { bytes, damage } = mutateContainer(choices, origin);
+    return { kind: origin.kind, bytes, check: () => check(bytes, origin, damage) };
+  },
+});
+
+export const runEntries = [
+  entry('readUnfinishedLog', 80, 'unfinished log', checkLog),
+  entry('readCheckpoint', 25, 'checkpoint', checkCheckpoint),
+  entry('readArrays', 25, 'arrays', checkArrays),
+];

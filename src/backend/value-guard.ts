@@ -1,0 +1,19 @@
+/** The check of a model's values that every backend makes before it takes them. */
+
+import { expected } from '../errors.js';
+import type { Model } from '../ternary/network.js';
+import { VALUE_RANGES } from '../ternary/precision.js';
+
+/** @throws {ConfigError} when there are not as many values as the model has, each in its tensor's range */
+export function checkValues({ parameters, tensors }: Model, values: Int8Array): void {
+  if (values.length !== parameters) throw expected('weights', `${parameters} values`, values.length);
+  for (const { name, values: kind, rows, columns, offset } of tensors) {
+    const [least, largest] = VALUE_RANGES[kind];
+    const end = offset + rows * columns;
+    for (let i = offset; i < end; i++) {
+      if (values[i] < least || values[i] > largest) {
+        throw expected(name, `values in ${least}…${largest}`, values[i]);
+      }
+    }
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * The integer transformer over bytes: what it is made of, and the bounds that make its arithmetic exact. It is
+ * llama-like: normalization before each part of a block, rotary positions, causal attention with grouped heads, a
+ * gated SiLU feed-forward, a residual stream, no biases. Matrices of the blocks are trits, embedding and head
+ * integers of eight bits or trits. Activations are i8 in fixed units, sums and the residual stream i32.
+ * docs/transformer.md is the specification; rms-norm.ts, rotary.ts, attention.ts and silu.ts are its parts.
+ */
+
+import { type Model, PARAMETERS_MAX, type Tensor, TENSOR_WEIGHTS_MAX } from './network.js';
+import type { Values } from './precision.js';
+import { roundShift } from './rounding.js';
+
+/** A text is bytes. */
+export const VOCABULARY = 256;
+
+/** Fraction bits of the residual stream. */
+export const RESIDUAL_BITS = 12;
+/** The residual stream saturates at ±this, which float32 holds exactly. */
+export const RESIDUAL_MAX = 2 ** 23 - 1;
+/** The largest i8 activation. */
+export const I8_MAX = 127;
+/** Fraction bits of a normalized activation: one root mean square is 32. */
+export const NORM_BITS = 5;
+/** Fraction bits of queries, keys and values. */
+export const HEAD_BITS = 4;
+/** Fraction bits of what attention mixes from values. */
+export const MIX_BITS = 5;
+/** Fraction bits of the gate and of what it gates. */
+export const GATE_BITS = 4;
+/** Fraction bits of the gated hidden activations. */
+export const HIDDEN_BITS = 4;
+/** A query, key or value is computed with so many more bits, and rounded once, after its rotation. */
+export const FINER_BITS = 7;
+/** Fraction bits of an embedding's value times its mantissa, before the exponent: ±127·127·2^8 < RESIDUAL_MAX. */
+export const EMBEDDING_SHIFT = 8;
+/** A logit is scaled to 2^−LOGIT_BITS bits, saturates at ±LOGIT_MAX, and counts 2^LOGIT_SHIFT units of a loss. */
+export const LOGIT_BITS = 10;
+export const LOGIT_MAX = 2 ** 21;
+export const LOGIT_SHIFT = 6;
+
+/** What embedding and head are made of. */
+export const EMBEDDINGS = { int8: 'int8', ternary: 'trit' } as const satisfies Record<string, Values>;
+export type EmbeddingPrecision = keyof typeof EMBEDDINGS;
+
+/** The numbers that make a transformer. All are stored in the artifact. */
+export interface TransformerShape {
+  /** L, blocks that are stored, 1…64. */
+  readonly blocks: number;
+  /** W, the residual stream's width: a multiple of 2·heads, 8…4096. */
+  readonly width: number;
+  /** H, heads of queries, 1…64. */
+  readonly heads: number;
+  /** G, heads of keys and values, a divisor of `heads`; each serves heads / keyHeads of queries. */
+  readonly keyHeads: number;
+  /** F, the feed-forward's width, 8…16384. */
+  readonly hidden: number;
+  /** T, the longest window, 2…1024. */
+  readonly context: number;
+  /** Depth recurrence: blocks loopFrom…loopTo − 1 are applied `loops` times over, with the same weights. */
+  readonly loopFrom: number;
+  readonly loopTo: number;
+  /** 1…64; 1 for none. */
+  readonly loops: number;
+  /** Whether the head is the embedding's matrix. */
+  readonly tied: boolean;
+  readonly embedding: EmbeddingPrecision;
+}
+
+/** The names of a shape's numbers, in their order. */
+export const SHAPE_KEYS = [
+  ...(['blocks', 'width', 'heads', 'keyHeads', 'hidden', 'context'] as const),
+  ...(['loopFrom', 'loopTo', 'loops', 'tied', 'embedding'] as const),
+] satisfies (keyof TransformerShape)[];
+
+/** The shape of a model alone. */
+export function shapeOf(model: TransformerShape): TransformerShape {
+  return Object.fromEntries(SHAPE_KEYS.map((key) => [key, model[key]])) as unknown as TransformerShape;
+}
+
+/** A weight matrix and which of the model's scales brings its sums to their unit. */
+export interface ScaledMatrix {
+  readonly weights: Tensor;
+  /** Row of the tensor `scales`. */
+  readonly scale: number;
+}
+
+/** The matrices of one block. */
+export interface TransformerBlock {
+  /** [W, W] */
+  readonly query: ScaledMatrix;
+  /** [G·headSize, W] */
+  readonly key: ScaledMatrix;
+  /** [G·headSize, W] */
+  readonly value: ScaledMatrix;
+  /** [W, W] */
+  readonly output: ScaledMatrix;
+  /** [F, W] */
+  readonly gate: ScaledMatrix;
+  /** [F, W] */
+  readonly up: ScaledMatrix;
+  /** [W, F] */
+  readonly down: ScaledMatrix;
+}
+
+export interface Transformer extends TransformerShape, Model {
+  readonly architecture: 'transformer';
+  readonly headSize: number;
+  /** Model order: embedding, each block's matrices, the head unless it is tied, `scales`. */
+  readonly tensors: readonly Tensor[];
+  /** [256, W] */
+  readonly embed: ScaledMatrix;
+  readonly layers: readonly TransformerBlock[];
+  /** [256, W]; of a tied model the embedding's matrix with a scale of its own. */
+  readonly head: ScaledMatrix;
+  /** [matrices, 2]: mantissa and exponent of each, see {@link rescale}. */
+  readonly scales: Tensor;
+  /** The blocks in the order in which they are applied, as indices of `layers`. */
+  readonly order: readonly number[];
+  /** A logit's sum is rounded by so many bits before it is scaled: 127³·W / 2^this < 2^30. */
+  readonly headShift: number;
+}
+
+const MATRICES = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'] as const;
+export type BlockMatrix = (typeof MATRICES)[number];
+
+/**
+ * Builds a transformer's description and proves its bounds: a sum of N products of i8 and trits is at most
+ * 127·N ≤ 127·2^14 < 2^21, times a mantissa < 2^28; one of W products of i8 and i8 at most 127²·2^12 < 2^26.
+ * @throws {RangeError} naming the number that is out of range
+ * @example transformerOf({ ...SHAPE, blocks: 4, width: 128 }).parameters
+ */
+export function transformerOf(shape: TransformerShape): Transformer {
+  const { blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding } = shape;
+  requireWithin('blocks', blocks, 1, 64);
+  requireWithin('heads', heads, 1, 64);
+  requireWithin('keyHeads', keyHeads, 1, heads);
+  requireWithin('width', width, 8, 4096);
+  requireWithin('hidden', hidden, 8, 16_384);
+  requireWithin('context', context, 2, 1024);
+  requireWithin('loopFrom', loopFrom, 0, blocks - 1);
+  requireWithin('loopTo', loopTo, loopFrom + 1, blocks);
+  requireWithin('loops', loops, 1, 64);
+  if (heads % keyHeads !== 0) throw outside('keyHeads', `a divisor of ${heads} heads`, keyHeads);
+  if (width % (2 * heads) !== 0) throw outside('width', `a multiple of ${2 * heads}, twice the heads`, width);
+  if (typeof tied !== 'boolean') throw outside('tied', 'true or false', tied);
+  if (!Object.hasOwn(EMBEDDINGS, embedding))
+    throw outside('embedding', Object.keys(EMBEDDINGS).join(', '), embedding);
+  const headSize = width / heads;
+
+  const tensors: Tensor[] = [];
+  let offset = 0;
+  const tensor = (name: string, values: Values, rows: number, columns: number): Tensor => {
+    if (rows * columns > TENSOR_WEIGHTS_MAX) {
+      throw outside(
+        'model',
+        `at most ${TENSOR_WEIGHTS_MAX} weights in a matrix`,
+        `${rows} × ${columns} in ${name}`,
+      );
+    }
+    const made = { name, values, rows, columns, offset };
+    tensors.push(made);
+    offset += rows * columns;
+    return made;
+  };
+  let scaled = 0;
+  const matrix = (name: string, values: Values, rows: number, columns: number): ScaledMatrix => ({
+    weights: tensor(`${name}.weight`, values, rows, columns),
+    scale: scaled++,
+  });
+
+  const embed = matrix('embedding', EMBEDDINGS[embedding], VOCABULARY, width);
+  const shapes: Record<BlockMatrix, [rows: number, columns: number]> = {
+    ...{ query: [width, width], key: [keyHeads * headSize, width], value: [keyHeads * headSize, width] },
+    ...{ output: [width, width], gate: [hidden, width], up: [hidden, width], down: [width, hidden] },
+  };
+  const layers = Array.from({ length: blocks }, (_, block) => {
+    const named = MATRICES.map((name) => [name, matrix(`block${block}.${name}`, 'trit', ...shapes[name])]);
+    return Object.fromEntries(named) as unknown as TransformerBlock;
+  });
+  const head = tied
+    ? { weights: embed.weights, scale: scaled++ }
+    : matrix('head', EMBEDDINGS[embedding], VOCABULARY, width);
+  const scales = tensor('scales', 'scale', scaled, 2);
+  if (offset > PARAMETERS_MAX) throw outside('model', `at most ${PARAMETERS_MAX} weights`, offset);
+
+  const looped = Array.from({ length: loops }, () => range(loopFrom, loopTo)).flat();
+  const order = [...range(0, loopFrom), ...looped, ...range(loopTo, blocks)];
+  const headShift = Math.max(0, ceilLog2(width) - 9);
+  return {
+    architecture: 'transformer',
+    ...{ blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding },
+    ...{ headSize, tensors, embed, layers, head, scales, order, headShift, parameters: offset },
+  };
+}
+
+/**
+ * A sum in the unit that follows: sum · mantissa / 2^exponent, rounded.
+ * @param sum - |sum · mantissa| < 2^30
+ * @param mantissa - 1…127
+ * @param exponent - 1…127; from 31 on the result is 0
+ */
+export function rescale(sum: number, mantissa: number, exponent: number): number {
+  return exponent > 30 ? 0 : roundShift(sum * mantissa, exponent);
+}
+
+/**
+ * The mantissa and exponent nearest to a real scale, which training takes as well.
+ * @param scale - > 0; what is out of 2⁻¹²⁷·64 … 63.5 becomes the nearest that there is
+ * @example scaleOfReal(0.3) // [77, 8]
+ */
+export function scaleOfReal(scale: number): [mantissa: number, exponent: number] {
+  let mantissa = scale;
+  let exponent = 0;
+  while (mantissa < 63.5 && exponent < 127) {
+    mantissa *= 2;
+    exponent++;
+  }
+  while (exponent < 1) {
+    mantissa /= 2;
+    exponent++;
+  }
+  return [Math.max(1, Math.min(127, Math.floor(mantissa + 0.5))), exponent];
+}
+
+/** ±127. */
+export function clipI8(value: number): number {
+  return Math.max(-I8_MAX, Math.min(I8_MAX, value));
+}
+
+/** The residual stream after an addition. */
+export function saturate(value: number): number {
+  return Math.max(-RESIDUAL_MAX, Math.min(RESIDUAL_MAX, value));
+}
+
+/** A model's name for people: `text-4x128`, and what is not usual of it. */
+export function transformerName({ blocks, width, loops, embedding, tied }: TransformerShape): string {
+  const more = [loops > 1 ? `loops ${loops}` : '', embedding === 'int8' ? '' : embedding, tied ? 'tied' : ''];
+  return [`text-${blocks}x${width}`, ...more.filter((part) => part !== '')].join(', ');
+}
+
+/** ⌈log₂ n⌉ of n ≥ 1. */
+export function ceilLog2(n: number): number {
+  return 32 - Math.clz32(n - 1);
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
+
+function requireWithin(name: string, value: number, minimum: number, maximum: number): void {
+  if (!Number.isInteger(value) || value < minimum || value > maximum) {
+    throw outside(name, `an integer in ${minimum}…${maximum}`, value);
+  }
+}
+
+function outside(name: string, what: string, got: unknown): RangeError {
+  return new RangeError(`"${name}" expected ${what}, got ${got}`);
+}
