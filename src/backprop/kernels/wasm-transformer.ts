@@ -1,6 +1,6 @@
 /**
  * The transformer's fused kernels for TensorFlow.js's wasm backend: which tensors and numbers each takes.
- * Their source is assembly/{signed,requantize,root-mean-square,attention,gate,tokens}.ts.
+ * Their source is assembly/{signed,requantize,rms-norm,attention,gate,tokens}.ts.
  */
 
 import type * as tf from '@tensorflow/tfjs-core';
@@ -16,8 +16,8 @@ export type TransformerExports = Record<
   | 'addToStream'
   | 'rotate'
   | 'rotateGradient'
-  | 'rootMeanSquare'
-  | 'rootMeanSquareGradient'
+  | 'rmsNorm'
+  | 'rmsNormGradient'
   | 'attentionScratch'
   | 'attention'
   | 'attentionGradient'
@@ -49,14 +49,15 @@ export function transformerKernels(
       });
       return z;
     },
-    [FUSED.requantize]: ({ sums }, { multiplier, shift }) => {
+    [FUSED.requantize]: ({ sums }, { multiplier, shift, before, after, limit }) => {
       const y = like(sums);
-      exports.requantize(at(sums), sizeOf(sums), multiplier, shift, at(y));
+      const numbers = [before, multiplier, shift, after, limit];
+      exports.requantize(at(sums), sizeOf(sums), ...numbers, at(y));
       return y;
     },
-    [FUSED.requantizeGradient]: ({ dy, y }, { factor }) => {
+    [FUSED.requantizeGradient]: ({ dy, y }, { factor, limit }) => {
       const dsums = like(y);
-      exports.requantizeGradient(at(dy), at(y), sizeOf(y), factor, at(dsums));
+      exports.requantizeGradient(at(dy), at(y), sizeOf(y), factor, limit, at(dsums));
       return dsums;
     },
     [FUSED.addToStream]: ({ x, sums }, { multiplier, shift }) => {
@@ -78,37 +79,35 @@ export function transformerKernels(
       exports.rotateGradient(at(dy), at(y), rows, units, factor, ...tables, at(dsums));
       return dsums;
     },
-    [FUSED.rootMeanSquare]: ({ x }, { one }) => {
+    [FUSED.rmsNorm]: ({ x }, { gain, bits }) => {
       const n = like(x);
       const [rows, width] = x.shape;
-      exports.rootMeanSquare(at(x), rows, width, one, at(n));
+      exports.rmsNorm(at(x), rows, width, gain, bits, at(n));
       return n;
     },
-    [FUSED.rootMeanSquareGradient]: ({ dn, x, n }, { unit }) => {
+    [FUSED.rmsNormGradient]: ({ dn, x, n }, { unit }) => {
       const dx = like(x);
       const [rows, width] = x.shape;
-      exports.rootMeanSquareGradient(at(dn), at(x), at(n), rows, width, unit, at(dx));
+      exports.rmsNormGradient(at(dn), at(x), at(n), rows, width, unit, at(dx));
       return dx;
     },
-    [FUSED.attention]: ({ q, k, v, exp2 }, attributes) => {
-      const { context, heads, groups, headSize, multiplier, shift, mixShift } = attributes;
+    [FUSED.attention]: ({ q, k, v, table }, attributes) => {
+      const { context, heads, keyHeads, headSize, factor, range, weightShift, mixBits } = attributes;
       const windows = q.shape[0] / context;
       const mix = like(q);
       const probabilities = output(windows, heads, context, context);
-      const sizes = [windows, context, heads, groups, headSize];
+      const given = [at(q), at(k), at(v), windows, context, heads, keyHeads, headSize];
       withScratch(exports.attentionScratch(context, headSize), (scratch) => {
-        const results = [at(mix), at(probabilities), scratch];
-        exports.attention(
-          ...[at(q), at(k), at(v), ...sizes, at(exp2), multiplier, shift, mixShift, ...results],
-        );
+        const numbers = [at(table), factor, range, weightShift, mixBits];
+        exports.attention(...given, ...numbers, at(mix), at(probabilities), scratch);
       });
       return [mix, probabilities];
     },
     [FUSED.attentionGradient]: ({ dmix, mix, q, k, v, probabilities }, attributes) => {
-      const { context, heads, groups, headSize, slope, scale } = attributes;
+      const { context, heads, keyHeads, headSize, slope, scale } = attributes;
       const [dq, dk, dv] = [like(q), like(k), like(v)];
       const given = [at(dmix), at(mix), at(q), at(k), at(v), at(probabilities)];
-      const sizes = [q.shape[0] / context, context, heads, groups, headSize];
+      const sizes = [q.shape[0] / context, context, heads, keyHeads, headSize];
       withScratch(exports.attentionScratch(context, headSize), (scratch) => {
         exports.attentionGradient(...given, ...sizes, slope, scale, at(dq), at(dk), at(dv), scratch);
       });

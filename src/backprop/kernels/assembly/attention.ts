@@ -1,12 +1,14 @@
 // Causal attention with the integer softmax, and its gradient, head by head of a window. Matrices of
 // a head are packed first: queries, keys and values as rows of headSize, keys and values also as
-// columns. headSize and T are multiples of four. src/backprop/ops/attention.ts has the definition.
+// columns. Sums of values by weights pass 2^24 and are taken in i32. headSize and T are multiples of
+// four. src/backprop/ops/attention.ts has the definition.
 
 import { multiplyAdd } from './vector';
 
 const LIMIT: i32 = 127;
-/** Fraction bits of a probability. */
-const PROBABILITY_BITS: i32 = 14;
+/** Fraction bits of the largest weight, and of the factor that turns scores into exponents. */
+const WEIGHT_BITS: i32 = 14;
+const EXPONENT_BITS: i32 = 14;
 
 /** Bytes of scratch that `attention` needs. */
 export function attentionScratch(context: i32, headSize: i32): i32 {
@@ -86,9 +88,12 @@ function combine(a: usize, step: usize, rows: usize, stride: usize, count: i32, 
 
 /**
  * mix[B, T, H · headSize] of q, and of k and v [B, T, G · headSize], with the probabilities [B, H, T, T]
- * that the gradient wants, in 2^-14.
- * @param exp2 - [256] i32, 2^15 · 2^(−i/256)
- * @param factor - of a difference of scores, before `shift`, in 1/256 of an octave
+ * that the gradient wants.
+ * @param table - [256] f32 integers, the weights of the parts of an octave
+ * @param factor - of a difference of scores, in 2^-14 of a part
+ * @param range - differences end here
+ * @param weightShift - by how many bits weights are shifted
+ * @param mixBits - by how many bits the mix is finer than values
  */
 export function attention(
   q: usize,
@@ -99,74 +104,122 @@ export function attention(
   heads: i32,
   groups: i32,
   headSize: i32,
-  exp2: usize,
+  table: usize,
   factor: i32,
-  shift: i32,
-  mixShift: i32,
+  range: i32,
+  weightShift: i32,
+  mixBits: i32,
   mix: usize,
   probabilities: usize,
   scratch: usize,
 ): void {
-  const rowBytes = <usize>(headSize << 2);
   const units = heads * headSize;
   const sharedUnits = groups * headSize;
   const keys = scratch; // [headSize, T]
-  const values = keys + <usize>(context * headSize) * 4; // [T, headSize]
+  const values = keys + <usize>(context * headSize) * 4; // i16 [T/2, headSize, 2]
+  const weights = values + <usize>(context * headSize) * 2; // i16 [T]
   for (let window = 0; window < windows; window++) {
     for (let head = 0; head < heads; head++) {
       const own = <usize>((window * context * units + head * headSize) << 2);
       const shared = <usize>((window * context * sharedUnits + ((head * groups) / heads) * headSize) << 2);
       packColumns(k + shared, context, sharedUnits, headSize, keys);
-      packRows(v + shared, context, sharedUnits, headSize, values);
+      packPairs(v + shared, context, sharedUnits, headSize, values);
       for (let i = 0; i < context; i++) {
         const row = probabilities + <usize>((((window * heads + head) * context + i) * context) << 2);
         const query = q + own + <usize>((i * units) << 2);
         combine(query, 4, keys, <usize>(context << 2), headSize, (i + 4) & ~3, row, false);
-        softmax(row, i + 1, context, exp2, factor, shift);
-        const out = mix + own + <usize>((i * units) << 2);
-        combine(row, 4, values, rowBytes, i + 1, headSize, out, false);
-        finishMix(out, headSize, mixShift);
+        const total = weigh(row, i + 1, table, factor, range, weightShift, weights);
+        mixValues(weights, values, (i + 2) >> 1, headSize, total, mixBits, mix + own + <usize>((i * units) << 2));
+        normalizeRow(row, i + 1, context, total);
       }
     }
   }
 }
 
-/** Scores of the first `count` positions of a row become probabilities, the others zero. */
-function softmax(row: usize, count: i32, context: i32, exp2: usize, factor: i32, shift: i32): void {
+/** Values as i16, of two positions side by side: [T/2, headSize, 2]. */
+function packPairs(from: usize, context: i32, units: i32, headSize: i32, to: usize): void {
+  for (let row = 0; row < context; row++) {
+    const place = to + <usize>((row >> 1) * headSize * 4 + (row & 1) * 2);
+    for (let unit = 0; unit < headSize; unit++) {
+      store<i16>(place + <usize>(unit << 2), <i16>(<i32>load<f32>(from + <usize>(unit << 2))));
+    }
+    from += <usize>(units << 2);
+  }
+}
+
+/** Weights of a row of scores, which receives them as well; returns their sum. `weights` is zero after them. */
+function weigh(
+  row: usize,
+  count: i32,
+  table: usize,
+  factor: i32,
+  range: i32,
+  weightShift: i32,
+  weights: usize,
+): i32 {
   const end = row + <usize>(count << 2);
   let top = load<f32>(row);
   for (let at = row; at < end; at += 4) top = max(top, load<f32>(at));
-  const half = (1 << shift) >> 1;
-  let sum = 0;
+  let total = 0;
   for (let at = row; at < end; at += 4) {
-    const octaves = (<i32>(top - load<f32>(at)) * factor + half) >> shift;
-    const whole = octaves >> 8;
-    const weight = whole < 16 ? load<i32>(exp2 + <usize>((octaves & 255) << 2)) >> whole : 0;
-    store<i32>(at, weight);
-    sum += weight;
+    const below = min(<i32>(top - load<f32>(at)), range);
+    const exponent = (below * factor + (1 << (EXPONENT_BITS - 1))) >> EXPONENT_BITS;
+    const octaves = (exponent >> 8) + weightShift;
+    const part = <i32>load<f32>(table + <usize>((exponent & 255) << 2));
+    const weight = octaves > WEIGHT_BITS ? 0 : part >> octaves;
+    store<f32>(at, <f32>weight);
+    store<i16>(weights, <i16>weight);
+    weights += 2;
+    total += weight;
   }
-  const halfSum = sum >> 1;
-  for (let at = row; at < end; at += 4) {
-    const probability = ((load<i32>(at) << PROBABILITY_BITS) + halfSum) / sum;
-    store<f32>(at, <f32>probability);
-  }
+  store<i16>(weights, 0); // the second of the last pair, where there is none
+  return total;
+}
+
+/** Weights become probabilities; what is past the row's own position is zeroed. */
+function normalizeRow(row: usize, count: i32, context: i32, total: i32): void {
+  const end = row + <usize>(count << 2);
+  const share = <f32>1 / <f32>total;
+  for (let at = row; at < end; at += 4) store<f32>(at, load<f32>(at) * share);
   memory.fill(end, 0, <usize>((context - count) << 2));
 }
 
-/** Sums of values by probabilities become activations. */
+/** mix[headSize] = clip(roundDiv(Σ weight · value · 2^bits, total)). */
 @inline
-function finishMix(mix: usize, headSize: i32, shift: i32): void {
-  for (const end = mix + <usize>(headSize << 2); mix < end; mix += 4) {
-    const sum = <i32>load<f32>(mix);
-    const magnitude = min(LIMIT, (abs(sum) + ((1 << shift) >> 1)) >> shift);
-    store<f32>(mix, <f32>(sum < 0 ? -magnitude : magnitude));
+function mixValues(weights: usize, values: usize, pairs: i32, headSize: i32, total: i32, bits: i32, mix: usize): void {
+  const stride = <usize>(headSize << 2);
+  const half = i32x4.splat(total >> 1);
+  const divisor = f64x2.splat(<f64>total);
+  const most = i32x4.splat(LIMIT);
+  for (let at: usize = 0; at < stride; at += 16) {
+    let sum = i32x4.splat(0);
+    let row = values + at;
+    for (let pair = weights, end = weights + <usize>(pairs << 2); pair < end; pair += 4) {
+      sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load32_splat(pair), v128.load(row)));
+      row += stride;
+    }
+    // In f64, quotients of integers are never rounded up to a whole number.
+    const sign = i32x4.shr_s(sum, 31);
+    const numerator = i32x4.add(i32x4.shl(i32x4.abs(sum), bits), half);
+    const low = f64x2.div(f64x2.convert_low_i32x4_u(numerator), divisor);
+    const high = f64x2.div(f64x2.convert_low_i32x4_u(v128.shuffle<i32>(numerator, numerator, 2, 3, 2, 3)), divisor);
+    const quotient = v128.shuffle<i32>(
+      i32x4.trunc_sat_f64x2_s_zero(low),
+      i32x4.trunc_sat_f64x2_s_zero(high),
+      0,
+      1,
+      4,
+      5,
+    );
+    const magnitude = i32x4.min_s(quotient, most);
+    v128.store(mix + at, f32x4.convert_i32x4_s(i32x4.sub(v128.xor(magnitude, sign), sign)));
   }
 }
 
 /**
  * dq, dk and dv from dmix.
  * @param slope - d ln(weight) by the score
- * @param scale - of a sum of values by probabilities, 2^(−14 − …)
+ * @param scale - what a value is in the mix, 2^mixBits
  */
 export function attentionGradient(
   dmix: usize,
@@ -239,9 +292,8 @@ function softmaxGradient(dp: usize, p: usize, count: i32, context: i32, slope: f
   const bytes = <usize>(count << 2);
   let sum: f32 = 0;
   for (let at: usize = 0; at < bytes; at += 4) sum += load<f32>(dp + at) * load<f32>(p + at);
-  const mean = sum / <f32>(1 << PROBABILITY_BITS);
   for (let at: usize = 0; at < bytes; at += 4) {
-    store<f32>(dp + at, load<f32>(p + at) * (load<f32>(dp + at) - mean) * slope);
+    store<f32>(dp + at, load<f32>(p + at) * (load<f32>(dp + at) - sum) * slope);
   }
   memory.fill(dp + bytes, 0, <usize>((context - count) << 2));
 }
