@@ -138,9 +138,12 @@ const poolModel = fit(
   ({ weights }) => [weights],
   ({ cpuSeconds }) => cpuSeconds,
 );
+/** Weights that lie near the processor; a move among more of them costs more with each doubling. */
+const NEAR_WEIGHTS = 2 ** 20;
+const doublings = (weights) => Math.max(0, Math.log2(weights / NEAR_WEIGHTS));
 const logModel = fit(
   single.filter(({ kind }) => kind === 'log'),
-  ({ weights, moves, coefficients }) => [weights, moves, coefficients],
+  ({ weights, moves, coefficients }) => [weights, moves, moves * doublings(weights), coefficients],
   ({ cpuSeconds }) => cpuSeconds,
 );
 
@@ -149,10 +152,11 @@ const logModel = fit(
  * 1.7·10¹⁹ sums, since its noise is drawn for every weight of every perturbation.
  */
 const GPT3 = { weights: 175e9, steps: 93_750, perturbations: [32, 1024], sums: [5e17, 1.7e19], nonzeros: 16 };
-const [perWeight, perMove, perLook] = logModel.costs;
+const [perWeight, perMove, perDoubling, perLook] = logModel.costs;
 const extrapolated = GPT3.perturbations.map((directions, i) => {
   const moves = GPT3.steps * directions * GPT3.nonzeros;
-  const logSeconds = perWeight * GPT3.weights + (perMove + perLook) * moves;
+  const perMoveThere = perMove + perDoubling * doublings(GPT3.weights);
+  const logSeconds = perWeight * GPT3.weights + (perMoveThere + perLook) * moves;
   return {
     directions,
     moves,
@@ -201,8 +205,9 @@ writeReport(
     '\nHelpers are started from 2²² weights on for a pool, and for a log once it has moved 2²¹ weights.\n',
     '## Cost model, one thread\n',
     `pool: ${ns(poolModel.costs[0])} a weight (largest error ${Math.round(100 * poolModel.largestError)}%)\n`,
-    `log: ${ns(perWeight)} a weight + ${ns(perMove)} a nonzero of Σ K·n, of which half move a weight + ${ns(perLook)} a ` +
-      `weight that decoding looks at, at most 16 a direction (largest error ${Math.round(100 * logModel.largestError)}%)\n`,
+    `log: ${ns(perWeight)} a weight + ${ns(perMove)} a nonzero of Σ K·n, of which half move a weight, and ${ns(perDoubling)} more ` +
+      `with each doubling of the weights above 2²⁰, since memory is further away + ${ns(perLook)} a weight that decoding looks at, ` +
+      `at most 16 a direction (largest error ${Math.round(100 * logModel.largestError)}%)\n`,
     '## Some rows alone, of a pool\n',
     markdownTable(
       ['weights of the model', 'of the tile', 'time', 'a weight'],
@@ -224,7 +229,7 @@ writeReport(
         ...[one.moves.toExponential(1), hours(one.logSeconds)],
       ]),
     ),
-    `\nA pool, whatever the steps: ${hours(poolSeconds)}. Moves were measured up to 10⁸ weights: beyond, memory is further away. ` +
-      'Whether 16 nonzeros a direction would train such a model is not known.',
+    `\nA pool, whatever the steps: ${hours(poolSeconds)}. Moves were measured up to 10⁸ weights: beyond, each doubling is taken to ` +
+      'cost what it did up to there. Whether 16 nonzeros a direction would train such a model is not known.',
   ].join('\n'),
 );

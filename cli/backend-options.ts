@@ -1,4 +1,4 @@
-/** `--backend` and `--threads`, the same for every verb that computes. */
+/** Options that are the same for every verb that computes, or rebuilds. */
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BACKEND_NAMES, THREADS_MAX } from '../src/backend/names.js';
@@ -7,6 +7,20 @@ export function addBackendOptions(command: Command, names: readonly string[] = B
   return command
     .addOption(new Option('--backend <name>', 'where to compute').choices([...names]).default('auto'))
     .option('--threads <count>', 'threads of the wasm backend (default: all cores)', parseThreads);
+}
+
+/** Makes a list of an option that may be given again. */
+export function collect(value: string, values: readonly string[] = []): string[] {
+  return [...values, value];
+}
+
+/** The same, and `--base`, for every verb that rebuilds. */
+export function addRebuildOptions(command: Command): Command {
+  return addBackendOptions(command).option(
+    '--base <file>',
+    'of a delta: its base; again for the base of that (default: beside it)',
+    collect,
+  );
 }
 
 function parseThreads(text: string): number {

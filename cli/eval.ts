@@ -6,7 +6,6 @@ import {
   openArtifact,
   type PerceptronArtifact,
 } from '../src/artifact/artifact.js';
-import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { evaluateText } from '../src/backend/evaluate-text.js';
@@ -15,11 +14,12 @@ import { loadData } from '../src/data/dataset.js';
 import { loadText } from '../src/data/text.js';
 import { ConfigError, expected, InputError } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
+import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseNumber } from './config-options.js';
 import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
-export interface EvalOptions {
+export interface EvalOptions extends BaseOptions {
   readonly data: string;
   readonly split: string;
   readonly stride?: string;
@@ -47,7 +47,7 @@ export async function evaluate(file: string, options: EvalOptions): Promise<void
     const started = performance.now();
     const measured = isOfPerceptron(artifact)
       ? await evaluatePerceptron(artifact, file, options, backend)
-      : await evaluateTransformer(artifact, artifact.network as Transformer, options, backend);
+      : await evaluateTransformer(artifact, file, options, backend);
     const seconds = (performance.now() - started) / 1000;
     const { weightsHash } = artifact;
     printResult(options.json, { ...measured.json, weightsHash, seconds, backend: backend.name, split }, [
@@ -80,7 +80,7 @@ async function evaluatePerceptron(
     );
   }
   const placed = await backend.place(artifact.network, { batch: 1000 });
-  await placed.writeWeights(await rebuildVerified(artifact, backend));
+  await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
   const score = await evaluateExamples(placed, examples);
   return {
     dataName: data.name,
@@ -94,16 +94,17 @@ async function evaluatePerceptron(
 
 async function evaluateTransformer(
   artifact: Artifact,
-  model: Transformer,
+  file: string,
   options: EvalOptions,
   backend: Backend,
 ): Promise<Measured> {
+  const model = artifact.network as Transformer;
   const stride = options.stride === undefined ? model.context : parseNumber('--stride', options.stride);
   if (stride < 1 || stride > model.context)
     throw expected('--stride', `1…${model.context}, the context`, stride);
   const text = await loadText(options.data);
   const placed = await backend.placeText(model, { windows: WINDOWS });
-  await placed.writeWeights(await rebuildVerified(artifact, backend));
+  await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
   const part = options.split === 'train' ? text.train : text.validation;
   const score = await evaluateText(placed, part, { windows: WINDOWS, stride });
   const loss = score.bitsPerByte * Math.LN2;

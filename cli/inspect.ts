@@ -22,6 +22,7 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
   const result = {
     ...{ kind, version, bytes, parameters: network.parameters, steps, seed: config.seed, key, model, config },
     ...{
+      ...(header.base && { base: header.base }),
       data: data.name,
       dataHash: data.hash,
       weightsHash,
@@ -42,6 +43,9 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
         ? ([
             ['fetched', `${count(fetched.bytes)} bytes in ${fetched.requests} requests${rangeNote(fetched)}`],
           ] as const)
+        : []),
+      ...(header.base
+        ? ([['delta on', `${printable(header.base.name)}, weights hash ${header.base.hash}`]] as const)
         : []),
       ['steps', count(steps)],
       ['seed', typeof config.seed === 'string' ? printable(config.seed) : 'none'],

@@ -11,7 +11,8 @@ import {
   readUnfinishedLog,
 } from '../src/artifact/checkpoint.js';
 import { VERSION } from '../src/artifact/container.js';
-import { formatKey, type Header } from '../src/artifact/header.js';
+import { differences } from '../src/artifact/delta.js';
+import { type Base, formatKey, type Header } from '../src/artifact/header.js';
 import { encodeLogBlock, type LogStep, lossOfUnits } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -19,6 +20,7 @@ import type { Dataset } from '../src/data/dataset.js';
 import { InputError, printable } from '../src/errors.js';
 import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import { rebuildBase } from './bases.js';
 import { readBytes, unusable, writeAll, writeWhole } from './files.js';
 import {
   checkedConfig,
@@ -33,6 +35,12 @@ import {
 } from './run.js';
 import { withLock, type WriteLock } from './write-lock.js';
 
+/** What a delta is trained on. */
+export interface TrainedBase {
+  readonly header: Base;
+  readonly weights: Int8Array;
+}
+
 export class NoiseStepRun extends Run {
   readonly #header: Header;
   /** Of a log: the steps so far, and the file that grows by them. */
@@ -45,9 +53,11 @@ export class NoiseStepRun extends Run {
     out: string,
     data: Dataset,
     lock: WriteLock,
+    /** Of a delta. */
+    readonly base: TrainedBase | null,
   ) {
     super(out, lock);
-    this.#header = headerOfTrainer(trainer, { name: data.name, hash: data.hash });
+    this.#header = headerOfTrainer(trainer, { name: data.name, hash: data.hash }, base?.header);
   }
 
   /**
@@ -61,12 +71,13 @@ export class NoiseStepRun extends Run {
     data: Dataset,
     backend: Backend,
     out: string,
+    base: TrainedBase | null = null,
   ): Promise<NoiseStepRun> {
     return withLock(out, async (lock) => {
       requireFree(out);
       const { train } = splitTraining(data.train, config.holdout);
-      const trainer = await NoiseStepTrainer.create(config, train, backend);
-      const run = new NoiseStepRun(trainer, backend, out, data, lock);
+      const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights);
+      const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
       if (config.artifact === 'log') {
         const opening = openingOfLog(run.#header);
         writeWhole(run.path, opening);
@@ -80,9 +91,16 @@ export class NoiseStepRun extends Run {
 
   /**
    * Goes on with the run that `out` is the end of.
+   * @param named - files that its base may be in, if it has one
    * @throws {InputError} when there is none, or the data are not those it was trained on
+   * @throws {ArtifactError} when its base is not found
    */
-  static async resume(data: Dataset, backend: Backend, out: string): Promise<NoiseStepRun> {
+  static async resume(
+    data: Dataset,
+    backend: Backend,
+    out: string,
+    named: readonly string[] = [],
+  ): Promise<NoiseStepRun> {
     return withLock(out, async (lock) => {
       const bytes = await readBytes(partialPath(out));
       const log = headerOfUnfinished(bytes).kind === 'log' ? readUnfinishedLog(bytes) : null;
@@ -91,8 +109,11 @@ export class NoiseStepRun extends Run {
       requireData(header, data, out);
       const config = checkedConfig(header, CONFIG_KEYS, checkConfig);
       const { train } = splitTraining(data.train, config.holdout);
-      const trainer = await NoiseStepTrainer.create(config, train, backend);
-      const run = new NoiseStepRun(trainer, backend, out, data, lock);
+      const base = header.base
+        ? { header: header.base, weights: await rebuildBase(header.base, out, named, backend) }
+        : null;
+      const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights);
+      const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
       requireSame(run.#unfinishedHeader(), header, run.path);
       if (log) {
         const stray = log.steps.findIndex(
@@ -187,10 +208,15 @@ export class NoiseStepRun extends Run {
       case 'pool':
         return encodeSeedPool(this.#header, trainer.poolCoefficients(), outcome);
       case 'packed':
-        return encodePacked(this.#header, trits, outcome);
+        return encodePacked(this.#header, this.#packedValues(trits), outcome);
       default:
         return artifact satisfies never;
     }
+  }
+
+  /** What packed weights hold: of a delta, differences. */
+  #packedValues(trits: Int8Array): Int8Array {
+    return this.base ? differences(this.trainer.network, this.base.weights, trits) : trits;
   }
 
   /** The header of the unfinished run. */
@@ -226,7 +252,7 @@ export class NoiseStepRun extends Run {
 }
 
 /** What the finished artifact of a run says of it. */
-export function headerOfTrainer(trainer: NoiseStepTrainer, data: Header['data']): Header {
+export function headerOfTrainer(trainer: NoiseStepTrainer, data: Header['data'], base?: Base): Header {
   const { config, network, key, counts } = trainer;
   return {
     kind: config.artifact,
@@ -239,5 +265,6 @@ export function headerOfTrainer(trainer: NoiseStepTrainer, data: Header['data'])
     directions: config.artifact === 'packed' ? [] : counts,
     config: { ...config },
     data,
+    ...(base && { base }),
   };
 }

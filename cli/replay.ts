@@ -1,22 +1,26 @@
 /** `ternseed replay FILE`: weights from seeds, all, one tensor or some of its rows, at the end or after a step. */
 
 import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { withoutBase } from '../src/artifact/header.js';
 import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from '../src/artifact/rebuild.js';
 import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { ConfigError, expected } from '../src/errors.js';
-import { parseNumber } from './config-options.js';
+import { ConfigError } from '../src/errors.js';
+import { type BaseOptions, baseOf } from './bases.js';
+import { parseNumber, parseRange } from './config-options.js';
 import { readBytes } from './files.js';
+import { rebuildByIndex, requireLog } from './logs.js';
 import { count, printResult, table } from './output.js';
 import { writeAlone } from './write-lock.js';
 
-export interface ReplayOptions {
+export interface ReplayOptions extends BaseOptions {
   readonly out?: string;
   readonly step?: string;
   readonly tensor?: string;
   readonly rows?: string;
+  readonly index?: boolean;
   readonly backend: BackendChoice;
   readonly threads?: number;
   readonly json: boolean;
@@ -32,11 +36,12 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   const rows = options.rows === undefined ? null : parseRows(options);
   const backend = await openBackend(options.backend, options.threads);
   try {
+    const base = await baseOf(artifact, file, options, backend);
     const started = performance.now();
     const weights =
       options.tensor === undefined
-        ? await rebuildAll()
-        : await rebuildPart(artifact, options.tensor, rows, step);
+        ? await rebuildAll(base)
+        : await rebuildPart(artifact, options.tensor, rows, step, base);
     const seconds = (performance.now() - started) / 1000;
     const { tensors } = artifact.network;
     const alone = tensors
@@ -46,7 +51,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
     if (options.out !== undefined) {
       // A whole model becomes a packed artifact; one tensor what its hash is taken over.
       const outcome = { steps: step, weightsHash: hash };
-      const whole = () => encodePacked(artifact.header, weights, outcome);
+      const whole = () => encodePacked(withoutBase(artifact.header), weights, outcome);
       writeAlone(options.out, options.tensor === undefined ? whole() : packWeights(weights, alone));
     }
     const part = options.tensor === undefined ? {} : { tensor: options.tensor };
@@ -72,9 +77,12 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
     await backend.close();
   }
 
-  async function rebuildAll(): Promise<Int8Array> {
+  async function rebuildAll(base?: Int8Array): Promise<Int8Array> {
     const whole = 'load' in artifact ? await artifact.load(step) : artifact;
-    return step === artifact.steps ? rebuildVerified(whole, backend) : rebuild(whole, backend, step);
+    if (options.index) return rebuildByIndex(requireLog(whole), file, step, base);
+    return step === artifact.steps
+      ? rebuildVerified(whole, backend, base)
+      : rebuild(whole, backend, step, base);
   }
 }
 
@@ -83,17 +91,17 @@ async function rebuildPart(
   tensor: string,
   rows: Rows | null,
   step: number,
+  base: Int8Array | undefined,
 ): Promise<Int8Array> {
   if ('load' in artifact) {
-    return rows ? artifact.rebuildRows(tensor, rows, step) : artifact.rebuildTensor(tensor, step);
+    return rows ? artifact.rebuildRows(tensor, rows, step, base) : artifact.rebuildTensor(tensor, step, base);
   }
-  return rows ? rebuildRows(artifact, tensor, rows, step) : rebuildTensor(artifact, tensor, step);
+  return rows ? rebuildRows(artifact, tensor, rows, step, base) : rebuildTensor(artifact, tensor, step, base);
 }
 
 /** `16-31`: rows 16 to 31, both among them. */
 function parseRows({ rows, tensor }: ReplayOptions): Rows {
   if (tensor === undefined) throw new ConfigError('"--rows" is of one tensor: name it with "--tensor"');
-  const [, from, to] = /^(\d{1,6})-(\d{1,6})$/.exec(rows as string) ?? [];
-  if (from === undefined || Number(from) > Number(to)) throw expected('--rows', 'a range such as 0-15', rows);
-  return { from: Number(from), to: Number(to) + 1 };
+  const { from, to } = parseRange('--rows', rows as string);
+  return { from, to: to + 1 };
 }

@@ -14,6 +14,7 @@ import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/c
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { keyOf } from '../src/random/key.js';
 import { permutationOf, permute } from '../src/random/permutation.js';
+import { historyOf } from '../src/artifact/edit.js';
 import { Purpose, streamOf } from '../src/random/philox.js';
 import { parseNumber } from './config-options.js';
 import { headerOfTrainer } from './noise-step-run.js';
@@ -41,6 +42,11 @@ export function stepsToRetrain(text: string, artifact: Artifact): number {
   if (method !== undefined) {
     throw expected('--retrain', 'a run of noise-step, whose arithmetic is exact', method);
   }
+  if (historyOf(header).length > 0) {
+    throw new ConfigError(
+      '"--retrain" expected a log as it was trained, got one that was edited since: see `ternseed log`',
+    );
+  }
   if (text === 'all') return steps;
   const wanted = parseNumber('--retrain', text);
   if (!Number.isInteger(wanted) || wanted < 1) throw expected('--retrain', 'a positive integer or all', text);
@@ -66,15 +72,16 @@ export async function retrain(
   data: Dataset,
   backend: Backend,
   file: string,
+  base?: Int8Array,
 ): Promise<Retrained> {
   const { header, kind } = artifact;
   requireData(header, data, file);
   const config = checkedConfig<NoiseStepConfig>(header, CONFIG_KEYS, checkConfig);
   const { train } = splitTraining(data.train, config.holdout);
-  const trainer = await NoiseStepTrainer.create(config, train, backend);
+  const trainer = await NoiseStepTrainer.create(config, train, backend, base);
   const progress = new Progress();
   try {
-    const mine = headerOfTrainer(trainer, header.data);
+    const mine = headerOfTrainer(trainer, header.data, header.base);
     const told = kind === 'packed' ? { ...mine, kind, directions: [] } : mine;
     if (!isSameHeader(told, header)) {
       return { ok: false, detail: 'the header is not that of its configuration', steps: [], seed };

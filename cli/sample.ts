@@ -1,16 +1,16 @@
 /** `ternseed sample FILE`: text from a transformer, as it comes. The same seed gives the same text on every backend. */
 
 import { isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
-import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { sample } from '../src/backend/sample.js';
 import { ArtifactError, escapeControls, expected } from '../src/errors.js';
 import { keyOf } from '../src/random/key.js';
 import type { Transformer } from '../src/ternary/transformer.js';
+import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseNumber } from './config-options.js';
 import { readPathOrUrl } from './files.js';
 
-export interface SampleCommandOptions {
+export interface SampleCommandOptions extends BaseOptions {
   readonly prompt: string;
   readonly length: string;
   readonly temperature: string;
@@ -38,7 +38,7 @@ export async function sampleText(file: string, options: SampleCommandOptions): P
   const backend = await openBackend(options.backend, options.threads);
   try {
     const placed = await backend.placeText(artifact.network as Transformer, { windows: 1 });
-    await placed.writeWeights(await rebuildVerified(artifact, backend));
+    await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
     const bytes = sample(placed, {
       prompt: new TextEncoder().encode(options.prompt),
       ...{ length, temperature: parseNumber('--temperature', options.temperature) },

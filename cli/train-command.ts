@@ -3,7 +3,7 @@
 import type { Command } from 'commander';
 import { BACKEND_NAMES } from '../src/backend/names.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
-import { addBackendOptions } from './backend-options.js';
+import { addBackendOptions, collect } from './backend-options.js';
 import { addConfigOptions } from './config-options.js';
 import { METHODS } from './run.js';
 
@@ -22,6 +22,7 @@ export function addSources(train: Command): void {
     addConfigOptions(command);
     addBackendOptions(command, TRAIN_BACKENDS)
       .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
+      .option('--base <file>', 'train a delta on this artifact; again for the base of that', collect)
       .option('--resume <file>', 'go on with the unfinished run of this artifact')
       .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
       .option(

@@ -1,11 +1,13 @@
 /** `ternseed train mnist | idx`: trains, writes the artifact, and says what came out. */
 
+import { basename } from 'node:path';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
 import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import type { Header } from '../src/artifact/header.js';
-import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
+import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
@@ -13,11 +15,14 @@ import { checkSteConfig, type SteConfig } from '../src/backprop/config.js';
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
 import { type Dataset, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
+import { isTernary } from '../src/ternary/network.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
+import { costLines, costsOf } from './convert.js';
 import { namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
-import { readBytes, unusable, writeAll } from './files.js';
+import { readBytes, readPathOrUrl, unusable, writeAll, writeWhole } from './files.js';
 import { Interrupted } from './interrupted.js';
-import { NoiseStepRun } from './noise-step-run.js';
+import { NoiseStepRun, type TrainedBase } from './noise-step-run.js';
 import { count, duration, Progress, percent, printResult, table } from './output.js';
 import {
   METHODS,
@@ -30,7 +35,7 @@ import {
   type StepReport,
 } from './run.js';
 
-export interface TrainOptions {
+export interface TrainOptions extends BaseOptions {
   readonly method?: string;
   readonly data?: string;
   readonly out?: string;
@@ -55,14 +60,17 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
     throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
   }
   const limits = readLimits(options);
-  const settings = options as unknown as Record<string, string | undefined>;
+  const given = options as unknown as Record<string, string | undefined>;
+  const smallest = given.artifact === 'auto';
+  const settings = smallest ? { ...given, artifact: undefined } : given;
   const fixed = namesOfSettings(settings);
   if (options.resume !== undefined && fixed.length > 0) {
     throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
   }
   const out = options.resume ?? options.out ?? `${source}.tern`;
   const method = await methodOf(options);
-  const config = options.resume === undefined ? await resolveConfig(method, settings) : null;
+  const defaults = await defaultsOfBase(options, method);
+  const config = options.resume === undefined ? await resolveConfig(method, settings, defaults) : null;
   const load = () => (source === 'mnist' ? loadMnist() : loadIdxDirectory(requireFolder(options)));
   const start = method === 'ste' ? startSte : startNoiseStep;
   const { run, data, integers, close } = await start(config, load, out, options);
@@ -70,7 +78,8 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
   try {
     const metrics = openMetrics(run, options.metrics);
     const figures = await runSteps(run, metrics, options, limits, progress);
-    await report(run, figures, data, options, await integers(), limits.target);
+    const forms = smallest ? await keepSmallest(run.out, options, await integers()) : [];
+    await report(run, figures, data, options, await integers(), limits.target, forms);
   } finally {
     progress.clear();
     run.close();
@@ -90,7 +99,7 @@ async function startNoiseStep(
   config: Record<string, unknown> | null,
   load: () => Promise<Dataset>,
   out: string,
-  { backend: choice, threads }: TrainOptions,
+  { backend: choice, threads, base = [] }: TrainOptions,
 ): Promise<Started> {
   if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
     throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
@@ -102,12 +111,26 @@ async function startNoiseStep(
   const backend = await openBackend(choice as BackendChoice, threads, products);
   try {
     const run = settings
-      ? await NoiseStepRun.start(settings, data, backend, out)
-      : await NoiseStepRun.resume(data, backend, out);
+      ? await NoiseStepRun.start(settings, data, backend, out, await trainedBase(settings))
+      : await NoiseStepRun.resume(data, backend, out, base);
     return { run, data, integers: async () => backend, close: () => backend.close() };
   } catch (error) {
     await backend.close();
     throw error;
+  }
+
+  /** The first of the files that `--base` names; the others are for its own bases. */
+  async function trainedBase({ model }: NoiseStepConfig): Promise<TrainedBase | null> {
+    const [path] = base;
+    if (path === undefined) return null;
+    const artifact = perceptronArtifact(openArtifact(await readPathOrUrl(path)));
+    if (artifact.header.model !== model || !isTernary(artifact.network)) {
+      throw new ConfigError(
+        `"--base" expected ternary layers ${model}, as "--model" says, got ${artifact.header.model}`,
+      );
+    }
+    const weights = await rebuildOnBase(artifact, path, { base: base.slice(1) }, backend);
+    return { weights, header: { name: basename(path), hash: artifact.weightsHash } };
   }
 }
 
@@ -147,6 +170,19 @@ async function startSte(
     await close();
     throw error;
   }
+}
+
+/** Of a delta: the network is that of its base, unless the user says otherwise. */
+async function defaultsOfBase(
+  { base, resume }: TrainOptions,
+  method: Method,
+): Promise<Record<string, unknown>> {
+  if (base === undefined || resume !== undefined) return {};
+  if (method !== 'noise-step') throw new ConfigError('"--base" is for noise-step: leave it away');
+  const { model, centred, gain, logitScale } = perceptronArtifact(
+    openArtifact(await readPathOrUrl(base[0])),
+  ).header;
+  return { model, centred, gain, logitScale };
 }
 
 /** The trainer: as named, or that of the run that is gone on with. */
@@ -244,6 +280,16 @@ function progressLine(
   );
 }
 
+/** Writes an artifact anew in its smallest form; returns what all would have cost. */
+async function keepSmallest(out: string, options: TrainOptions, backend: Backend): Promise<Form[]> {
+  const bytes = await readBytes(out);
+  const artifact = openArtifact(bytes);
+  const base = await baseOf(artifact, out, options, backend);
+  const forms = formsOf(artifact, bytes, await rebuildVerified(artifact, backend, base), base);
+  writeWhole(out, smallestOf(forms).bytes);
+  return forms;
+}
+
 /** Opens the file that was written, evaluates what it rebuilds to, and prints it. */
 async function report(
   run: Run,
@@ -252,11 +298,12 @@ async function report(
   options: TrainOptions,
   backend: Backend,
   target: number | null,
+  forms: readonly Form[],
 ): Promise<void> {
   const artifact = perceptronArtifact(openArtifact(await readBytes(run.out)));
   const { heldOut } = splitTraining(dataset.train, run.config.holdout);
   const placed = await backend.place(artifact.network, { batch: 1000 });
-  const weights = await rebuildVerified(artifact, backend);
+  const weights = await rebuildOnBase(artifact, run.out, options, backend);
   await placed.writeWeights(weights);
   const { accuracy, loss, examples } = await evaluateExamples(placed, heldOut ?? dataset.test);
   const extras = await run.extras(heldOut ?? dataset.test);
@@ -269,6 +316,7 @@ async function report(
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
     ...{ model: artifact.header.model, parameters, packedBytes, floatBytes },
+    ...(forms.length > 0 && { forms: costsOf(forms) }),
     ...extras.json,
   };
   const again = dataset.name === 'mnist' ? 'mnist' : (options.data ?? dataset.name);
@@ -278,6 +326,7 @@ async function report(
       [`${result.split} accuracy`, `${percent(accuracy)} of ${count(examples)}, from the file as rebuilt`],
       ...extras.rows,
       ['artifact', `${count(artifact.bytes)} bytes`],
+      ...costLines(forms).map(([kind, cost]): [string, string] => [`  as ${kind}`, cost]),
       [
         'packed, five trits a byte',
         `${count(packedBytes)} bytes (${(packedBytes / artifact.bytes).toFixed(1)}×)`,

@@ -10,6 +10,7 @@ import { weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
 import { ArtifactError, ConfigError } from '../src/errors.js';
+import { type BaseOptions, baseOf } from './bases.js';
 import { readPathOrUrl } from './files.js';
 import { count, printResult } from './output.js';
 import { retrain, type Retrained, stepsToRetrain } from './retrain.js';
@@ -20,7 +21,7 @@ interface Check {
   readonly detail: string;
 }
 
-export interface VerifyOptions {
+export interface VerifyOptions extends BaseOptions {
   readonly retrain?: string;
   readonly retrainSeed?: string;
   readonly data?: string;
@@ -47,13 +48,15 @@ export async function verify(file: string, options: VerifyOptions): Promise<void
     });
     checks.push({ name: 'checksums', ok: true, detail: `${sections.length} of ${sections.length} sections` });
     const started = performance.now();
-    hash = await weightsHash(await rebuild(artifact, backend), artifact.network.tensors);
+    const base = await baseOf(artifact, file, options, backend);
+    const weights = await rebuild(artifact, backend, artifact.steps, base);
+    hash = await weightsHash(weights, artifact.network.tensors);
     const seconds = ((performance.now() - started) / 1000).toFixed(3);
     const ok = hash === artifact.weightsHash;
     const detail = ok ? `${hash} in ${seconds} s` : `expected ${artifact.weightsHash}, got ${hash}`;
     checks.push({ name: 'weights', ok, detail });
     if (wanted !== null) {
-      retrained = await retrainSome(artifact, wanted);
+      retrained = await retrainSome(artifact, wanted, base);
       checks.push({ name: 'retrain', ok: retrained.ok, detail: retrained.detail });
     }
   } catch (error) {
@@ -71,10 +74,10 @@ export async function verify(file: string, options: VerifyOptions): Promise<void
   ]);
   if (!ok) throw new ArtifactError(`${file} did not pass: ${checks.find((check) => !check.ok)?.detail}`);
 
-  async function retrainSome(artifact: Artifact, wanted: number): Promise<Retrained> {
+  async function retrainSome(artifact: Artifact, wanted: number, base?: Int8Array): Promise<Retrained> {
     // Drawn afresh unless the user says otherwise: a forger who knew the steps would leave them alone.
     const seed = options.retrainSeed ?? randomBytes(8).toString('hex');
-    return retrain(artifact, wanted, seed, await loadData(options.data as string), backend, file);
+    return retrain(artifact, wanted, seed, await loadData(options.data as string), backend, file, base);
   }
 }
 

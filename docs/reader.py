@@ -5,6 +5,8 @@
                                         weights that it rebuilds have the hash that it promises
     python3 docs/reader.py --weights FILE   the same with all weights
 
+The base of a delta is looked for, by the hash of its weights, among the files before it.
+
 It was written from docs/format.md and docs/arithmetic.md, favours being read over being fast, and reads
 versions 1 and 2: logs, pools and packed weights of any precision. It checks what it needs to stay safe
 (lengths, ranges, checksums); the JavaScript reader is stricter about what a writer would not have written.
@@ -430,7 +432,9 @@ def sets_of(header, tensors, step, nonzeros):
     return sets
 
 
-def initial_latents(header, tensors):
+def initial_latents(header, tensors, base):
+    if base is not None:
+        return [trit * (2 * header["cut"] + 1) for trit in base]
     high, low = int(header["key"][:8], 16), int(header["key"][8:], 16)
     limit = 3 * header["cut"] + 1
     latents = []
@@ -506,10 +510,10 @@ class Columns:
         return -1 if decoder.bit(self.negative) else 1
 
 
-def replay(header, tensors, steps):
+def replay(header, tensors, steps, base):
     cut = header["cut"]
     limit = 3 * cut + 1
-    latents = initial_latents(header, tensors)
+    latents = initial_latents(header, tensors, base)
     for step, nonzeros, _, coefficients in steps:
         at = 0
         for directions in sets_of(header, tensors, step, nonzeros):
@@ -600,9 +604,9 @@ def read_moves(decoder, directions, tensor, stride, limit):
     return values
 
 
-def apply_pool(header, tensors, coefficients):
+def apply_pool(header, tensors, coefficients, base):
     cut = header["cut"]
-    latents = initial_latents(header, tensors)
+    latents = initial_latents(header, tensors, base)
     at = 0
     for directions in sets_of(header, tensors, 0, None):
         for k in range(directions.count):
@@ -637,6 +641,17 @@ def read_packed(tensors, payloads, version):
         decoder = RangeDecoder(reader.take(reader.left()))
         weights += read_neighbours(decoder, tensor, stride) if coding == 1 else read_plain(decoder, tensor)
         decoder.end()
+    return weights
+
+
+def with_differences(tensors, base, changes):
+    """Base and differences to weights: sums that wrap around the range of the tensor's values."""
+    weights = []
+    for tensor in tensors:
+        least, largest = RANGES[tensor.values]
+        for i in range(tensor.offset, tensor.offset + tensor.size):
+            total = base[i] + changes[i] - max(0, least)
+            weights.append(least + (total - least) % (largest - least + 1))
     return weights
 
 
@@ -732,8 +747,8 @@ def weights_hash(weights, tensors):
     return hashlib.sha256(five + others).hexdigest()
 
 
-def read_artifact(data):
-    """Opens and rebuilds an artifact; raises Fault where it cannot."""
+def read_artifact(data, bases):
+    """Opens and rebuilds an artifact, a delta on one of `bases` (weights by hash); raises Fault where it cannot."""
     version, sections = read_sections(data)
     check(len(sections) >= 2 and sections[0][0] == "H", "expected a header section first")
     check(sections[-1][0] == "E", "expected an end section last: the file is cut short")
@@ -743,6 +758,12 @@ def read_artifact(data):
     steps, promised = end.integer(10**7), end.take(32).hex()
     check(end.left() == 0, "expected the end of the end section")
     kind = header["kind"]
+    base = None
+    if "base" in header:
+        wanted = header["base"].get("hash") if isinstance(header["base"], dict) else None
+        check(wanted in bases, f"expected a base whose weights have the hash {wanted} among the files before")
+        base = bases[wanted]
+        check(len(base) == sum(tensor.size for tensor in tensors), "expected a base of the same model")
     body = sections[1:-1]
     letter = {"log": "L", "pool": "C", "packed": "T"}.get(kind)
     check(letter, f"expected a log, a pool or packed weights, got {kind!r}")
@@ -755,13 +776,15 @@ def read_artifact(data):
     if kind == "log":
         log = read_log(header, tensors, payloads, version)
         check(len(log) == steps, f"expected {steps} steps, got {len(log)}")
-        weights = replay(header, tensors, log)
+        weights = replay(header, tensors, log, base)
     elif kind == "pool":
         check(len(payloads) == 1, "expected one section of coefficients")
         result["coefficients"] = read_pool(header, tensors, payloads[0], version)
-        weights = apply_pool(header, tensors, result["coefficients"])
+        weights = apply_pool(header, tensors, result["coefficients"], base)
     else:
         weights = read_packed(tensors, payloads, version)
+        if base is not None:
+            weights = with_differences(tensors, base, weights)
     found = weights_hash(weights, tensors)
     check(found == promised, f"expected weights with hash {promised}, got {found}")
     return {**result, "weightsHash": found, "weights": weights}
@@ -770,10 +793,12 @@ def read_artifact(data):
 def main(arguments):
     whole = "--weights" in arguments
     status = 0
+    bases = {}
     for path in (argument for argument in arguments if argument != "--weights"):
         try:
             with open(path, "rb") as file:
-                result = read_artifact(file.read())
+                result = read_artifact(file.read(), bases)
+            bases[result["weightsHash"]] = result["weights"]
         except (Fault, OSError) as error:
             result, status = {"fault": str(error)}, 3
         if not whole:

@@ -180,6 +180,11 @@ function stepsOf(partial, kind) {
   }
 }
 
+/** When a file was written last; 0 when there is none. */
+function writtenAt(path) {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}
+
 /** SIGKILL at random moments: in the start, in the steps, while saving. */
 async function killed(kind, count) {
   const settings = [...RUNS[kind], '--steps', STEPS[kind]];
@@ -194,9 +199,13 @@ async function killed(kind, count) {
     const args = existsSync(`${out}.partial`)
       ? goOn(out, ...more, ...(kind === 'log' ? [] : ['--save-every', '0']))
       : begin(settings, out, ...more);
+    const before = writtenAt(`${out}.partial`);
     const running = start(args);
     const early = kill % 5 === 4;
     if (!early) await running.began;
+    // On a busy machine a run may take long to its first step: half of the kills wait for one.
+    const waits = kill % 2 === 0 && !early;
+    while (waits && writtenAt(`${out}.partial`) === before && running.child.exitCode === null) await sleep(1);
     await sleep(random() * (early ? whole.startMs : whole.stepsMs / count));
     running.child.kill('SIGKILL');
     const { signal, stderr } = await running.ended;

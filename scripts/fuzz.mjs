@@ -5,7 +5,7 @@
 //
 //   node scripts/fuzz.mjs [--inputs 100000] [--seconds S] [--seed 1] [--workers 1] [--only INDEX] [--json] [--report]
 //
-// An input depends on the seed and its index alone, so a failure is repeated with --only. --report writes
+// An input depends on the seed and its index alone, so a failure is repeated with --only. --report adds to
 // bench/results/fuzz.md and .json.
 
 import { fork } from 'node:child_process';
@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { clearInterval, clearTimeout, setInterval, setTimeout } from 'node:timers';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { writeFuzzReport } from './fuzz/report.mjs';
+import { add, writeFuzzReport } from './fuzz/report.mjs';
 
 const { values: options } = parseArgs({
   options: {
@@ -40,29 +40,44 @@ const deadline = options.seconds === undefined ? 8.64e15 : Date.now() + 1000 * N
 const folder = mkdtempSync(join(tmpdir(), 'ternseed-fuzz-places-'));
 const script = fileURLToPath(new URL('fuzz/worker.mjs', import.meta.url));
 
+const children = [];
+
+/** The first failure ends the run. */
+function fail({ index, message, bytes }) {
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
+  if (bytes) writeFileSync(`fuzz-${seed}-${index}.bin`, Buffer.from(bytes, 'base64'));
+  process.stderr.write(
+    `input ${index} of seed ${seed}: ${message}\n` +
+      `repeat with: node scripts/fuzz.mjs --seed ${seed} --only ${index}\n`,
+  );
+  process.exit(1);
+}
+
 /** Runs every `workers`th input in a process; resolves with what it found. */
 function startWorker(first) {
   const place = join(folder, String(first));
   const share = { seed, first, last, every: workers, deadline, place };
   const child = fork(script, [JSON.stringify(share)]);
+  children.push(child);
   return new Promise((resolve) => {
     let result = null;
     const died = (message) => {
       const bytes = readFileSync(place);
       const index = bytes.length === 8 ? bytes.readDoubleBE(0) : null;
-      resolve({ done: 0, failure: { index, message, bytes: null } });
+      fail({ index, message, bytes: null });
     };
     let timer;
     const watch = () => {
       clearTimeout(timer);
       timer = setTimeout(() => {
-        child.kill('SIGKILL');
         died(`it hangs: silent for ${SILENT_MS / 1000} s`);
       }, SILENT_MS);
     };
     watch();
     child.on('message', (message) => {
       watch();
+      if (message.failure) fail(message.failure);
       if (message.ended) result = message;
       progress.set(first, message.done);
     });
@@ -84,25 +99,6 @@ const ticker = setInterval(() => {
 const results = await Promise.all(Array.from({ length: workers }, (_, i) => startWorker(start + i)));
 clearInterval(ticker);
 rmSync(folder, { recursive: true });
-
-const failures = results.flatMap(({ failure }) => failure ?? []);
-for (const { index, message, bytes } of failures) {
-  if (bytes) writeFileSync(`fuzz-${seed}-${index}.bin`, Buffer.from(bytes, 'base64'));
-  process.stderr.write(
-    `input ${index} of seed ${seed}: ${message}\n` +
-      `repeat with: node scripts/fuzz.mjs --seed ${seed} --only ${index}\n`,
-  );
-}
-if (failures.length > 0) process.exit(1);
-
-/** Sums of numbers in nested objects of the same shape. */
-function add(into, from) {
-  for (const [key, value] of Object.entries(from)) {
-    if (typeof value === 'number') into[key] = (into[key] ?? 0) + value;
-    else add((into[key] ??= {}), value);
-  }
-  return into;
-}
 
 const seconds = secondsSoFar();
 const inputs = results.reduce((sum, { done }) => sum + done, 0);

@@ -4,7 +4,7 @@
 // bits came (commit 173d0e6): `node scripts/make-vectors.mjs PATH/TO/dist test/vectors/v1`; what that code does not have
 // is left out. Version 1 is no longer written, so those files are not to be made again.
 
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -107,6 +107,32 @@ if (VERSION >= 2) {
   const outcome = { steps: 1, weightsHash: await weightsHash(await placed.readWeights()) };
   await write('pool-by-moves', encodeSeedPool(header, coefficients, outcome));
 }
+if (VERSION >= 2) {
+  // Deltas on pool-cut1, the last of them on a delta.
+  const { differences } = await load('artifact/delta.js');
+  const on = async (name) => {
+    const artifact = openArtifact(readFileSync(join(out, `${name}.tern`)));
+    const { rebuildVerified } = await load('artifact/rebuild.js');
+    const under = artifact.header.base ? (await on('pool-cut1')).weights : undefined;
+    const weights = await rebuildVerified(artifact, new ReferenceBackend(), under);
+    return { weights, header: { name: `${name}.tern`, hash: artifact.weightsHash } };
+  };
+  const root = await on('pool-cut1');
+  const more = { ...base, perturb: 'nodes', cut: 1, seed: 'delta', learningRate: 1 };
+  const pool = await train({ ...more, artifact: 'pool' }, root);
+  await write(
+    'delta-pool',
+    encodeSeedPool(pool.header, pool.trainer.poolCoefficients(), await pool.outcome()),
+    root,
+  );
+  const log = await train({ ...more, artifact: 'log' }, root);
+  await write('delta-log', encodeSeedLog(log.header, log.steps, await log.outcome()), root);
+  const chained = await on('delta-pool');
+  const packed = await train({ ...more, seed: 'chain', artifact: 'packed' }, chained);
+  const weights = await packed.trainer.placed.readWeights();
+  const changes = differences(packed.trainer.network, chained.weights, weights);
+  await write('delta-packed', encodePacked(packed.header, changes, await packed.outcome()), chained);
+}
 const precisions = [
   ['ternary', 'ternary'],
   ['int4', 'int4'],
@@ -176,24 +202,25 @@ writeFileSync(join(out, 'vectors.json'), `[\n${vectors.map((one) => JSON.stringi
 process.stdout.write(`${vectors.length} vectors in ${out}\n`);
 
 /** Opens what was written, rebuilds it on the reference backend, and takes down what it should hold. */
-async function write(name, bytes) {
+async function write(name, bytes, under) {
   const artifact = openArtifact(bytes);
   const { rebuildVerified } = await load('artifact/rebuild.js');
-  const weights = await rebuildVerified(artifact, new ReferenceBackend());
+  const weights = await rebuildVerified(artifact, new ReferenceBackend(), under?.weights);
   const { kind, version, steps, weightsHash: hash, header } = artifact;
   vectors.push({
     ...{ file: `${name}.tern`, version, kind, model: header.model },
     ...(artifact.network.precision && { precision: artifact.network.precision }),
     ...{ steps, weightsHash: hash },
+    ...(under && { base: under.header.name }),
     ...(kind === 'pool' ? { coefficients: [...artifact.coefficients] } : {}),
     ...(weights.length <= LISTED_MAX ? { weights: [...weights] } : {}),
   });
   writeFileSync(join(out, `${name}.tern`), bytes);
 }
 
-async function train(config) {
+async function train(config, under) {
   const backend = new ReferenceBackend();
-  const trainer = await NoiseStepTrainer.create(config, data, backend);
+  const trainer = await NoiseStepTrainer.create(config, data, backend, under?.weights);
   const steps = [];
   while (trainer.step < config.steps) {
     const { step, log, lossUnits } = await trainer.next();
@@ -202,7 +229,10 @@ async function train(config) {
   const trits = await trainer.placed.readWeights();
   return {
     ...{ trainer, steps },
-    header: headerOf(config, formatKey(trainer.key), config.artifact === 'packed' ? [] : trainer.counts),
+    header: {
+      ...headerOf(config, formatKey(trainer.key), config.artifact === 'packed' ? [] : trainer.counts),
+      ...(under && { base: under.header }),
+    },
     outcome: async () => ({ steps: config.steps, weightsHash: await weightsHash(trits) }),
   };
 }

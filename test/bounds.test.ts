@@ -1,14 +1,16 @@
 /** Room and work are bounded by a file's length, by every way in, whatever the file declares. */
 
+import { readFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { openArtifact } from '../src/artifact/artifact.js';
 import { type ByteSource, bytesSource } from '../src/artifact/byte-source.js';
 import { readUnfinishedLog } from '../src/artifact/checkpoint.js';
 import { PREAMBLE_BYTES, SECTIONS_MAX } from '../src/artifact/container.js';
 import { openArtifactFrom } from '../src/artifact/open-from.js';
-import { rebuildTensor } from '../src/artifact/rebuild.js';
+import { rebuild, rebuildTensor } from '../src/artifact/rebuild.js';
 import { encodeLogBlock, type LogStep } from '../src/artifact/seed-log.js';
 import { readBody, urlSource } from '../src/artifact/url-source.js';
+import { ReferenceBackend } from '../src/backend/reference/reference.js';
 import { ArtifactError, InputError } from '../src/errors.js';
 import { importSafetensors } from '../src/exchange/import-safetensors.js';
 import { serve } from './support/http-server.js';
@@ -150,3 +152,24 @@ it('a server’s file is refused where it is larger than can be read whole, and 
   expect(sent).toBeLessThan(2000);
   expect(await readBody(new Response(new Uint8Array(1000)), 1000)).toHaveLength(1000);
 });
+
+it.each(['log', 'pool', 'packed'])(
+  'a delta, %s, on a base of another size is refused, also for one tensor',
+  async (kind) => {
+    const bytes = await readFile(new URL(`vectors/v2/delta-${kind}.tern`, import.meta.url));
+    const artifact = openArtifact(new Uint8Array(bytes));
+    const { parameters, tensors } = artifact.network;
+    const refused = `expected a base of ${parameters} weights, got ${parameters - 1}`;
+    const base = new Int8Array(parameters - 1);
+    const { steps } = artifact;
+    expect(await messageOf(() => rebuildTensor(artifact, tensors[0].name, steps, base))).toContain(refused);
+    expect(await messageOf(() => rebuild(artifact, new ReferenceBackend(), steps, base))).toContain(refused);
+    const distant = await openArtifactFrom(bytesSource(new Uint8Array(bytes)));
+    expect(await messageOf(() => distant.rebuildTensor(tensors[0].name, steps, base))).toContain(
+      'expected a base',
+    );
+    const right = new Int8Array(parameters);
+    const whole = rebuildTensor(artifact, tensors[1].name, steps, right);
+    expect(await distant.rebuildTensor(tensors[1].name, steps, right)).toEqual(whole);
+  },
+);

@@ -23,8 +23,6 @@ it('25,000 mutated inputs are refused with their place, or are what their hash s
     openArtifact: 'accepted, other weights with a hash made for them',
     'openArtifactFrom, bytes': 'accepted',
     'openArtifactFrom, Blob': 'accepted',
-    'openArtifactFrom, path': 'accepted',
-    'openArtifactFrom, URL': 'accepted',
     readUnfinishedLog: 'read',
     readCheckpoint: 'read',
     readArrays: 'read',
@@ -33,10 +31,13 @@ it('25,000 mutated inputs are refused with their place, or are what their hash s
     gunzipBounded: 'read',
     checkConfig: 'taken',
   };
-  expect(Object.keys(counts).sort()).toEqual([...Object.keys(taken), 'interleaved kernel'].sort());
+  const slow = ['openArtifactFrom, path', 'openArtifactFrom, URL']; // so they are few
+  const others = [...slow, 'kernels'];
+  expect(Object.keys(counts).sort()).toEqual([...Object.keys(taken), ...others].sort());
+  for (const entry of slow) expect(sum(entry, 'refused'), entry).toBeGreaterThan(5);
   for (const [entry, outcome] of Object.entries(taken)) {
     expect(sum(entry, 'refused'), entry).toBeGreaterThan(10);
     expect(sum(entry, outcome), entry).toBeGreaterThan(0);
   }
-  expect(sum('interleaved kernel', 'read alike')).toBeGreaterThan(100);
+  expect(sum('kernels', 'read alike')).toBeGreaterThan(100);
 });

@@ -470,6 +470,13 @@ describe('a header', () => {
     expectRefused(withJson({ ...runOf(KINDS[2]).header, ...change })),
   );
 
+  it('whose words would reach a terminal is told of with its control characters escaped', () => {
+    for (const model of ['\u001b[31m', '\u202e10-4', '4-\u0007']) {
+      const bytes = withJson({ ...runOf(KINDS[2]).header, model });
+      expect(() => openArtifact(bytes)).toThrow(/^header at byte 8: "model" expected layer widths .*\\u\{/);
+    }
+  });
+
   it('of another kind than the body is an ArtifactError', () => {
     for (const kind of KINDS) {
       const { header } = runOf(kind);

@@ -35,14 +35,17 @@ describe('reader.py', () => {
     });
     const lines = output.trim().split('\n');
     expect(lines).toHaveLength(vectors.length);
+    const byFile = new Map<string, Int8Array>();
     for (const [
       i,
-      { path, version, kind, model, steps, weightsHash, weights, coefficients },
+      { path, version, kind, model, steps, weightsHash, weights, coefficients, base },
     ] of vectors.entries()) {
       const read = JSON.parse(lines[i] as string) as Record<string, unknown>;
       expect(read).toMatchObject({ file: path, version, kind, model, steps, weightsHash });
       if (coefficients) expect(read.coefficients).toEqual(coefficients);
-      const here = await rebuildVerified(openArtifact(readFileSync(path)), reference);
+      const under = base === undefined ? undefined : byFile.get(base);
+      const here = await rebuildVerified(openArtifact(readFileSync(path)), reference, under);
+      if (version === 2) byFile.set(path.split('/').at(-1) as string, here);
       expect(read.weights).toEqual(weights ?? [...here]);
     }
   });

@@ -6,9 +6,20 @@ import { ByteReader } from '../src/artifact/bytes.js';
 import { decodePool, encodePool } from '../src/artifact/pool.js';
 import { decodeByDefinition, type Frequencies } from '../src/artifact/interleaved-coder.js';
 import { openInterleavedKernel } from '../src/artifact/kernels/interleaved.js';
-import { decodeTensor, encodeTensor, TensorCoding } from '../src/artifact/tensor-coder.js';
+import { openRangeCodedKernel, type RangeCodedKernel } from '../src/artifact/kernels/range-coded.js';
+import {
+  decodePlainByDefinition,
+  decodeTensor,
+  encodeTensor,
+  encodeTensorAs,
+  TensorCoding,
+} from '../src/artifact/tensor-coder.js';
 import { encodeInterleaved } from '../src/artifact/interleaved-coder.js';
-import { encodeNeighbours } from '../src/artifact/neighbour-coder.js';
+import {
+  decodeByDefinition as decodeNeighboursByDefinition,
+  encodeNeighbours,
+} from '../src/artifact/neighbour-coder.js';
+import { RangeDecoder } from '../src/artifact/range-coder.js';
 import { type Header, networkOfHeader, parseKey } from '../src/artifact/header.js';
 import { levelOf, LinearPredictor } from '../src/artifact/linear-predictor.js';
 import { ArtifactError, ConfigError } from '../src/errors.js';
@@ -80,6 +91,74 @@ describe.each(Object.entries(CODINGS))('trits, %s', (_, encode) => {
   it('with a value that is no trit are refused when writing', () => {
     expect(() => encode(Int8Array.of(0, 2), 2)).toThrow(ConfigError);
     expect(() => encode(Int8Array.of(-2, 0), 2)).toThrow(ConfigError);
+  });
+});
+
+describe('range-coded trits', () => {
+  const kernel = openRangeCodedKernel() as RangeCodedKernel;
+  type Way = (decoder: RangeDecoder, trits: Int8Array, columns: number, stride: number) => void;
+  const tensor = (columns: number, size: number) => tensorOf(size / columns, columns);
+  /** Coding, reading by the definition, reading by the kernel. */
+  const WAYS: Record<
+    string,
+    [(trits: Int8Array, columns: number, stride: number) => Uint8Array, definition: Way, fast: Way]
+  > = {
+    plain: [
+      (trits, columns) =>
+        encodeTensorAs(TensorCoding.plain, tensor(columns, trits.length), trits).subarray(1),
+      (decoder, trits, columns) => decodePlainByDefinition(decoder, tensor(columns, trits.length), trits),
+      (decoder, trits) => decoder.delegate((bytes, state) => kernel.plain(bytes, state, trits)),
+    ],
+    'by neighbours': [
+      encodeNeighbours,
+      decodeNeighboursByDefinition,
+      (decoder, trits, columns, stride) =>
+        decoder.delegate((bytes, state) => kernel.neighbours(bytes, state, trits, columns, stride)),
+    ],
+  };
+
+  it.each(Object.entries(WAYS))(
+    '%s, are the same by the kernel and by the definition, whatever the bytes',
+    (_, way) => {
+      const [encode, definition, fast] = way;
+      let read = 0;
+      const outcomeOf = (by: Way, bytes: Uint8Array, size: number, columns: number, stride: number) => {
+        const trits = new Int8Array(size);
+        try {
+          const decoder = new RangeDecoder(bytes, 'trits');
+          by(decoder, trits, columns, stride);
+          decoder.expectEnd();
+          return trits;
+        } catch (error) {
+          return String(error);
+        }
+      };
+      fc.assert(
+        fc.property(
+          matrices,
+          fc.nat({ max: 40 }),
+          fc.array(fc.record({ at: fc.nat({ max: 60 }), to: fc.nat({ max: 255 }) }), { maxLength: 2 }),
+          fc.nat({ max: 80 }),
+          ({ trits, columns }, wide, changes, length) => {
+            const stride = wide >= 4 && wide <= columns ? wide : 0;
+            const bytes = encode(trits, columns, stride).slice(0, length + 40);
+            for (const { at, to } of changes) bytes[at % bytes.length] = to;
+            const outcome = outcomeOf(definition, bytes, trits.length, columns, stride);
+            if (outcome instanceof Int8Array) read++;
+            expect(outcomeOf(fast, bytes, trits.length, columns, stride)).toEqual(outcome);
+          },
+        ),
+        { numRuns: 500 },
+      );
+      expect(read).toBeGreaterThan(100);
+    },
+  );
+
+  it('of a large matrix are read by the kernel', () => {
+    const trits = image(128, 784, 3);
+    for (const stride of [0, 28]) {
+      expect(decode(CODINGS.neighbours(trits, 784, stride), trits.length, 784)).toEqual(trits);
+    }
   });
 });
 

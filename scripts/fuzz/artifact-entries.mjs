@@ -12,7 +12,7 @@ import { importSafetensors } from '../../dist/src/exchange/import-safetensors.js
 import { concat, same } from './bytes.mjs';
 import { artifactRefusal, Failure, hashOf, isSmall, read } from './checks.mjs';
 import { mutateContainer } from './mutate.mjs';
-import { artifacts, samples } from './samples.mjs';
+import { artifacts, samples, weightsByHash } from './samples.mjs';
 
 /** Of the files that rebuild, one in so many is rebuilt on each backend, too, or exported. */
 const BACKEND_SHARE = 64;
@@ -25,16 +25,20 @@ const reference = new ReferenceBackend();
 const wasm = await openWasm({ threads: 1 });
 const known = new Set(artifacts.map(({ bytes }) => openArtifact(bytes).weightsHash));
 
+/** The weights that a delta begins with, if they are known. */
+export const baseOf = ({ header }) => weightsByHash.get(header.base?.hash);
+
 /** All weights, tensor after tensor, or null where a log does not hold what it says. */
 function weightsOf(artifact, bytes) {
   const weights = new Int8Array(artifact.network.parameters);
   try {
-    for (const { name, offset } of artifact.network.tensors)
-      weights.set(rebuildTensor(artifact, name), offset);
+    for (const { name, offset } of artifact.network.tensors) {
+      weights.set(rebuildTensor(artifact, name, artifact.steps, baseOf(artifact)), offset);
+    }
     return weights;
   } catch (error) {
     artifactRefusal(error, bytes);
-    if (artifact.kind !== 'log')
+    if (artifact.kind !== 'log' && !artifact.header.base)
       throw new Failure(`a ${artifact.kind} that opens does not rebuild: ${error.message}`);
     return null;
   }
@@ -79,7 +83,7 @@ function checkRows(choices, artifact, weights) {
   const from = choices.to(rows);
   const to = from + 1 + choices.to(rows - from);
   const part = weights.slice(offset + from * columns, offset + to * columns);
-  if (!same(part, rebuildRows(artifact, name, { from, to }))) {
+  if (!same(part, rebuildRows(artifact, name, { from, to }, artifact.steps, baseOf(artifact)))) {
     throw new Failure(`rows ${from}…${to - 1} of ${name} are not those of the whole`);
   }
 }
@@ -90,7 +94,7 @@ async function checkBackends(choices, bytes, artifact, weights, right) {
     [wasm, WASM_SHARE],
   ]) {
     if (!choices.once(share)) continue;
-    const result = await rebuildVerified(artifact, backend).catch((error) => error);
+    const result = await rebuildVerified(artifact, backend, baseOf(artifact)).catch((error) => error);
     const equal = result instanceof Int8Array && same(result, weights);
     if (right && !equal) throw new Failure(`${backend.name} rebuilds to something else: ${result}`);
     if (right) continue;
@@ -102,6 +106,7 @@ async function checkBackends(choices, bytes, artifact, weights, right) {
 
 async function checkExports(choices, artifact, weights) {
   JSON.parse([...exportJson(artifact, 'fuzz')].join(''));
+  if (artifact.network.architecture !== 'perceptron' || artifact.header.base) return;
   const form = choices.of(['u8', 'f32']);
   const file = exportSafetensors(artifact, weights, { form, producer: 'fuzz' });
   const back = await importSafetensors(file);

@@ -28,7 +28,15 @@ export async function readLater(reader, bytes, refusal) {
   }
 }
 
+/** Characters that a terminal would obey, or that would hide others. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+function requirePrintable({ name, message }) {
+  if (UNPRINTABLE.test(message)) throw new Failure(`an unprintable ${name}: ${JSON.stringify(message)}`);
+}
+
 function requirePlace(error, pattern, bytes) {
+  requirePrintable(error);
   const place = pattern.exec(error.message);
   if (!place || Number(place[1]) > bytes.length) {
     throw new Failure(`an ${error.name} without a place in ${bytes.length} bytes: ${error.message}`);
@@ -53,12 +61,13 @@ export function modelRefusal(error, bytes) {
 
 /** A source's own fault has no place in the file; it must be of the source's class. */
 export function sourceRefusal(error, bytes) {
-  if (error instanceof InputError) return;
+  if (error instanceof InputError) return requirePrintable(error);
   artifactRefusal(error, bytes);
 }
 
 export function configRefusal(error) {
   if (!(error instanceof ConfigError)) throw new Failure(`not a ConfigError: ${error?.stack ?? error}`);
+  requirePrintable(error);
   if (!/^"\w+" expected /.test(error.message)) {
     throw new Failure(`a ConfigError without a name: ${error.message}`);
   }
@@ -69,6 +78,7 @@ export const hashOf = (weights, tensors) =>
   createHash('sha256').update(packWeights(weights, tensors)).digest('hex');
 
 /** Rebuilding is tried where it is no more than this many weights and moves of weights. */
+const PACKED_WEIGHTS_MAX = 2 ** 16;
 const REBUILD_WEIGHTS_MAX = 4096;
 const REBUILD_MOVES_MAX = 65_536;
 
@@ -77,5 +87,7 @@ export function isSmall({ kind, header, network, steps }) {
   const directions = header.directions.reduce((sum, one) => sum + one, 0);
   const moves =
     kind === 'log' ? steps * (Math.min(network.parameters, directions * 16) + 1) : network.parameters;
+  // Of packed weights everything is decoded when they are opened.
+  if (kind === 'packed') return network.parameters <= PACKED_WEIGHTS_MAX;
   return network.parameters <= REBUILD_WEIGHTS_MAX && moves <= REBUILD_MOVES_MAX;
 }

@@ -1,15 +1,28 @@
-// Entry points of other formats: safetensors, IDX data, gzip, settings in JSON; and the SIMD reader of interleaved
-// trits beside its definition, on states and words of any kind.
+// Entry points of other formats: safetensors, IDX data, gzip, settings in JSON; and the kernels that read trits
+// beside their definitions, on bytes of any kind.
 
 import { decodeByDefinition, LANES } from '../../dist/src/artifact/interleaved-coder.js';
 import { openInterleavedKernel } from '../../dist/src/artifact/kernels/interleaved.js';
+import { openRangeCodedKernel } from '../../dist/src/artifact/kernels/range-coded.js';
+import { decodeByDefinition as decodeNeighbours } from '../../dist/src/artifact/neighbour-coder.js';
+import { RangeDecoder } from '../../dist/src/artifact/range-coder.js';
+import { decodePlainByDefinition } from '../../dist/src/artifact/tensor-coder.js';
 import { gunzipBounded, parseIdx } from '../../dist/src/data/idx.js';
 import { assembleLayers, importSafetensors } from '../../dist/src/exchange/import-safetensors.js';
 import { MATRIX_QUANTIZER_NAMES, quantizeMatrix } from '../../dist/src/quantize/matrix.js';
 import { networkOf } from '../../dist/src/ternary/network.js';
 import { isWithin } from '../../dist/src/ternary/precision.js';
 import { bytesOf, same, text } from './bytes.mjs';
-import { configRefusal, Failure, hashOf, inputRefusal, modelRefusal, read, readLater } from './checks.mjs';
+import {
+  artifactRefusal,
+  configRefusal,
+  Failure,
+  hashOf,
+  inputRefusal,
+  modelRefusal,
+  read,
+  readLater,
+} from './checks.mjs';
 import { mutateBytes, mutateModel, otherValue } from './mutate.mjs';
 import { gzips, images, labels, models, settings } from './samples.mjs';
 
@@ -62,7 +75,8 @@ function checkGzip(bytes) {
   return 'read';
 }
 
-const kernel = openInterleavedKernel();
+const interleaved = openInterleavedKernel();
+const rangeCoded = openRangeCodedKernel();
 
 /** Both readers take the same words, end in the same states and give the same trits, or find too few words. */
 function checkInterleaved(choices) {
@@ -78,7 +92,7 @@ function checkInterleaved(choices) {
   const classes = Uint8Array.from({ length: columns }, () => choices.to(count));
   const states = Uint32Array.from({ length: LANES }, () => choices.word() | (1 << (16 + choices.to(16))));
   const words = bytesOf(Uint32Array.from({ length: choices.to(length) }, () => choices.word()));
-  const results = [kernel, decodeByDefinition].map((decode) => {
+  const results = [interleaved, decodeByDefinition].map((decode) => {
     const [ends, trits] = [states.slice(), new Int8Array(length)];
     return { taken: decode(words, ends, { zero, positive, classes }, trits), ends, trits };
   });
@@ -91,10 +105,42 @@ function checkInterleaved(choices) {
   return 'read alike';
 }
 
+/** Range-coded trits: the same, or the same fault. */
+function checkRangeCoded(choices) {
+  const columns = 1 + choices.to(60);
+  const length = columns * (1 + choices.to(12));
+  const stride = columns < 4 || choices.once(2) ? 0 : 4 + choices.to(columns - 3);
+  const bytes = bytesOf(Uint32Array.from({ length: choices.to(1 + length / 4) }, () => choices.word()));
+  const tensor = { name: 'trits', values: 'trit', rows: length / columns, columns, offset: 0 };
+  const { plain, neighbours } = rangeCoded;
+  const delegate = (read) => (decoder, trits) =>
+    decoder.delegate((coded, state) => read(coded, state, trits, columns, stride));
+  const ways = choices.once(2)
+    ? [delegate(plain), (decoder, trits) => decodePlainByDefinition(decoder, tensor, trits)]
+    : [delegate(neighbours), (decoder, trits) => decodeNeighbours(decoder, trits, columns, stride)];
+  const [fast, right] = ways.map((way) => {
+    const trits = new Int8Array(length);
+    try {
+      const decoder = new RangeDecoder(bytes, 'trits');
+      way(decoder, trits);
+      return { trits, end: JSON.stringify(decoder) };
+    } catch (error) {
+      artifactRefusal(error, bytes);
+      return { fault: error.message };
+    }
+  });
+  if (fast.fault !== right.fault)
+    throw new Failure(`the kernel: ${fast.fault}; the definition: ${right.fault}`);
+  if (right.fault) return 'too few bytes';
+  const alike = same(fast.trits, right.trits) && fast.end === right.end;
+  if (!alike) throw new Failure('the kernel reads other trits than the definition');
+  return 'read alike';
+}
+
 export const dataEntries = [
   {
     name: 'importSafetensors',
-    share: 80,
+    share: 60,
     make(choices) {
       const origin = choices.of(models);
       const bytes = mutateModel(choices, origin);
@@ -102,17 +148,17 @@ export const dataEntries = [
     },
   },
   {
-    name: 'interleaved kernel',
-    share: 10,
-    make: (choices) => ({
-      kind: 'packed',
-      bytes: new Uint8Array(0),
-      check: () => checkInterleaved(choices),
-    }),
+    name: 'kernels',
+    share: 20,
+    make(choices) {
+      const kind = choices.of(['interleaved trits', 'range-coded trits']);
+      const check = kind === 'interleaved trits' ? checkInterleaved : checkRangeCoded;
+      return { kind, bytes: new Uint8Array(0), check: () => check(choices) };
+    },
   },
   {
     name: 'parseIdx',
-    share: 10,
+    share: 15,
     make(choices) {
       const { bytes } = mutateBytes(choices, choices.of([images, labels]));
       return { kind: 'IDX', bytes, check: () => checkIdx(bytes) };
@@ -120,7 +166,7 @@ export const dataEntries = [
   },
   {
     name: 'gunzipBounded',
-    share: 10,
+    share: 15,
     make(choices) {
       const { bytes } = mutateBytes(choices, choices.of(gzips));
       return { kind: 'gzip', bytes, check: () => checkGzip(bytes) };

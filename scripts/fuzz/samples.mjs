@@ -14,6 +14,8 @@ import {
   readCheckpoint,
   readUnfinishedLog,
 } from '../../dist/src/artifact/checkpoint.js';
+import { rebuildVerified } from '../../dist/src/artifact/rebuild.js';
+import { ReferenceBackend } from '../../dist/src/backend/reference/reference.js';
 import { readWholeSections } from '../../dist/src/artifact/container.js';
 import { checkSteConfig } from '../../dist/src/backprop/config.js';
 import { STE_PRESETS } from '../../dist/src/backprop/presets.js';
@@ -63,6 +65,16 @@ export const samples = containers();
 export const artifacts = samples.filter(({ kind }) => ['log', 'pool', 'packed'].includes(kind));
 export const unfinished = samples.filter(({ kind }) => !artifacts.some((one) => one.kind === kind));
 
+/** The weights of right files by their hash: what deltas may begin with. */
+export const weightsByHash = new Map();
+const remaining = artifacts.map(({ bytes }) => openArtifact(bytes));
+while (remaining.length > 0) {
+  const next = remaining.findIndex(({ header }) => !header.base || weightsByHash.has(header.base.hash));
+  const [artifact] = remaining.splice(next, 1);
+  const base = weightsByHash.get(artifact.header.base?.hash);
+  weightsByHash.set(artifact.weightsHash, await rebuildVerified(artifact, new ReferenceBackend(), base));
+}
+
 const DTYPES = {
   F64: [8, (view, at, value) => view.setFloat64(at, value, true)],
   F32: [4, (view, at, value) => view.setFloat32(at, value, true)],
@@ -93,7 +105,10 @@ function realModel(dtype) {
 /** Safetensors: exports of both forms, and real models of every type; header and data apart. */
 export const models = [
   ...artifacts
-    .filter(({ kind, version }) => kind === 'packed' && version === 2)
+    .filter(
+      ({ kind, version, header }) =>
+        kind === 'packed' && version === 2 && typeof header.model === 'string' && !header.base,
+    )
     .flatMap(({ name, bytes }) =>
       ['u8', 'f32'].map((form) => {
         const artifact = openArtifact(bytes);

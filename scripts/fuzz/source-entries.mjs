@@ -14,6 +14,7 @@ import { openUrl } from '../../dist/src/artifact/open-url.js';
 import { rebuildTensor } from '../../dist/src/artifact/rebuild.js';
 import { urlSource } from '../../dist/src/artifact/url-source.js';
 import { ArtifactError } from '../../dist/src/errors.js';
+import { baseOf } from './artifact-entries.mjs';
 import { same } from './bytes.mjs';
 import { artifactRefusal, Failure, isSmall, readLater, sourceRefusal } from './checks.mjs';
 import { mutateBytes, mutateContainer } from './mutate.mjs';
@@ -89,7 +90,7 @@ async function checkSource(choices, bytes, origin, open, steady) {
     if (!isSmall(distant)) return 'opened, too large to rebuild here';
     const { name } = choices.of(distant.network.tensors);
     const step = distant.kind === 'log' ? choices.to(distant.steps + 1) : distant.steps;
-    const tensor = await readLater(() => distant.rebuildTensor(name, step), bytes, refusal);
+    const tensor = await readLater(() => distant.rebuildTensor(name, step, baseOf(distant)), bytes, refusal);
     if (steady && whole) checkTensor(whole, name, step, tensor, bytes);
     if (!tensor) return 'refused when rebuilt';
     if (steady && origin) checkTensor(openArtifact(origin), name, step, tensor, bytes);
@@ -113,7 +114,7 @@ function wholeOf(bytes) {
 function checkTensor(whole, name, step, tensor, bytes) {
   let wanted = null;
   try {
-    wanted = rebuildTensor(whole, name, step);
+    wanted = rebuildTensor(whole, name, step, baseOf(whole));
   } catch (error) {
     artifactRefusal(error, bytes);
   }
@@ -148,18 +149,18 @@ const OPENERS = {
     (choices, bytes, origin) => checkSource(choices, bytes, origin, () => bytesSource(bytes), true),
   ],
   Blob: [
-    8,
+    4,
     (choices, bytes, origin) =>
       checkSource(choices, bytes, origin, () => blobSource(new Blob([bytes])), true),
   ],
   path: [
-    8,
+    2,
     (choices, bytes, origin) => {
       writeFileSync(path, bytes);
       return checkSource(choices, bytes, origin, () => fileSource(path), true);
     },
   ],
-  URL: [4, checkUrl],
+  URL: [2, checkUrl],
 };
 
 export const sourceEntries = Object.entries(OPENERS).map(([name, [share, check]]) => ({

@@ -18,6 +18,7 @@ import {
   transformerOf,
   type TransformerShape,
 } from '../ternary/transformer.js';
+import { printable } from '../errors.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { VERSION, type Version } from './container.js';
 
@@ -37,6 +38,16 @@ interface AnyHeader {
   readonly config: Readonly<Record<string, unknown>>;
   /** Name and SHA-256 of the training data. */
   readonly data: { readonly name: string; readonly hash: string };
+  /** Of a delta: what it changes. */
+  readonly base?: Base;
+}
+
+/** The artifact that a delta changes. */
+export interface Base {
+  /** The name that its file had, to find it by; it binds nobody. */
+  readonly name: string;
+  /** Its weightsHash. */
+  readonly hash: string;
 }
 
 /** The header of a perceptron's artifact. */
@@ -97,8 +108,8 @@ const DICTIONARIES: Record<Version, Uint8Array> = {
 
 /** The header's payload. */
 export function encodeHeader(header: Header): Uint8Array {
-  const { kind, key, cut, directions, config, data } = header;
-  const ordered = { kind, ...modelKeys(header), key, cut, directions, config, data };
+  const { kind, key, cut, directions, config, data, base } = header;
+  const ordered = { kind, ...modelKeys(header), key, cut, directions, config, data, ...(base && { base }) };
   const json = new TextEncoder().encode(JSON.stringify(ordered));
   const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARIES[VERSION] });
   return new ByteWriter().integer(json.length).raw(deflated).finish();
@@ -110,6 +121,13 @@ function modelKeys(header: Header): object {
   const { model, centred, gain, logitScale, precision } = header;
   const mixed = precision?.some((one) => one !== 'ternary') ? { precision } : {};
   return { model, centred, gain, logitScale, ...mixed };
+}
+
+/** The header of what stands by itself. */
+export function withoutBase(header: Header): Header {
+  const alone: { base?: Base } & Header = { ...header };
+  delete alone.base;
+  return alone;
 }
 
 /** Whether a header is that of a perceptron. */
@@ -181,6 +199,7 @@ const COMMON_RULES: Rules = {
     'a name and a hash',
     (value) => isRecord(value) && typeof value.name === 'string' && typeof value.hash === 'string',
   ],
+  base: ['a name and the hash of weights', (value) => value === undefined || isBase(value)],
 };
 
 function checkHeader(value: unknown, fault: (what: string) => Error): Header {
@@ -197,7 +216,7 @@ function checkHeader(value: unknown, fault: (what: string) => Error): Header {
   try {
     network = networkOfHeader(header);
   } catch (error) {
-    throw fault((error as Error).message);
+    throw fault(printable((error as Error).message)); // which shows what stands in the file
   }
   if (isPerceptron(header)) checkPrecision(header, network as Network, fault);
   else if (header.kind !== 'packed') throw fault('expected a transformer to be packed');
@@ -256,6 +275,14 @@ export function formatKey([low, high]: Key): string {
 /** The key that {@link formatKey} wrote. */
 export function parseKey(text: string): Key {
   return [Number.parseInt(text.slice(8), 16), Number.parseInt(text.slice(0, 8), 16)];
+}
+
+function isBase(value: unknown): boolean {
+  if (!isRecord(value) || !hasKeys(value, ['name', 'hash'])) return false;
+  const { name, hash } = value;
+  return (
+    typeof name === 'string' && name.length <= 255 && typeof hash === 'string' && /^[0-9a-f]{64}$/.test(hash)
+  );
 }
 
 function isIntegerIn(value: unknown, minimum: number, maximum: number): boolean {

@@ -8,6 +8,7 @@
 
 import { expected } from '../errors.js';
 import { levelOf, LinearPredictor } from './linear-predictor.js';
+import { KERNEL_TRITS, openRangeCodedKernel } from './kernels/range-coded.js';
 import { BitModel, type RangeDecoder, RangeEncoder } from './range-coder.js';
 
 const VALUE_RATE = 0.004;
@@ -60,10 +61,7 @@ class Neighbourhood {
   ) {
     this.columnSum = new Int32Array(columns);
     this.columnNonzeros = new Int32Array(columns);
-    // Where there is no image, what is not in the row itself is out of reach.
-    this.offsets = Int32Array.from(NEIGHBOURS, ([right, down]) =>
-      down === 0 || stride > 0 ? right + down * stride : -columns,
-    );
+    this.offsets = neighbourOffsets(stride, -columns); // which is out of reach
   }
 
   predict(): void {
@@ -129,11 +127,33 @@ export function encodeNeighbours(trits: Int8Array, columns: number, stride: numb
 }
 
 /**
+ * [8] Where the neighbours of a trit are, in columns from its own.
+ * @param none - of those that are in no image
+ */
+export function neighbourOffsets(stride: number, none: number): Int32Array {
+  return Int32Array.from(NEIGHBOURS, ([right, down]) =>
+    down === 0 || stride > 0 ? right + down * stride : none,
+  );
+}
+
+/**
  * Reads what {@link encodeNeighbours} wrote.
  * @param trits - [rows × columns], receives them
  * @throws {ArtifactError} when the bytes have ended
  */
 export function decodeNeighbours(
+  decoder: RangeDecoder,
+  trits: Int8Array,
+  columns: number,
+  stride: number,
+): void {
+  const kernel = trits.length < KERNEL_TRITS ? null : openRangeCodedKernel();
+  if (kernel === null) decodeByDefinition(decoder, trits, columns, stride);
+  else decoder.delegate((bytes, state) => kernel.neighbours(bytes, state, trits, columns, stride));
+}
+
+/** The same in JavaScript: what the kernel must compute. */
+export function decodeByDefinition(
   decoder: RangeDecoder,
   trits: Int8Array,
   columns: number,

@@ -28,6 +28,7 @@ import {
   versionOf,
 } from './container.js';
 import { type Header, HEADER_BYTES_MAX, networkOfHeader } from './header.js';
+import { requireBase } from './delta.js';
 import { decodePool } from './pool.js';
 import { rebuildRows, rebuildTensor, type Rows, tensorOf } from './rebuild.js';
 import { readSectionHeads, type SectionHead } from './section-heads.js';
@@ -64,10 +65,11 @@ export interface DistantArtifact {
    * needs: of packed weights the tensor's section, of a pool the section of its coefficients, of a log the
    * blocks up to the step. The checksums of what is fetched are checked; the hash is of all tensors.
    * @param step - of a log, the step after which the weights are wanted; the last if left out
+   * @param base - of a delta, the weights of its base, all of them
    */
-  rebuildTensor(name: string, step?: number): Promise<Int8Array>;
+  rebuildTensor(name: string, step?: number, base?: Int8Array): Promise<Int8Array>;
   /** Rebuilds some rows of a tensor, of what {@link DistantArtifact.rebuildTensor} fetches. */
-  rebuildRows(name: string, rows: Rows, step?: number): Promise<Int8Array>;
+  rebuildRows(name: string, rows: Rows, step?: number, base?: Int8Array): Promise<Int8Array>;
 }
 
 /**
@@ -124,17 +126,31 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
     const section = body[kind === 'packed' ? index : 0];
     const reader = openSection(await source.read(section.offset, section.bytes), section);
     if (kind === 'pool') return { ...about, kind, coefficients: decodePool(reader, header, index) };
-    const weights = new Int8Array(tensor.rows * tensor.columns);
+    const parameters = tensor.rows * tensor.columns;
+    const weights = new Int8Array(parameters);
     decodeTensor(reader, tensor, weights);
-    return { ...about, kind, weights, network: { ...network, tensors: [{ ...tensor, offset: 0 }] } };
+    const part = { ...network, tensors: [{ ...tensor, offset: 0 }], parameters };
+    return { ...about, kind, weights, network: part };
+  };
+  /** Of a base's weights those that a part of the artifact has. */
+  const baseFor = (part: Artifact, name: string, base: Int8Array): Int8Array => {
+    requireBase({ header, network }, base);
+    if (part.network.tensors.length === network.tensors.length) return base;
+    const { offset, rows, columns } = tensorOf(network, name);
+    return base.subarray(offset, offset + rows * columns);
   };
   return {
     ...about,
     kind,
     load,
-    rebuildTensor: async (name, step = outcome.steps) => rebuildTensor(await loadFor(name, step), name, step),
-    rebuildRows: async (name, rows, step = outcome.steps) =>
-      rebuildRows(await loadFor(name, step), name, rows, step),
+    rebuildTensor: async (name, step = outcome.steps, base) => {
+      const part = await loadFor(name, step);
+      return rebuildTensor(part, name, step, base && baseFor(part, name, base));
+    },
+    rebuildRows: async (name, rows, step = outcome.steps, base) => {
+      const part = await loadFor(name, step);
+      return rebuildRows(part, name, rows, step, base && baseFor(part, name, base));
+    },
   };
 }
 

@@ -17,11 +17,15 @@ const PROBABILITY_ONE = 2 ** 28;
 // The rate falls as 1/(n + 2), which is the estimator of Krichevsky and Trofimov, (ones + ½)/(n + 1),
 // down to 1/1024: it then costs 0.0004 bits a bit where nothing drifts, and follows what does.
 const SLOWEST = 1022;
-const RATES = Float64Array.from({ length: SLOWEST + 1 }, (_, n) => 1 / (n + 2));
+/** [1023] By the bits that a model has seen. */
+export const RATES = Float64Array.from({ length: SLOWEST + 1 }, (_, n) => 1 / (n + 2));
 
 // Below this the range takes in another byte, so that 2^24 ≤ range < 2^32 before every bit.
 const RANGE_FLOOR = 2 ** 24;
 const FULL_RANGE = 2 ** 32 - 1;
+
+// An encoder leaves out four bytes at most, so that bytes cut short are found while decoding.
+const LEFT_OUT = 4;
 
 /** How probable a 1 is, learnt from the bits coded so far; one for each context that behaves alike. */
 export class BitModel {
@@ -214,6 +218,24 @@ export class RangeDecoder {
   }
 
   /**
+   * Lets something else do the reading that follows, and goes on from where that left off.
+   * @param read - given the bytes and a state, [bytes taken, range, code], it leaves the state that reading
+   *   bit by bit would have left, or one of more bytes taken than there may be
+   * @throws {ArtifactError} when the bytes have ended
+   */
+  delegate(read: (bytes: Uint8Array, state: Uint32Array) => void): void {
+    const state = Uint32Array.of(this.position, this.range, this.code);
+    read(this.bytes, state);
+    [this.position, this.range, this.code] = state;
+    if (this.position > this.bytes.length + LEFT_OUT) throw this.ended();
+  }
+
+  /** Bytes that the bits so far have taken, but for those that wait in the decoder. */
+  get bytesRead(): number {
+    return Math.min(this.bytes.length, this.position - 4);
+  }
+
+  /**
    * Checks, after the last bit, that the bytes are exactly what an encoder writes for the bits decoded.
    * @throws {ArtifactError} when there are bytes too many or too few, or they end differently
    */
@@ -248,12 +270,15 @@ export class RangeDecoder {
     }
   }
 
-  // An encoder leaves out four bytes at most, so that bytes cut short are found while decoding.
   private next(): number {
     const at = this.position++;
     if (at < this.bytes.length) return this.bytes[at];
-    if (at < this.bytes.length + 4) return 0;
-    throw this.fault('expected more bytes, got the end');
+    if (at < this.bytes.length + LEFT_OUT) return 0;
+    throw this.ended();
+  }
+
+  private ended(): ArtifactError {
+    return this.fault('expected more bytes, got the end');
   }
 }
 

@@ -13,7 +13,7 @@ import {
   Signs,
   weightsOfDirection,
 } from '../random/directions.js';
-import { initLatents, latentRange, tritOf } from '../random/latents.js';
+import { initLatents, latentOf, latentRange, tritOf } from '../random/latents.js';
 import type { Model, Tensor } from '../ternary/network.js';
 import {
   type Artifact,
@@ -23,29 +23,36 @@ import {
   type SeedPool,
   setsOfPool,
 } from './artifact.js';
+import { checkedBase, requireBase, withDifferences } from './delta.js';
 import { parseKey } from './header.js';
+import type { LogStep } from './seed-log.js';
 import { weightsHash } from './weights-hash.js';
 
 /**
  * Rebuilds all weights.
  * @param step - of a seed log, the step after which the weights are wanted; the last if left out
+ * @param base - of a delta, the weights of its base
  * @returns the values of all tensors in model order, the same on every backend
  * @throws {ConfigError} when there is no such step
- * @throws {ArtifactError} when a log does not hold what it says
+ * @throws {ArtifactError} when a log does not hold what it says, or a base is missing or not the right one
  * @example const weights = await rebuild(artifact, backend);
  */
 export async function rebuild(
   artifact: Artifact,
   backend: Backend,
   step = artifact.steps,
+  base?: Int8Array,
 ): Promise<Int8Array> {
   checkStep(artifact, step);
-  if (artifact.kind === 'packed') return artifact.weights.slice();
+  const start = await checkedBase(artifact, base);
+  if (artifact.kind === 'packed') {
+    return start ? withDifferences(artifact.network, start, artifact.weights) : artifact.weights.slice();
+  }
   const { network, header } = perceptronArtifact(artifact);
   const key = parseKey(header.key);
   const placed = await backend.place(network, { batch: 1 });
   try {
-    await placed.initLatents(key, header.cut);
+    await (start ? placed.startLatents(start, header.cut) : placed.initLatents(key, header.cut));
     if (artifact.kind === 'pool') {
       await placed.applyPool(setsOfPool(artifact), artifact.coefficients);
     } else {
@@ -65,10 +72,15 @@ export async function rebuild(
 
 /**
  * Rebuilds all weights and compares them with the hash in the artifact.
+ * @param base - of a delta, the weights of its base
  * @throws {ArtifactError} when they are not the weights that were trained
  */
-export async function rebuildVerified(artifact: Artifact, backend: Backend): Promise<Int8Array> {
-  const weights = await rebuild(artifact, backend);
+export async function rebuildVerified(
+  artifact: Artifact,
+  backend: Backend,
+  base?: Int8Array,
+): Promise<Int8Array> {
+  const weights = await rebuild(artifact, backend, artifact.steps, base);
   const hash = await weightsHash(weights, artifact.network.tensors);
   if (hash !== artifact.weightsHash) {
     throw atEnd(artifact, `expected weights with hash ${artifact.weightsHash}, got ${hash}`);
@@ -85,14 +97,20 @@ export interface Rows {
 /**
  * Rebuilds one tensor of an artifact without touching the others.
  * @param name - the tensor's name, as `inspect` lists it
+ * @param base - of a delta, the weights of its base, all of them; their hash is not looked at
  * @returns its values in row-major order, rows × columns, the same as that part of {@link rebuild}
  * @throws {ConfigError} when there is no such tensor or step
  * @throws {ArtifactError} when a log does not hold what it says
  * @example const weights = rebuildTensor(artifact, 'layer0.weight');
  */
-export function rebuildTensor(artifact: Artifact, name: string, step = artifact.steps): Int8Array {
+export function rebuildTensor(
+  artifact: Artifact,
+  name: string,
+  step = artifact.steps,
+  base?: Int8Array,
+): Int8Array {
   const tensor = tensorOf(artifact.network, name);
-  return rebuildTile(artifact, tensor, { from: 0, to: tensor.rows }, step);
+  return rebuildTile(artifact, tensor, { from: 0, to: tensor.rows }, step, base);
 }
 
 /**
@@ -105,13 +123,19 @@ export function rebuildTensor(artifact: Artifact, name: string, step = artifact.
  * @throws {ArtifactError} when a log does not hold what it says
  * @example const tile = rebuildRows(artifact, 'layer0.weight', { from: 16, to: 32 });
  */
-export function rebuildRows(artifact: Artifact, name: string, rows: Rows, step = artifact.steps): Int8Array {
+export function rebuildRows(
+  artifact: Artifact,
+  name: string,
+  rows: Rows,
+  step = artifact.steps,
+  base?: Int8Array,
+): Int8Array {
   const tensor = tensorOf(artifact.network, name);
   const { from, to } = rows;
   if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || from >= to || to > tensor.rows) {
     throw expected('rows', `a range within the ${tensor.rows} rows of ${name}`, `${from}…${to - 1}`);
   }
-  return rebuildTile(artifact, tensor, rows, step);
+  return rebuildTile(artifact, tensor, rows, step, base);
 }
 
 /**
@@ -125,16 +149,29 @@ export function tensorOf({ tensors }: Model, name: string): Tensor {
   throw new ConfigError(`"tensor" expected one of ${names}, got "${printable(name)}"`);
 }
 
-function rebuildTile(artifact: Artifact, tensor: Tensor, { from, to }: Rows, step: number): Int8Array {
+function rebuildTile(
+  artifact: Artifact,
+  tensor: Tensor,
+  { from, to }: Rows,
+  step: number,
+  base: Int8Array | undefined,
+): Int8Array {
   checkStep(artifact, step);
+  const start = requireBase(artifact, base);
   const first = from * tensor.columns; // within the tensor
   const size = (to - from) * tensor.columns;
   const offset = tensor.offset + first; // within the model
-  if (artifact.kind === 'packed') return artifact.weights.slice(offset, offset + size);
+  const part = start?.subarray(offset, offset + size);
+  if (artifact.kind === 'packed') {
+    const values = artifact.weights.subarray(offset, offset + size);
+    const tile = { tensors: [{ ...tensor, rows: to - from, offset: 0 }], parameters: size };
+    return part ? withDifferences(tile, part, values) : values.slice();
+  }
   const { cut, key } = artifact.header;
   const index = artifact.network.tensors.indexOf(tensor);
   const latents = new Int8Array(size);
-  initLatents(parseKey(key), index, cut, latents, first);
+  if (part) latents.set(part.map((trit) => latentOf(trit, cut)));
+  else initLatents(parseKey(key), index, cut, latents, first);
   if (artifact.kind === 'pool') return poolTile(artifact, index, latents, first);
   const range = latentRange(cut);
   for (const { sets, coefficients } of stepsUntil(artifact, step)) {
@@ -170,7 +207,7 @@ function poolTile(pool: SeedPool, index: number, latents: Int8Array, first: numb
  * of the tile asks for its direction, or every direction that moves asks for its weights: whichever is
  * fewer permutations.
  */
-function moveLatents(
+export function moveLatents(
   set: DirectionSet,
   coefficients: Int8Array,
   offset: number,
@@ -202,23 +239,29 @@ function moveLatents(
   });
 }
 
+/** The directions of a step of a log. */
+export function setsOfStep({ network, header }: SeedLog, { seedStep, nonzeros }: LogStep): DirectionSet[] {
+  return logSets(network.tensors, parseKey(header.key), seedStep, header.directions, nonzeros);
+}
+
 function* stepsUntil(
   log: SeedLog,
   last: number,
 ): Generator<{ sets: DirectionSet[]; coefficients: Int8Array }> {
-  const { network, header } = log;
-  const key = parseKey(header.key);
   if (last === 0) return;
-  let step = 0;
-  for (const { seedStep, nonzeros, coefficients } of log.replaySteps()) {
-    step += 1;
-    yield { sets: logSets(network.tensors, key, seedStep, header.directions, nonzeros), coefficients };
+  for (const entry of log.replaySteps()) {
+    const { step, coefficients } = entry;
+    yield { sets: setsOfStep(log, entry), coefficients };
     // The last of all is followed by what checks the end of its block.
     if (step === last && last < log.steps) return;
   }
 }
 
-function checkStep(artifact: Artifact, step: number): void {
+/**
+ * Checks that an artifact has the weights after a step.
+ * @throws {ConfigError} when it has not
+ */
+export function checkStep(artifact: Artifact, step: number): void {
   if (artifact.kind !== 'log' && step !== artifact.steps) {
     throw new ConfigError(
       `"step" expected a seed log, got a ${artifact.kind}, which keeps the last step alone`,

@@ -11,6 +11,7 @@ import { decoderOf } from './container.js';
 import { imageStrides } from './image-stride.js';
 import { SignedCoder, TritCoder } from './integer-coder.js';
 import { decodeInterleaved, encodeInterleaved } from './interleaved-coder.js';
+import { KERNEL_TRITS, openRangeCodedKernel } from './kernels/range-coded.js';
 import { decodeNeighbours, encodeNeighbours } from './neighbour-coder.js';
 import { type RangeDecoder, RangeEncoder } from './range-coder.js';
 
@@ -128,6 +129,14 @@ function encodePlain(kind: Values, values: Int8Array): Uint8Array {
  * @throws {ArtifactError} when the bytes have ended or a value is out of range
  */
 export function decodePlain(decoder: RangeDecoder, tensor: Tensor, values: Int8Array): void {
+  const trits = tensor.values === 'trit' && values.length >= KERNEL_TRITS;
+  const kernel = trits ? openRangeCodedKernel() : null;
+  if (kernel === null) decodePlainByDefinition(decoder, tensor, values);
+  else decoder.delegate((bytes, state) => kernel.plain(bytes, state, values));
+}
+
+/** The same in JavaScript: what the kernel must compute of trits. */
+export function decodePlainByDefinition(decoder: RangeDecoder, tensor: Tensor, values: Int8Array): void {
   const coder = coderOf(tensor.values);
   for (let i = 0; i < values.length; i++) {
     const value = coder.decode(decoder);

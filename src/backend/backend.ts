@@ -94,6 +94,12 @@ export interface PlacedNetwork {
   /** Sets latents to the initial draw of a key and the weights to what they stand for. */
   initLatents(key: Key, cut: number): Promise<void>;
   /**
+   * Sets latents to what the trits of a base stand for, ±(2·cut + 1) or 0, and the weights to those trits.
+   * @param trits - of all tensors in the model's order
+   * @throws {ConfigError} when there are too few or many, or one is no trit
+   */
+  startLatents(trits: Int8Array, cut: number): Promise<void>;
+  /**
    * Sets the values of all tensors, in the model's order; latents are left alone.
    * @throws {ConfigError} when there are too few or many, or one is out of its tensor's range
    */

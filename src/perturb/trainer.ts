@@ -75,6 +75,7 @@ export class NoiseStepTrainer {
 
   /**
    * Places the network of a configuration on a backend and draws its first weights.
+   * @param base - trits of all tensors, to begin with instead: what is trained is a delta on them
    * @throws {ConfigError} when the configuration or the data do not fit
    * @example
    * const trainer = await NoiseStepTrainer.create(config, data.train, backend);
@@ -84,6 +85,7 @@ export class NoiseStepTrainer {
     config: NoiseStepConfig,
     data: TrainingSet,
     backend: Backend,
+    base?: Int8Array,
   ): Promise<NoiseStepTrainer> {
     const network = checkConfig(config);
     checkTrainingSet(data, network.widths, config.shift);
@@ -93,7 +95,7 @@ export class NoiseStepTrainer {
       weights: config.perturb === 'weights',
     });
     const trainer = new NoiseStepTrainer(config, network, placed, data);
-    await placed.initLatents(trainer.key, config.cut);
+    await (base ? placed.startLatents(base, config.cut) : placed.initLatents(trainer.key, config.cut));
     return trainer;
   }
 

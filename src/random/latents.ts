@@ -24,6 +24,11 @@ export function tritOf(latent: number, cut: number): number {
   return latent > cut ? 1 : latent < -cut ? -1 : 0;
 }
 
+/** The latent that a delta begins with where its base has a trit: as far from a flip to 0 as 0 is from one to ±1. */
+export function latentOf(trit: number, cut: number): number {
+  return trit * (2 * cut + 1);
+}
+
 /**
  * Initial latents of a tensor, or of a part of it: eight 16-bit draws a Philox block, scaled to 2R + 1 values.
  * @param tensor - its index, which names the stream

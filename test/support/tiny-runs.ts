@@ -1,7 +1,8 @@
 /** Training runs in memory on the tiny data set, with the weights after every step, and artifacts of them. */
 
 import { encodePacked, encodeSeedLog, encodeSeedPool } from '../../src/artifact/artifact.js';
-import { formatKey, type PerceptronHeader } from '../../src/artifact/header.js';
+import { differences } from '../../src/artifact/delta.js';
+import { type Base, formatKey, type PerceptronHeader } from '../../src/artifact/header.js';
 import { type LogStep, lossOfUnits } from '../../src/artifact/seed-log.js';
 import { weightsHash } from '../../src/artifact/weights-hash.js';
 import type { Backend } from '../../src/backend/backend.js';
@@ -40,18 +41,29 @@ export interface TrainedRun {
   readonly bytes: Uint8Array;
 }
 
-/** Trains on the tiny data to the end. */
-export function tinyRun(changes: Partial<NoiseStepConfig>, backend: Backend): Promise<TrainedRun> {
-  return trainedRun({ ...tinyConfig, ...changes }, tinyTrainingSet, backend);
+/** What a delta is trained on. */
+export interface TinyBase {
+  readonly header: Base;
+  readonly weights: Int8Array;
 }
 
-/** Trains to the end. */
+/** Trains on the tiny data to the end. */
+export function tinyRun(
+  changes: Partial<NoiseStepConfig>,
+  backend: Backend,
+  base?: TinyBase,
+): Promise<TrainedRun> {
+  return trainedRun({ ...tinyConfig, ...changes }, tinyTrainingSet, backend, base);
+}
+
+/** Trains to the end; on a base, it becomes a delta. */
 export async function trainedRun(
   config: NoiseStepConfig,
   data: TrainingSet,
   backend: Backend,
+  base?: TinyBase,
 ): Promise<TrainedRun> {
-  const trainer = await NoiseStepTrainer.create(config, data, backend);
+  const trainer = await NoiseStepTrainer.create(config, data, backend, base?.weights);
   const history = [await trainer.placed.readWeights()];
   const steps: LogStep[] = [];
   while (trainer.step < config.steps) {
@@ -61,12 +73,13 @@ export async function trainedRun(
   }
   const trits = history.at(-1) as Int8Array;
   const hash = await weightsHash(trits);
-  const header = headerOf(trainer);
+  const header = { ...headerOf(trainer), ...(base && { base: base.header }) };
   const outcome = { steps: config.steps, weightsHash: hash };
   const bytes = {
     log: () => encodeSeedLog(header, steps, outcome),
     pool: () => encodeSeedPool(header, trainer.poolCoefficients(), outcome),
-    packed: () => encodePacked(header, trits, outcome),
+    packed: () =>
+      encodePacked(header, base ? differences(trainer.network, base.weights, trits) : trits, outcome),
   }[config.artifact]();
   return { trainer, header, history, steps, hash, bytes };
 }

@@ -1,13 +1,8 @@
-/**
- * The kernel that reads interleaved trits, where the engine has SIMD: it works in a memory of its own,
- * which is given back with the call.
- */
+/** The kernel that reads interleaved trits, where the engine has SIMD. */
 
-import { unpackKernels } from '../../backend/wasm/kernels.js';
 import type { InterleavedDecode } from '../interleaved-coder.js';
-import { kernels } from './kernels.generated.js';
+import { instantiate, kernelModule, roundUp } from './module.js';
 
-const PAGE_BYTES = 65_536;
 /** Bytes that the kernel may read after the words. */
 const SLACK_BYTES = 48;
 const LANES = 16;
@@ -26,16 +21,9 @@ interface Exports {
   ): number;
 }
 
-let compiled: WebAssembly.Module | null | undefined;
-
 /** The kernel, or null where the engine has no WebAssembly with SIMD; the definition gives the same trits. */
 export function openInterleavedKernel(): InterleavedDecode | null {
-  if (compiled === undefined) {
-    const bytes = unpackKernels(kernels).plain;
-    const runs = typeof WebAssembly === 'object' && WebAssembly.validate(bytes);
-    compiled = runs ? new WebAssembly.Module(bytes) : null;
-  }
-  const module = compiled;
+  const module = kernelModule();
   if (module === null) return null;
   return (words, states, { zero, positive, classes }, trits) => {
     const columns = classes.length;
@@ -48,9 +36,7 @@ export function openInterleavedKernel(): InterleavedDecode | null {
     const wordsAt = upperAt + tables;
     const tritsAt = wordsAt + roundUp(words.length + SLACK_BYTES);
     const end = tritsAt + LANES * groups;
-    const memory = new WebAssembly.Memory({ initial: Math.ceil(end / PAGE_BYTES) });
-    const instance = new WebAssembly.Instance(module, { env: { memory, abort() {} } });
-    const { buffer } = memory;
+    const { exports, buffer } = instantiate(module, end);
     writePatterns(new Uint8Array(buffer, 0, 16 * LANES));
     new Uint32Array(buffer, statesAt, LANES).set(states);
     const lows = new Int32Array(buffer, zeroAt, extended);
@@ -61,7 +47,7 @@ export function openInterleavedKernel(): InterleavedDecode | null {
       highs[i] = zero[one] + positive[one];
     }
     new Uint8Array(buffer, wordsAt, words.length).set(words);
-    const last = (instance.exports as unknown as Exports).readTrits(
+    const last = (exports as unknown as Exports).readTrits(
       ...[wordsAt, wordsAt + words.length, statesAt, zeroAt, upperAt, 0, columns, groups, tritsAt],
     );
     if (last === 0) return null;
@@ -86,9 +72,4 @@ function writePatterns(patterns: Uint8Array): void {
       word++;
     }
   }
-}
-
-/** Up to a multiple of 16. */
-function roundUp(bytes: number): number {
-  return Math.ceil(bytes / 16) * 16;
 }

@@ -11,7 +11,7 @@ import {
   Signs,
   weightsOfDirection,
 } from '../../random/directions.js';
-import { initLatents, latentRange, tritOf } from '../../random/latents.js';
+import { initLatents, latentOf, latentRange, tritOf } from '../../random/latents.js';
 import { type Key, Purpose, philox, streamOf } from '../../random/philox.js';
 import { crossEntropy } from '../../ternary/loss.js';
 import type { Layer, Network, Tensor } from '../../ternary/network.js';
@@ -119,6 +119,14 @@ class ReferenceNetwork implements PlacedNetwork {
     this.#latents.forEach((latent, i) => {
       this.#weights[i] = tritOf(latent, cut);
     });
+  }
+
+  async startLatents(trits: Int8Array, cut: number): Promise<void> {
+    this.#guard.requireTernary();
+    this.#guard.checkWeights(trits);
+    this.#cut = cut;
+    this.#weights.set(trits);
+    this.#latents.set(trits.map((trit) => latentOf(trit, cut)));
   }
 
   async writeWeights(weights: Int8Array): Promise<void> {

@@ -6,6 +6,7 @@
 
 import { BackendError, ConfigError } from '../../errors.js';
 import { type DirectionSet, nonzerosMax, Signs, weightsOfDirection } from '../../random/directions.js';
+import { latentOf } from '../../random/latents.js';
 import type { Key } from '../../random/philox.js';
 import { EXP2, LOG2 } from '../../ternary/loss.js';
 import type { Network } from '../../ternary/network.js';
@@ -214,6 +215,20 @@ class WasmNetwork implements PlacedNetwork {
     this.#moves = 0;
     this.#set('cut', cut);
     await this.#run(Job.init, this.network.layers.length);
+  }
+
+  async startLatents(trits: Int8Array, cut: number): Promise<void> {
+    this.#guard.requireTernary();
+    this.#guard.checkWeights(trits);
+    this.#waiting = []; // what they would move is written over
+    this.#waitingMoves = 0;
+    this.#moves = 0;
+    this.#set('cut', cut);
+    await this.writeWeights(trits);
+    this.network.layers.forEach(({ weights: { offset, rows, columns } }, index) => {
+      const latents = new Int8Array(this.#memory.buffer, this.#plan.layers[index].latents, rows * columns);
+      for (let i = 0; i < latents.length; i++) latents[i] = latentOf(trits[offset + i], cut);
+    });
   }
 
   async writeWeights(values: Int8Array): Promise<void> {

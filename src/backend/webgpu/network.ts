@@ -1,6 +1,7 @@
 /** A network on a device: the operations of the backend interface, each recorded and submitted as a whole. */
 
 import type { DirectionSet } from '../../random/directions.js';
+import { latentOf } from '../../random/latents.js';
 import type { Key } from '../../random/philox.js';
 import type { Network } from '../../ternary/network.js';
 import type { Alignment, Evaluation, MemoryUse, NodeProbes, PlacedNetwork, Room } from '../backend.js';
@@ -122,6 +123,15 @@ export class WebgpuNetwork implements PlacedNetwork {
     this.#cut = cut;
     recordInit(this.#space, key, cut);
     this.#space.recorder.submit();
+  }
+
+  async startLatents(trits: Int8Array, cut: number): Promise<void> {
+    this.#guard.requireTernary();
+    await this.writeWeights(trits);
+    this.#cut = cut;
+    const latents = new Int8Array(4 * this.#space.plan.latentWords);
+    for (let i = 0; i < trits.length; i++) latents[i] = latentOf(trits[i], cut);
+    this.device.device.queue.writeBuffer(this.#space.latents.buffer, 0, latents);
   }
 
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {

@@ -104,3 +104,5 @@ function refill(states: v128, at: usize, patterns: usize, needed: i32): v128 {
   const filled = v128.or(i32x4.shl(states, 16), taken);
   return v128.bitselect(filled, states, i32x4.lt_u(states, i32x4.splat(1 << 16)));
 }
+
+export { readByNeighbours, readPlain } from './range-coded';
