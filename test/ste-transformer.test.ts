@@ -60,7 +60,7 @@ function results(shape: TransformerShape) {
     .grads((...given) => pass.loss({ weights: given as tf.Tensor2D[], scales }, windows).loss)(
       weights as tf.Tensor[],
     )
-    .map((gradient) => gradient.dataSync());
+    .map((gradient) => gradient.dataSync<'float32'>());
   pass.dispose();
   return { model, values, text, losses, hits, loss, gradients };
 }

@@ -113,9 +113,9 @@ export function transformerKernels(
       });
       return [dq, dk, dv];
     },
-    [FUSED.gated]: ({ gate, up, values }, { shift }) => {
+    [FUSED.gated]: ({ gate, up, values }, { scale }) => {
       const hidden = like(gate);
-      exports.gated(at(gate), at(up), sizeOf(gate), at(values), shift, at(hidden));
+      exports.gated(at(gate), at(up), sizeOf(gate), at(values), scale, at(hidden));
       return hidden;
     },
     [FUSED.gatedGradient]: ({ dhidden, hidden, gate, up, values, slopes }, { scale }) => {

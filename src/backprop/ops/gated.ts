@@ -40,7 +40,7 @@ export function gated(gate: tf.Tensor2D, up: tf.Tensor2D, { values, slopes }: Si
     [gate, up],
     () => {
       const value =
-        runFused<tf.Tensor2D>(FUSED.gated, { gate, up, values }, { shift: SHIFT }) ??
+        runFused<tf.Tensor2D>(FUSED.gated, { gate, up, values }, { scale: 1 / 2 ** SHIFT }) ??
         tf.tidy(() => {
           const product = tf.mul(ofGate(values, gate), up);
           const hidden = clip(roundShift(tf.cast(product, 'int32'), SHIFT), I8_MAX);

@@ -44,18 +44,12 @@ export interface TokenLoss {
  */
 export function tokenLoss(logits: tf.Tensor2D, labels: tf.Tensor1D, octaves: number): TokenLoss {
   const [rows, vocabulary] = logits.shape;
-  let losses: tf.Tensor | undefined;
-  let hits: tf.Tensor | undefined;
-  const loss = withGradient<tf.Scalar, [tf.Tensor2D, tf.Tensor1D]>(
+  const [shares, own, sums, hits] =
+    runFused<tf.Tensor[]>(FUSED.softmax, { logits, labels }, { octaves }) ?? softmax(logits, labels, octaves);
+  const losses = tf.sub(tf.log(sums), tf.mul(own, Math.LN2)) as tf.Tensor1D;
+  const loss = withGradient<tf.Scalar, [tf.Tensor, tf.Tensor1D]>(
     [logits],
-    () => {
-      const [probabilities, own, sums, right] =
-        runFused<tf.Tensor[]>(FUSED.softmax, { logits, labels }, { octaves }) ??
-        softmax(logits, labels, octaves);
-      losses = tf.keep(tf.sub(tf.log(sums), tf.mul(own, Math.LN2)));
-      hits = tf.keep(right); // the tidy of the gradient would take it away
-      return { value: tf.mean(losses) as tf.Scalar, saved: [probabilities as tf.Tensor2D, labels] };
-    },
+    () => ({ value: tf.mean(losses), saved: [shares, labels] }),
     (dloss, probabilities, saved) => {
       const factor = (octaves * Math.LN2) / rows;
       const gradient =
@@ -64,7 +58,7 @@ export function tokenLoss(logits: tf.Tensor2D, labels: tf.Tensor1D, octaves: num
       return [tf.mul(gradient, dloss)];
     },
   );
-  return { loss, losses: losses as tf.Tensor1D, hits: hits as tf.Tensor1D };
+  return { loss, losses, hits: hits as tf.Tensor1D };
 }
 
 function softmax(logits: tf.Tensor2D, labels: tf.Tensor1D, octaves: number): tf.Tensor[] {

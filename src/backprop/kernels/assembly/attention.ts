@@ -164,9 +164,9 @@ function weigh(
   for (let at = row; at < end; at += 4) {
     const below = min(<i32>(top - load<f32>(at)), range);
     const exponent = (below * factor + (1 << (EXPONENT_BITS - 1))) >> EXPONENT_BITS;
-    const octaves = (exponent >> 8) + weightShift;
-    const part = <i32>load<f32>(table + <usize>((exponent & 255) << 2));
-    const weight = octaves > WEIGHT_BITS ? 0 : part >> octaves;
+    // From WEIGHT_BITS + 1 on nothing is left of a part.
+    const octaves = min((exponent >> 8) + weightShift, WEIGHT_BITS + 1);
+    const weight = <i32>load<f32>(table + <usize>((exponent & 255) << 2)) >> octaves;
     store<f32>(at, <f32>weight);
     store<i16>(weights, <i16>weight);
     weights += 2;

@@ -14,7 +14,7 @@ const SEGMENT_BYTES: i32 = 64 * 16;
 export function signedLinearScratch(inputs: i32, outputs: i32): i32 {
   const stride = roundUp(inputs, 16);
   const padded = roundUp(outputs, 4);
-  return TILE * stride + padded * stride + TILE * padded * 4;
+  return TILE * stride + padded * stride + TILE * padded * 4 + TILE * 4;
 }
 
 /** z[B, M] = x[B, N] · q[M, N]ᵀ; `wide` where q has more than trits. */
@@ -33,6 +33,7 @@ export function signedLinear(
   const tile = scratch;
   const weights = tile + <usize>(TILE * stride);
   const sums = weights + <usize>(padded * stride);
+  const own = sums + <usize>(TILE * padded * 4); // of each example, the sum of its activations
   const offset = RELAXED && !wide;
   for (let row = 0; row < outputs; row++) {
     toBytes(q + <usize>((row * inputs) << 2), inputs, stride, weights + <usize>(row * stride));
@@ -49,11 +50,16 @@ export function signedLinear(
       toBytes(from, inputs, stride, tile + <usize>(example * stride));
     }
     memory.fill(tile + <usize>(count * stride), 0, (TILE - count) * stride);
+    if (offset) {
+      for (let example = 0; example < TILE; example++) {
+        store<i32>(own + <usize>(example << 2), sumOf(tile + <usize>(example * stride), stride));
+      }
+    }
     for (let row = 0; row < padded; row += 4) {
       for (let example = 0; example < count; example += 2) {
         const x0 = tile + <usize>(example * stride);
         const z0 = sums + <usize>((example * padded + row) << 2);
-        if (offset) offsetBlock(x0, weights + <usize>(row * stride), stride, z0, padded << 2);
+        if (offset) offsetBlock(x0, own + <usize>(example << 2), weights + <usize>(row * stride), stride, z0, padded << 2);
         else wideBlock(x0, weights + <usize>(row * stride), stride, z0, padded << 2);
       }
     }
@@ -72,15 +78,23 @@ function sumLanes(a: v128, b: v128, c: v128, d: v128): v128 {
   return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
 }
 
+/** Σ of signed bytes. */
+function sumOf(bytes: usize, length: i32): i32 {
+  let lanes = i32x4.splat(0);
+  for (let at: usize = 0; at < <usize>length; at += 16) {
+    lanes = i32x4.add(lanes, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(bytes + at))));
+  }
+  return totalI32(lanes);
+}
+
 /** Two examples by four rows of trits + 1. */
 @inline
-function offsetBlock(x0: usize, w0: usize, stride: i32, z0: usize, zStride: i32): void {
+function offsetBlock(x0: usize, own: usize, w0: usize, stride: i32, z0: usize, zStride: i32): void {
   const x1 = x0 + <usize>stride;
   const w1 = w0 + <usize>stride;
   const w2 = w1 + <usize>stride;
   const w3 = w2 + <usize>stride;
   const zero = i32x4.splat(0);
-  const one = i8x16.splat(1);
   let a = zero;
   let b = zero;
   for (let from = 0; from < stride; from += SEGMENT_BYTES) {
@@ -93,13 +107,9 @@ function offsetBlock(x0: usize, w0: usize, stride: i32, z0: usize, zStride: i32)
     let b1 = zero;
     let b2 = zero;
     let b3 = zero;
-    let c0 = zero;
-    let c1 = zero;
     for (let at: usize = from; at < to; at += 16) {
       const u = v128.load(x0 + at);
       const v = v128.load(x1 + at);
-      c0 = i16x8.add(c0, i16x8.relaxed_dot_i8x16_i7x16_s(u, one));
-      c1 = i16x8.add(c1, i16x8.relaxed_dot_i8x16_i7x16_s(v, one));
       let w = v128.load(w0 + at);
       a0 = i16x8.add(a0, i16x8.relaxed_dot_i8x16_i7x16_s(u, w));
       b0 = i16x8.add(b0, i16x8.relaxed_dot_i8x16_i7x16_s(v, w));
@@ -113,13 +123,11 @@ function offsetBlock(x0: usize, w0: usize, stride: i32, z0: usize, zStride: i32)
       a3 = i16x8.add(a3, i16x8.relaxed_dot_i8x16_i7x16_s(u, w));
       b3 = i16x8.add(b3, i16x8.relaxed_dot_i8x16_i7x16_s(v, w));
     }
-    const s0 = i32x4.splat(totalI32(widen(c0)));
-    const s1 = i32x4.splat(totalI32(widen(c1)));
-    a = i32x4.add(a, i32x4.sub(sumLanes(widen(a0), widen(a1), widen(a2), widen(a3)), s0));
-    b = i32x4.add(b, i32x4.sub(sumLanes(widen(b0), widen(b1), widen(b2), widen(b3)), s1));
+    a = i32x4.add(a, sumLanes(widen(a0), widen(a1), widen(a2), widen(a3)));
+    b = i32x4.add(b, sumLanes(widen(b0), widen(b1), widen(b2), widen(b3)));
   }
-  v128.store(z0, a);
-  v128.store(z0 + <usize>zStride, b);
+  v128.store(z0, i32x4.sub(a, v128.load32_splat(own)));
+  v128.store(z0 + <usize>zStride, i32x4.sub(b, v128.load32_splat(own + 4)));
 }
 
 @inline
