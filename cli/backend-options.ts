@@ -9,9 +9,13 @@ export function addBackendOptions(command: Command, names: readonly string[] = B
     .option('--threads <count>', 'threads of the wasm backend (default: all cores)', parseThreads);
 }
 
+/** Makes a list of an option that may be given again. */
+export function collect(value: string, values: readonly string[] = []): string[] {
+  return [...values, value];
+}
+
 /** The same, and `--base`, for every verb that rebuilds. */
 export function addRebuildOptions(command: Command): Command {
-  const collect = (path: string, paths: readonly string[] = []) => [...paths, path];
   return addBackendOptions(command).option(
     '--base <file>',
     'of a delta: its base; again for the base of that (default: beside it)',

@@ -23,7 +23,7 @@ const HELP: Readonly<Record<string, string>> = {
   gain: 'activation of a pre-activation of one mean absolute value',
   logitScale: 'exponent of the softmax per unit of a logit, in 2^-16',
   perturb: 'where the noise is: weights or nodes',
-  artifact: 'what is kept: log, pool or packed',
+  artifact: 'what is kept: log, pool or packed; auto: as the preset, and then the smallest of them',
   train: 'all, or head: the last layer alone, as a control',
   seed: 'any text',
   steps: 'updates of the weights',
@@ -175,6 +175,13 @@ function parseSetting(key: string, text: string, example: unknown): unknown {
 export function parseNumber(option: string, text: string): number {
   if (!/^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text)) throw expected(option, 'a number', text);
   return Number(text);
+}
+
+/** `10-20`, or `10` for one alone. */
+export function parseRange(option: string, text: string): { from: number; to: number } {
+  const [, from, to = from] = /^(\d{1,8})(?:-(\d{1,8}))?$/.exec(text) ?? [];
+  if (from === undefined || Number(from) > Number(to)) throw expected(option, 'a range such as 10-20', text);
+  return { from: Number(from), to: Number(to) };
 }
 
 function kebab(key: string): string {

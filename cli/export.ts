@@ -4,6 +4,7 @@ import { type Artifact, encodePacked, openArtifact, perceptronArtifact } from '.
 import { withoutBase } from '../src/artifact/header.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected } from '../src/errors.js';
+import { exportGguf, GGUF_FORMS, type GgufForm } from '../src/exchange/export-gguf.js';
 import { exportJson } from '../src/exchange/export-json.js';
 import {
   exportSafetensors,
@@ -17,7 +18,7 @@ import { PRODUCER } from './version.js';
 import { writePartsAlone } from './write-lock.js';
 
 /** What `--to` takes. */
-export const EXPORT_FORMS = ['packed', 'safetensors', 'json'] as const;
+export const EXPORT_FORMS = ['packed', 'safetensors', 'json', 'gguf'] as const;
 type ExportForm = (typeof EXPORT_FORMS)[number];
 
 export interface ExportOptions extends BaseOptions {
@@ -30,23 +31,18 @@ export interface ExportOptions extends BaseOptions {
 }
 
 export async function exportArtifact(file: string, options: ExportOptions): Promise<void> {
-  const { to, dtype = 'u8' } = options;
+  const { to } = options;
   if (!EXPORT_FORMS.includes(to as ExportForm)) throw expected('--to', EXPORT_FORMS.join(', '), to);
-  if (!SAFETENSORS_FORMS.includes(dtype as SafetensorsForm)) {
-    throw expected('--dtype', SAFETENSORS_FORMS.join(' or '), dtype);
-  }
-  if (options.dtype !== undefined && to !== 'safetensors') {
-    throw new ConfigError('"--dtype" is for "--to safetensors": leave it away');
-  }
+  const dtype = dtypeOf(to as ExportForm, options.dtype);
   const artifact = openArtifact(await readPathOrUrl(file));
   const backend = await openBackend(options.backend, options.threads);
   try {
     const weights = await rebuildOnBase(artifact, file, options, backend);
-    const parts = contents(artifact, weights, to as ExportForm, dtype as SafetensorsForm);
+    const parts = contents(artifact, weights, to as ExportForm, dtype);
     const bytes = writePartsAlone(options.out, parts);
     const { weightsHash, network } = artifact;
     const bits = ((8 * bytes) / network.parameters).toFixed(3);
-    const what = to === 'safetensors' ? `${to} ${dtype}` : to;
+    const what = dtype === '' ? to : `${to} ${dtype}`;
     printResult(options.json, { bytes, path: options.out, weightsHash }, [
       `${options.out}: ${what}, ${count(bytes)} bytes (${bits} bits a weight)`,
       ...table([['weights hash', weightsHash]]),
@@ -56,18 +52,37 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
   }
 }
 
+/** How numbers are written: of the forms that leave a choice, the first unless the user says otherwise. */
+function dtypeOf(to: ExportForm, dtype: string | undefined): string {
+  const choices = { safetensors: SAFETENSORS_FORMS, gguf: GGUF_FORMS, packed: [], json: [] }[
+    to
+  ] as readonly string[];
+  if (dtype === undefined) return choices[0] ?? '';
+  if (choices.length === 0)
+    throw new ConfigError(`"--dtype" is for safetensors and gguf, not for ${to}: leave it away`);
+  if (!choices.includes(dtype)) throw expected('--dtype', choices.join(' or '), dtype);
+  return dtype;
+}
+
 /** The file's bytes, one part after another. Weights leave only when they are those that were trained. */
 function contents(
   artifact: Artifact,
   weights: Int8Array,
   to: ExportForm,
-  form: SafetensorsForm,
+  dtype: string,
 ): Iterable<Uint8Array> {
   switch (to) {
     case 'packed':
       return [encodePacked(withoutBase(artifact.header), weights, artifact)];
     case 'safetensors':
-      return [exportSafetensors(perceptronArtifact(artifact), weights, { form, producer: PRODUCER })];
+      return [
+        exportSafetensors(perceptronArtifact(artifact), weights, {
+          form: dtype as SafetensorsForm,
+          producer: PRODUCER,
+        }),
+      ];
+    case 'gguf':
+      return [exportGguf(artifact, weights, { form: dtype as GgufForm, producer: PRODUCER })];
     case 'json':
       return encoded(exportJson(artifact, PRODUCER));
     default:

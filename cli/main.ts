@@ -6,7 +6,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { printable, TernseedError } from '../src/errors.js';
-import { addBackendOptions, addRebuildOptions } from './backend-options.js';
+import { addBackendOptions, addRebuildOptions, collect } from './backend-options.js';
 import { Interrupted } from './interrupted.js';
 import { version } from './version.js';
 
@@ -60,6 +60,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
       'rebuild this tensor alone; --out takes its trits, five a byte, or its other values, one a byte',
     )
     .option('--rows <range>', 'of the tensor, these rows alone, counted from 0: 0-15')
+    .option('--index', 'of a long log: keep FILE.index beside it, by which any step is found at once')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./replay.js')).replay(file, options));
 
@@ -71,15 +72,51 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./verify.js')).verify(file, options));
 
-  addRebuildOptions(program.command('diff').argument('<a>', 'an artifact').argument('<b>', 'another'))
-    .description('how many weights two artifacts differ in')
+  addRebuildOptions(program.command('diff').argument('<a>', 'an artifact').argument('[b]', 'another'))
+    .description('how many weights two artifacts, or two steps of a log, differ in')
+    .option('--steps <range>', 'of one log: after which two steps, 100-200; 0 is before the first')
+    .option('--index', 'of a long log: keep FILE.index beside it, by which any step is found at once')
     .option('--json', 'print one JSON object', false)
     .action(async (a, b, options) => (await import('./diff.js')).diff(a, b, options));
 
+  program
+    .command('log')
+    .argument('<file>', 'a seed log, finished or not')
+    .description('the steps of a seed log: loss, what was kept, bytes')
+    .option('--steps <range>', 'these alone: 100-200')
+    .option('--every <number>', 'one of so many')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./log.js')).log(file, options));
+
+  addRebuildOptions(program.command('edit').argument('<file>', 'a seed log'))
+    .description('write a new log without some steps, with some turned round, or with some repeated')
+    .option('--drop <range>', 'leave these steps out: 10-20; may be given again', collect)
+    .option('--negate <range>', 'turn these steps round', collect)
+    .option('--repeat <range>', 'have these steps twice, or as often as 10-20x3 says', collect)
+    .requiredOption('--out <file>', 'where the new log goes')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./edit.js')).edit(file, options));
+
+  addRebuildOptions(program.command('concat').argument('<files...>', 'seed logs of one model and seed'))
+    .description('write a new log of the steps of several')
+    .requiredOption('--out <file>', 'where the new log goes')
+    .option('--json', 'print one JSON object', false)
+    .action(async (files, options) => (await import('./edit.js')).concat(files, options));
+
+  addRebuildOptions(program.command('convert').argument('<file>', 'an artifact: a path or an http(s) URL'))
+    .description('write the same weights in the smallest form, and say what each would cost')
+    .option('--to <form>', 'auto, log, pool or packed', 'auto')
+    .requiredOption('--out <file>', 'where it goes')
+    .option('--json', 'print one JSON object', false)
+    .action(async (file, options) => (await import('./convert.js')).convert(file, options));
+
   addRebuildOptions(program.command('export').argument('<file>', 'an artifact: a path or an http(s) URL'))
     .description('write an artifact in another form')
-    .requiredOption('--to <form>', 'packed, safetensors or json')
-    .option('--dtype <name>', 'of safetensors: u8 (packed) or f32 (default: u8)')
+    .requiredOption('--to <form>', 'packed, safetensors, json or, of a transformer, gguf')
+    .option(
+      '--dtype <name>',
+      'of safetensors: u8 (packed) or f32; of gguf: tq2_0, tq1_0 or f16 (default: the first)',
+    )
     .requiredOption('--out <file>', 'where it goes')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./export.js')).exportArtifact(file, options));

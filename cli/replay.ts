@@ -7,10 +7,11 @@ import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from '../src/artifact/rebuild.js';
 import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { ConfigError, expected } from '../src/errors.js';
+import { ConfigError } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
-import { parseNumber } from './config-options.js';
+import { parseNumber, parseRange } from './config-options.js';
 import { readBytes } from './files.js';
+import { rebuildByIndex, requireLog } from './logs.js';
 import { count, printResult, table } from './output.js';
 import { writeAlone } from './write-lock.js';
 
@@ -19,6 +20,7 @@ export interface ReplayOptions extends BaseOptions {
   readonly step?: string;
   readonly tensor?: string;
   readonly rows?: string;
+  readonly index?: boolean;
   readonly backend: BackendChoice;
   readonly threads?: number;
   readonly json: boolean;
@@ -77,6 +79,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
 
   async function rebuildAll(base?: Int8Array): Promise<Int8Array> {
     const whole = 'load' in artifact ? await artifact.load(step) : artifact;
+    if (options.index) return rebuildByIndex(requireLog(whole), file, step, base);
     return step === artifact.steps
       ? rebuildVerified(whole, backend, base)
       : rebuild(whole, backend, step, base);
@@ -99,7 +102,6 @@ async function rebuildPart(
 /** `16-31`: rows 16 to 31, both among them. */
 function parseRows({ rows, tensor }: ReplayOptions): Rows {
   if (tensor === undefined) throw new ConfigError('"--rows" is of one tensor: name it with "--tensor"');
-  const [, from, to] = /^(\d{1,6})-(\d{1,6})$/.exec(rows as string) ?? [];
-  if (from === undefined || Number(from) > Number(to)) throw expected('--rows', 'a range such as 0-15', rows);
-  return { from: Number(from), to: Number(to) + 1 };
+  const { from, to } = parseRange('--rows', rows as string);
+  return { from, to: to + 1 };
 }

@@ -14,6 +14,7 @@ import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/c
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { keyOf } from '../src/random/key.js';
 import { permutationOf, permute } from '../src/random/permutation.js';
+import { historyOf } from '../src/artifact/edit.js';
 import { Purpose, streamOf } from '../src/random/philox.js';
 import { parseNumber } from './config-options.js';
 import { headerOfTrainer } from './noise-step-run.js';
@@ -40,6 +41,11 @@ export function stepsToRetrain(text: string, artifact: Artifact): number {
   const { method } = header.config;
   if (method !== undefined) {
     throw expected('--retrain', 'a run of noise-step, whose arithmetic is exact', method);
+  }
+  if (historyOf(header).length > 0) {
+    throw new ConfigError(
+      '"--retrain" expected a log as it was trained, got one that was edited since: see `ternseed log`',
+    );
   }
   if (text === 'all') return steps;
   const wanted = parseNumber('--retrain', text);

@@ -3,15 +3,12 @@
 import type { Command } from 'commander';
 import { BACKEND_NAMES } from '../src/backend/names.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
-import { addBackendOptions } from './backend-options.js';
+import { addBackendOptions, collect } from './backend-options.js';
 import { addConfigOptions } from './config-options.js';
 import { METHODS } from './run.js';
 
 /** What `train` may compute on: the backends of both trainers. */
 const TRAIN_BACKENDS = [...new Set([...BACKEND_NAMES, ...TENSORFLOW_BACKENDS])];
-
-/** Options that may be given again make a list. */
-const collect = (value: string, values: readonly string[] = []) => [...values, value];
 
 /** Adds `train mnist` and `train idx`. */
 export function addSources(train: Command): void {

@@ -3,9 +3,11 @@
 import { basename } from 'node:path';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
 import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import type { Header } from '../src/artifact/header.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
+import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
@@ -15,9 +17,10 @@ import { type Dataset, loadIdxDirectory, loadMnist } from '../src/data/dataset.j
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
-import { type BaseOptions, rebuildOnBase } from './bases.js';
+import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
+import { costLines, costsOf } from './convert.js';
 import { namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
-import { readBytes, readPathOrUrl, unusable, writeAll } from './files.js';
+import { readBytes, readPathOrUrl, unusable, writeAll, writeWhole } from './files.js';
 import { Interrupted } from './interrupted.js';
 import { NoiseStepRun, type TrainedBase } from './noise-step-run.js';
 import { count, duration, Progress, percent, printResult, table } from './output.js';
@@ -57,7 +60,9 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
     throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
   }
   const limits = readLimits(options);
-  const settings = options as unknown as Record<string, string | undefined>;
+  const given = options as unknown as Record<string, string | undefined>;
+  const smallest = given.artifact === 'auto';
+  const settings = smallest ? { ...given, artifact: undefined } : given;
   const fixed = namesOfSettings(settings);
   if (options.resume !== undefined && fixed.length > 0) {
     throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
@@ -73,7 +78,8 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
   try {
     const metrics = openMetrics(run, options.metrics);
     const figures = await runSteps(run, metrics, options, limits, progress);
-    await report(run, figures, data, options, await integers(), limits.target);
+    const forms = smallest ? await keepSmallest(run.out, options, await integers()) : [];
+    await report(run, figures, data, options, await integers(), limits.target, forms);
   } finally {
     progress.clear();
     run.close();
@@ -274,6 +280,16 @@ function progressLine(
   );
 }
 
+/** Writes an artifact anew in its smallest form; returns what all would have cost. */
+async function keepSmallest(out: string, options: TrainOptions, backend: Backend): Promise<Form[]> {
+  const bytes = await readBytes(out);
+  const artifact = openArtifact(bytes);
+  const base = await baseOf(artifact, out, options, backend);
+  const forms = formsOf(artifact, bytes, await rebuildVerified(artifact, backend, base), base);
+  writeWhole(out, smallestOf(forms).bytes);
+  return forms;
+}
+
 /** Opens the file that was written, evaluates what it rebuilds to, and prints it. */
 async function report(
   run: Run,
@@ -282,6 +298,7 @@ async function report(
   options: TrainOptions,
   backend: Backend,
   target: number | null,
+  forms: readonly Form[],
 ): Promise<void> {
   const artifact = perceptronArtifact(openArtifact(await readBytes(run.out)));
   const { heldOut } = splitTraining(dataset.train, run.config.holdout);
@@ -299,6 +316,7 @@ async function report(
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
     ...{ model: artifact.header.model, parameters, packedBytes, floatBytes },
+    ...(forms.length > 0 && { forms: costsOf(forms) }),
     ...extras.json,
   };
   const again = dataset.name === 'mnist' ? 'mnist' : (options.data ?? dataset.name);
@@ -308,6 +326,7 @@ async function report(
       [`${result.split} accuracy`, `${percent(accuracy)} of ${count(examples)}, from the file as rebuilt`],
       ...extras.rows,
       ['artifact', `${count(artifact.bytes)} bytes`],
+      ...costLines(forms).map(([kind, cost]): [string, string] => [`  as ${kind}`, cost]),
       [
         'packed, five trits a byte',
         `${count(packedBytes)} bytes (${(packedBytes / artifact.bytes).toFixed(1)}×)`,

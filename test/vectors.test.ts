@@ -79,7 +79,8 @@ test('an unfinished log of version 1 has the steps that one of version 2 has', (
     readUnfinishedLog(read(`${version}/unfinished-log.tern`)),
   );
   expect([old.version, current.version]).toEqual([1, 2]);
-  expect(old.steps).toEqual(current.steps);
+  const said = ({ steps }: typeof old) => steps.map((step) => ({ ...step, bytes: 0 }));
+  expect(said(old)).toEqual(said(current));
   expect(old.steps).toHaveLength(20);
 });
 

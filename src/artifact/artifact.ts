@@ -30,7 +30,14 @@ import {
   type PerceptronHeader,
 } from './header.js';
 import { decodePool, encodePool } from './pool.js';
-import { type BlockRange, encodeLogBlocks, type LogStep, readBlockRange, readLogBlock } from './seed-log.js';
+import {
+  type BlockRange,
+  encodeLogBlocks,
+  type LogStep,
+  readBlockRange,
+  readLogBlock,
+  type ReadStep,
+} from './seed-log.js';
 import { decodeTensor, encodeTensor } from './tensor-coder.js';
 import { decodePackedV1 } from './v1/packed.js';
 import { decodePoolV1 } from './v1/pool.js';
@@ -56,8 +63,13 @@ export interface Opened {
 /** The coefficients of every step. */
 export interface SeedLog extends Opened {
   readonly kind: 'log';
-  /** Decodes the steps from the first on; the coefficients' array is used again for the next. */
-  replaySteps(): Generator<LogStep>;
+  /**
+   * Decodes the steps from one on; the coefficients' array is used again for the next.
+   * @param first - the first if left out; blocks before its own are not decoded
+   */
+  replaySteps(first?: number): Generator<ReadStep>;
+  /** Numbers of the first steps of its blocks: where decoding can begin. */
+  readonly blocks: readonly number[];
 }
 
 /** One coefficient a direction. */
@@ -251,11 +263,13 @@ function readEnd(bytes: Uint8Array, section: Section): Outcome {
 export function logOf(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedLog {
   const { header, version } = opened;
   let next = 1;
+  const blocks: number[] = [];
   for (const section of body) {
     if (section.type !== SectionType.log) throw unexpected(section, 'a log section');
     const reader = payload(bytes, section);
     const { first, count } = blockRangeOf(reader, version);
     if (first !== next) throw reader.fault(`expected step ${next} first, got ${first}`, section.start);
+    blocks.push(next);
     next += count;
   }
   if (next - 1 !== opened.steps) {
@@ -264,8 +278,14 @@ export function logOf(bytes: Uint8Array, body: readonly Section[], opened: Opene
   return {
     ...opened,
     kind: 'log',
-    *replaySteps() {
-      for (const section of body) yield* blockSteps(payload(bytes, section), header, version);
+    blocks,
+    *replaySteps(from = 1) {
+      for (const [i, section] of body.entries()) {
+        if ((blocks[i + 1] ?? next) <= from) continue;
+        for (const step of blockSteps(payload(bytes, section), header, version)) {
+          if (step.step >= from) yield step;
+        }
+      }
     },
   };
 }
@@ -276,7 +296,7 @@ export function blockRangeOf(reader: ByteReader, version: Version): BlockRange {
 }
 
 /** The steps of a log block of either version. */
-export function blockSteps(reader: ByteReader, header: Header, version: Version): Generator<LogStep> {
+export function blockSteps(reader: ByteReader, header: Header, version: Version): Generator<ReadStep> {
   return version === 1 ? readLogBlockV1(reader, header) : readLogBlock(reader, header);
 }
 

@@ -19,7 +19,7 @@ import {
   versionOf,
 } from './container.js';
 import { encodeHeader, type Header, networkOfHeader } from './header.js';
-import type { LogStep } from './seed-log.js';
+import type { ReadStep } from './seed-log.js';
 
 /** The optimizer's arrays, [D] each. */
 export interface PoolArrays {
@@ -126,7 +126,7 @@ export interface UnfinishedLog {
   /** Blocks of an older version cannot be appended to: the log is written anew first. */
   readonly version: Version;
   readonly header: Header;
-  readonly steps: readonly LogStep[];
+  readonly steps: readonly ReadStep[];
   /** Bytes up to the last whole step; what follows was being written when the run died. */
   readonly length: number;
 }
@@ -148,7 +148,7 @@ export function readUnfinishedLog(bytes: Uint8Array): UnfinishedLog {
     throw new ArtifactError(`header at byte 5: expected a log, got a ${header.kind}`);
   const version = versionOf(bytes);
   const network = networkOfHeader(header);
-  const steps: LogStep[] = [];
+  const steps: ReadStep[] = [];
   for (const section of sections.slice(1)) {
     if (section.type !== SectionType.log) {
       throw new ArtifactError(`${section.name} at byte ${section.offset}: expected a log section`);

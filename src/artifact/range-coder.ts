@@ -230,6 +230,11 @@ export class RangeDecoder {
     if (this.position > this.bytes.length + LEFT_OUT) throw this.ended();
   }
 
+  /** Bytes that the bits so far have taken, but for those that wait in the decoder. */
+  get bytesRead(): number {
+    return Math.min(this.bytes.length, this.position - 4);
+  }
+
   /**
    * Checks, after the last bit, that the bytes are exactly what an encoder writes for the bits decoded.
    * @throws {ArtifactError} when there are bytes too many or too few, or they end differently

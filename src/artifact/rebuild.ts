@@ -25,6 +25,7 @@ import {
 } from './artifact.js';
 import { checkedBase, requireBase, withDifferences } from './delta.js';
 import { parseKey } from './header.js';
+import type { LogStep } from './seed-log.js';
 import { weightsHash } from './weights-hash.js';
 
 /**
@@ -206,7 +207,7 @@ function poolTile(pool: SeedPool, index: number, latents: Int8Array, first: numb
  * of the tile asks for its direction, or every direction that moves asks for its weights: whichever is
  * fewer permutations.
  */
-function moveLatents(
+export function moveLatents(
   set: DirectionSet,
   coefficients: Int8Array,
   offset: number,
@@ -238,23 +239,29 @@ function moveLatents(
   });
 }
 
+/** The directions of a step of a log. */
+export function setsOfStep({ network, header }: SeedLog, { seedStep, nonzeros }: LogStep): DirectionSet[] {
+  return logSets(network.tensors, parseKey(header.key), seedStep, header.directions, nonzeros);
+}
+
 function* stepsUntil(
   log: SeedLog,
   last: number,
 ): Generator<{ sets: DirectionSet[]; coefficients: Int8Array }> {
-  const { network, header } = log;
-  const key = parseKey(header.key);
   if (last === 0) return;
-  let step = 0;
-  for (const { seedStep, nonzeros, coefficients } of log.replaySteps()) {
-    step += 1;
-    yield { sets: logSets(network.tensors, key, seedStep, header.directions, nonzeros), coefficients };
+  for (const entry of log.replaySteps()) {
+    const { step, coefficients } = entry;
+    yield { sets: setsOfStep(log, entry), coefficients };
     // The last of all is followed by what checks the end of its block.
     if (step === last && last < log.steps) return;
   }
 }
 
-function checkStep(artifact: Artifact, step: number): void {
+/**
+ * Checks that an artifact has the weights after a step.
+ * @throws {ConfigError} when it has not
+ */
+export function checkStep(artifact: Artifact, step: number): void {
   if (artifact.kind !== 'log' && step !== artifact.steps) {
     throw new ConfigError(
       `"step" expected a seed log, got a ${artifact.kind}, which keeps the last step alone`,

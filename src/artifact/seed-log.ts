@@ -32,6 +32,14 @@ export interface LogStep {
   readonly coefficients: Int8Array;
 }
 
+/** A step as it is read. */
+export interface ReadStep extends LogStep {
+  /** Its number, from 1. */
+  readonly step: number;
+  /** Bytes that it takes in its block. */
+  readonly bytes: number;
+}
+
 /** Steps of a block in a finished log: few enough to find one without decoding them all. */
 export const BLOCK_STEPS = 2048;
 
@@ -246,11 +254,12 @@ export function readBlockRange(reader: ByteReader): BlockRange {
  * @param header - of the log
  * @throws {ArtifactError} when the block does not hold what it says
  */
-export function* readLogBlock(reader: ByteReader, header: Header): Generator<LogStep> {
-  const { count, seedStep: origin } = readBlockRange(reader);
+export function* readLogBlock(reader: ByteReader, header: Header): Generator<ReadStep> {
+  const { first, count, seedStep: origin } = readBlockRange(reader);
   const decoder = decoderOf(reader);
   const models = BlockModels.of(header);
   const coefficients = new Int8Array(header.directions.reduce((sum, one) => sum + one, 0));
+  let read = 0;
   for (let step = 0; step < count; step++) {
     if (decoder.decodeBit(models.change)) models.nonzeros = decoder.decodeDirect(NONZERO_BITS);
     const { nonzeros } = models;
@@ -263,7 +272,16 @@ export function* readLogBlock(reader: ByteReader, header: Header): Generator<Log
       else coefficients[k] = decoder.decodeBit(models.negative) === 1 ? -1 : 1;
       return coefficients[k];
     });
-    yield { seedStep: origin + step, nonzeros, loss: models.lastLoss, coefficients };
+    const bytes = decoder.bytesRead - read;
+    read += bytes;
+    yield {
+      step: first + step,
+      seedStep: origin + step,
+      nonzeros,
+      loss: models.lastLoss,
+      coefficients,
+      bytes,
+    };
   }
   decoder.expectEnd();
   models.release(header);

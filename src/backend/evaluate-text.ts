@@ -19,7 +19,7 @@ export interface TextScore {
  * @example const { bitsPerByte } = await evaluateText(placed, text.validation, { windows: 32, stride: 64 });
  */
 export async function evaluateText(
-  placed: PlacedText,
+  placed: Pick<PlacedText, 'model' | 'loadWindows' | 'evaluate'>,
   text: Uint8Array,
   { windows, stride }: { windows: number; stride: number },
 ): Promise<TextScore> {

@@ -13,7 +13,7 @@ import { QUANTIZER_PRECISIONS, QUANTIZERS, type QuantizerName } from './quantize
 import { SCHEDULES, type ScheduleName } from './schedules.js';
 
 /** |Σ w·x| must stay below this for float32 to hold it exactly. */
-const EXACT_SUM_MAX = 2 ** 24;
+export const EXACT_SUM_MAX = 2 ** 24;
 
 /** The names that `--optimizer` takes. */
 export const OPTIMIZERS = ['adamw', 'muon'] as const;
@@ -65,7 +65,7 @@ export interface SteConfig {
   momentum: number;
 }
 
-const decay = number('a number in 0…1, not 1', (value) => value >= 0 && value < 1);
+export const decay = number('a number in 0…1, not 1', (value) => value >= 0 && value < 1);
 
 const RULES: Rules<SteConfig> = {
   method: oneOf('ste'),

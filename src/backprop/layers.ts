@@ -77,7 +77,7 @@ export function pooledLayers(
 }
 
 /** A parameter of its own memory: kernels move it in place. */
-async function parameterOf(
+export async function parameterOf(
   name: string,
   first: tf.Tensor,
   decays: boolean,

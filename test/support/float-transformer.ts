@@ -12,7 +12,7 @@ export class FloatTransformer {
   lossBits(text: Uint8Array): number[] {
     const { model } = this;
     const length = text.length - 1;
-    const embedded = this.#matrix(model.embed, 2 ** (8 - 12));
+    const embedded = this.matrixOf(model.embed, 2 ** (8 - 12));
     let stream = Array.from({ length }, (_, t) => embedded[text[t]]);
     for (const layer of model.order) {
       const { query, key, value, output, gate, up, down } = model.layers[layer];
@@ -37,7 +37,7 @@ export class FloatTransformer {
   }
 
   /** Rows of a matrix as real numbers: value · mantissa / 2^exponent · unit. */
-  #matrix({ weights: { offset, rows, columns }, scale }: ScaledMatrix, unit: number): number[][] {
+  matrixOf({ weights: { offset, rows, columns }, scale }: ScaledMatrix, unit: number): number[][] {
     const at = this.model.scales.offset + 2 * scale;
     const real = (this.values[at] / 2 ** this.values[at + 1]) * unit;
     return Array.from({ length: rows }, (_, row) =>
@@ -46,7 +46,7 @@ export class FloatTransformer {
   }
 
   #linear(matrix: ScaledMatrix, unit: number, inputs: number[][]): number[][] {
-    const rows = this.#matrix(matrix, unit);
+    const rows = this.matrixOf(matrix, unit);
     return inputs.map((x) => rows.map((row) => row.reduce((sum, w, i) => sum + w * x[i], 0)));
   }
 

@@ -6,7 +6,7 @@ import { decoderOf } from '../container.js';
 import type { Header } from '../header.js';
 import { SignedCoder, TritCoder } from '../integer-coder.js';
 import { BitModel } from '../range-coder.js';
-import type { BlockRange, LogStep } from '../seed-log.js';
+import type { BlockRange, ReadStep } from '../seed-log.js';
 
 const NONZERO_BITS = 21;
 
@@ -22,7 +22,7 @@ export function readBlockRangeV1(reader: ByteReader): BlockRange {
  * The steps of a block, one at a time; the coefficients' array is used again for the next.
  * @throws {ArtifactError} when the block does not hold what it says
  */
-export function* readLogBlockV1(reader: ByteReader, header: Header): Generator<LogStep> {
+export function* readLogBlockV1(reader: ByteReader, header: Header): Generator<ReadStep> {
   const { first, count } = readBlockRangeV1(reader);
   const decoder = decoderOf(reader);
   const change = new BitModel();
@@ -31,6 +31,7 @@ export function* readLogBlockV1(reader: ByteReader, header: Header): Generator<L
   const coefficients = new Int8Array(header.directions.reduce((sum, one) => sum + one, 0));
   let nonzeros = 0;
   let loss = 0;
+  let read = 0;
   for (let step = 0; step < count; step++) {
     if (decoder.decodeBit(change)) nonzeros = decoder.decodeDirect(NONZERO_BITS);
     if (nonzeros < 1 || nonzeros > NONZEROS_MAX) {
@@ -38,7 +39,9 @@ export function* readLogBlockV1(reader: ByteReader, header: Header): Generator<L
     }
     loss += losses.decode(decoder);
     for (let k = 0; k < coefficients.length; k++) coefficients[k] = trits.decode(decoder);
-    yield { seedStep: first + step, nonzeros, loss, coefficients };
+    const bytes = decoder.bytesRead - read;
+    read += bytes;
+    yield { step: first + step, seedStep: first + step, nonzeros, loss, coefficients, bytes };
   }
   decoder.expectEnd();
 }

@@ -19,6 +19,22 @@ export const FUSED = {
   adamw: 'TernseedAdamw',
   expandPool: 'TernseedExpandPool',
   poolGradient: 'TernseedPoolGradient',
+  signedLinear: 'TernseedSignedLinear',
+  requantize: 'TernseedRequantize',
+  requantizeGradient: 'TernseedRequantizeGradient',
+  addToStream: 'TernseedAddToStream',
+  rotate: 'TernseedRotate',
+  rotateGradient: 'TernseedRotateGradient',
+  rmsNorm: 'TernseedRmsNorm',
+  rmsNormGradient: 'TernseedRmsNormGradient',
+  attention: 'TernseedAttention',
+  attentionGradient: 'TernseedAttentionGradient',
+  gated: 'TernseedGated',
+  gatedGradient: 'TernseedGatedGradient',
+  embed: 'TernseedEmbed',
+  embedGradient: 'TernseedEmbedGradient',
+  softmax: 'TernseedSoftmax',
+  softmaxGradient: 'TernseedSoftmaxGradient',
 } as const;
 export type FusedName = (typeof FUSED)[keyof typeof FUSED];
 

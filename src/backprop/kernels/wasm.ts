@@ -5,11 +5,12 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { compileKernels, type SimdChoice } from '../../backend/wasm/kernels.js';
-import { FUSED, type FusedName } from './fused.js';
+import { FUSED } from './fused.js';
 import { kernels } from './kernels.generated.js';
+import { type TransformerExports, transformerKernels } from './wasm-transformer.js';
 
 /** What assembly/index.ts exports; addresses are bytes, lengths elements. */
-interface Exports {
+interface Exports extends TransformerExports {
   gemmScratch(depth: number, rows: number): number;
   gemm(
     p: number,
@@ -71,8 +72,20 @@ interface TfjsWasm extends tf.KernelBackend {
   makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
 }
 
-type Inputs = Record<string, tf.TensorInfo>;
-type Attributes = Record<string, number>;
+export type Inputs = Record<string, tf.TensorInfo>;
+export type Attributes = Record<string, number>;
+
+/** The backend's memory as kernels use it. */
+export interface KernelMemory {
+  /** The address of a tensor. */
+  at(tensor: tf.TensorInfo): number;
+  /** A new tensor of float32. */
+  output(...shape: number[]): tf.TensorInfo;
+  /** Values of a tensor. */
+  sizeOf(tensor: tf.TensorInfo): number;
+  /** Runs with bytes that are free again afterwards. */
+  withScratch(bytes: number, run: (scratch: number) => void): void;
+}
 
 /**
  * Registers the kernels with the current backend, tfjs-wasm, once.
@@ -85,7 +98,9 @@ export async function registerFusedKernels(simd: SimdChoice = 'auto'): Promise<s
   if (!memory || !(memory.buffer instanceof ArrayBuffer)) return 'without fused kernels';
   const { module, relaxed } = await compileKernels(kernels, simd);
   const instance = new WebAssembly.Instance(module, { env: { memory, abort() {} } });
-  const runs = kernelsOf(backend, instance.exports as unknown as Exports);
+  const exports = instance.exports as unknown as Exports;
+  const shared = memoryOf(backend);
+  const runs = { ...kernelsOf(shared, exports), ...transformerKernels(shared, exports) };
   for (const [kernelName, run] of Object.entries(runs)) {
     if (tf.getKernel(kernelName, 'wasm')) tf.unregisterKernel(kernelName, 'wasm');
     tf.registerKernel({
@@ -97,24 +112,22 @@ export async function registerFusedKernels(simd: SimdChoice = 'auto'): Promise<s
   return `fused kernels with ${relaxed ? 'relaxed SIMD' : 'SIMD'}`;
 }
 
-function kernelsOf(
-  backend: TfjsWasm,
-  exports: Exports,
-): Record<
-  Exclude<FusedName, typeof FUSED.rescale>,
-  (inputs: Inputs, attributes: Attributes) => tf.TensorInfo | tf.TensorInfo[]
-> {
+function memoryOf(backend: TfjsWasm): KernelMemory {
   const at = ({ dataId }: tf.TensorInfo) => backend.dataIdMap.get(dataId).memoryOffset;
   const output = (...shape: number[]) => backend.makeOutput(shape, 'float32');
   const sizeOf = ({ shape }: tf.TensorInfo) => shape.reduce((product, dimension) => product * dimension, 1);
-
-  /** Runs with bytes of the backend's memory that are free again afterwards. */
-  function withScratch(bytes: number, run: (scratch: number) => void): void {
+  const withScratch = (bytes: number, run: (scratch: number) => void) => {
     const scratch = output(Math.ceil(bytes / 4));
     run(at(scratch));
     backend.disposeData(scratch.dataId);
-  }
+  };
+  return { at, output, sizeOf, withScratch };
+}
 
+function kernelsOf(
+  { at, output, sizeOf, withScratch }: KernelMemory,
+  exports: Exports,
+): Record<string, (inputs: Inputs, attributes: Attributes) => tf.TensorInfo | tf.TensorInfo[]> {
   /** C[rows, columns] = Σ_k P[k, row] · R[k, column]. */
   function multiply(p: tf.TensorInfo, transposed: boolean, r: tf.TensorInfo, rows: number): tf.TensorInfo {
     const [depth, columns] = r.shape;

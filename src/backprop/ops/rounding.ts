@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 
 /** −1, 0 or 1 of each value. */
-function signOf(value: tf.Tensor): tf.Tensor {
+export function signOf(value: tf.Tensor): tf.Tensor {
   return tf.sub(tf.cast(tf.greater(value, ZERO()), 'int32'), tf.cast(tf.less(value, ZERO()), 'int32'));
 }
 

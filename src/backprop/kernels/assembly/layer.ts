@@ -2,7 +2,7 @@
 // normalize + ReLU. src/backprop/ops has the definitions.
 
 import { roundDiv, ternaryProduct, wideProduct } from '../../../backend/wasm/assembly/arithmetic';
-import { multiplyAdd, roundUp, totalF32, totalI32 } from './vector';
+import { integers, multiplyAdd, roundUp, totalF32, totalI32 } from './vector';
 
 /** Examples that a product takes at a time. */
 const TILE: i32 = 16;
@@ -58,7 +58,7 @@ export function linear(
 }
 
 /** Integers in float32 as bytes, filled up with zeros. */
-function toBytes(from: usize, length: i32, stride: i32, to: usize): void {
+export function toBytes(from: usize, length: i32, stride: i32, to: usize): void {
   const whole = length & ~15;
   for (let at = 0; at < whole; at += 16) {
     const f = from + <usize>(at << 2);
@@ -71,12 +71,7 @@ function toBytes(from: usize, length: i32, stride: i32, to: usize): void {
   for (let at = length; at < stride; at++) store<i8>(to + <usize>at, 0);
 }
 
-@inline
-function integers(at: usize): v128 {
-  return i32x4.trunc_sat_f32x4_s(v128.load(at));
-}
-
-function toFloats(from: usize, length: i32, to: usize): void {
+export function toFloats(from: usize, length: i32, to: usize): void {
   const whole = length & ~3;
   for (let at = 0; at < whole; at += 4) {
     v128.store(to + <usize>(at << 2), f32x4.convert_i32x4_s(v128.load(from + <usize>(at << 2))));

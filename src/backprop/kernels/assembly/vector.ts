@@ -30,3 +30,9 @@ export function totalI32(lanes: v128): i32 {
 export function roundUp(value: i32, multiple: i32): i32 {
   return ((value + multiple - 1) / multiple) * multiple;
 }
+
+/** Four integers that stand there as floats. */
+@inline
+export function integers(at: usize): v128 {
+  return i32x4.trunc_sat_f32x4_s(v128.load(at));
+}

@@ -1,0 +1,152 @@
+/**
+ * The transformer's fused kernels for TensorFlow.js's wasm backend: which tensors and numbers each takes.
+ * Their source is assembly/{signed,requantize,rms-norm,attention,gate,tokens}.ts.
+ */
+
+import type * as tf from '@tensorflow/tfjs-core';
+import { FUSED } from './fused.js';
+import type { Attributes, Inputs, KernelMemory } from './wasm.js';
+
+/** What those files export; addresses are bytes, lengths elements. */
+export type TransformerExports = Record<
+  | 'signedLinearScratch'
+  | 'signedLinear'
+  | 'requantize'
+  | 'requantizeGradient'
+  | 'addToStream'
+  | 'rotate'
+  | 'rotateGradient'
+  | 'rmsNorm'
+  | 'rmsNormGradient'
+  | 'attentionScratch'
+  | 'attention'
+  | 'attentionGradient'
+  | 'gated'
+  | 'gatedGradient'
+  | 'embed'
+  | 'embedGradient'
+  | 'softmax'
+  | 'softmaxGradient',
+  (...values: number[]) => number
+>;
+
+type Kernel = (inputs: Inputs, attributes: Attributes) => tf.TensorInfo | tf.TensorInfo[];
+
+/** The kernels by their names in TensorFlow.js's registry. */
+export function transformerKernels(
+  { at, output, sizeOf, withScratch }: KernelMemory,
+  exports: TransformerExports,
+): Record<string, Kernel> {
+  const like = ({ shape }: tf.TensorInfo) => output(...shape);
+
+  return {
+    [FUSED.signedLinear]: ({ x, q }, { wide }) => {
+      const [batch, inputs] = x.shape;
+      const [outputs] = q.shape;
+      const z = output(batch, outputs);
+      withScratch(exports.signedLinearScratch(inputs, outputs), (scratch) => {
+        exports.signedLinear(at(x), at(q), batch, inputs, outputs, wide, at(z), scratch);
+      });
+      return z;
+    },
+    [FUSED.requantize]: ({ sums }, { multiplier, shift, before, after, limit }) => {
+      const y = like(sums);
+      const numbers = [before, multiplier, shift, after, limit];
+      exports.requantize(at(sums), sizeOf(sums), ...numbers, at(y));
+      return y;
+    },
+    [FUSED.requantizeGradient]: ({ dy, y }, { factor, limit }) => {
+      const dsums = like(y);
+      exports.requantizeGradient(at(dy), at(y), sizeOf(y), factor, limit, at(dsums));
+      return dsums;
+    },
+    [FUSED.addToStream]: ({ x, sums }, { multiplier, shift }) => {
+      const y = like(sums);
+      exports.addToStream(x ? at(x) : 0, at(sums), sizeOf(sums), multiplier, shift, at(y));
+      return y;
+    },
+    [FUSED.rotate]: ({ sums, cosines, sines }, { multiplier, shift }) => {
+      const y = like(sums);
+      const [rows, units] = sums.shape;
+      const tables = [at(cosines), at(sines), ...cosines.shape];
+      exports.rotate(at(sums), rows, units, multiplier, shift, ...tables, at(y));
+      return y;
+    },
+    [FUSED.rotateGradient]: ({ dy, y, cosines, sines }, { factor }) => {
+      const dsums = like(y);
+      const [rows, units] = y.shape;
+      const tables = [at(cosines), at(sines), ...cosines.shape];
+      exports.rotateGradient(at(dy), at(y), rows, units, factor, ...tables, at(dsums));
+      return dsums;
+    },
+    [FUSED.rmsNorm]: ({ x }, { gain, bits }) => {
+      const n = like(x);
+      const [rows, width] = x.shape;
+      exports.rmsNorm(at(x), rows, width, gain, bits, at(n));
+      return n;
+    },
+    [FUSED.rmsNormGradient]: ({ dn, x, n }, { unit }) => {
+      const dx = like(x);
+      const [rows, width] = x.shape;
+      exports.rmsNormGradient(at(dn), at(x), at(n), rows, width, unit, at(dx));
+      return dx;
+    },
+    [FUSED.attention]: ({ q, k, v, table }, attributes) => {
+      const { context, heads, keyHeads, headSize, factor, range, weightShift, mixBits } = attributes;
+      const windows = q.shape[0] / context;
+      const mix = like(q);
+      const probabilities = output(windows, heads, context, context);
+      const given = [at(q), at(k), at(v), windows, context, heads, keyHeads, headSize];
+      withScratch(exports.attentionScratch(context, headSize), (scratch) => {
+        const numbers = [at(table), factor, range, weightShift, mixBits];
+        exports.attention(...given, ...numbers, at(mix), at(probabilities), scratch);
+      });
+      return [mix, probabilities];
+    },
+    [FUSED.attentionGradient]: ({ dmix, mix, q, k, v, probabilities }, attributes) => {
+      const { context, heads, keyHeads, headSize, slope, scale } = attributes;
+      const [dq, dk, dv] = [like(q), like(k), like(v)];
+      const given = [at(dmix), at(mix), at(q), at(k), at(v), at(probabilities)];
+      const sizes = [q.shape[0] / context, context, heads, keyHeads, headSize];
+      withScratch(exports.attentionScratch(context, headSize), (scratch) => {
+        exports.attentionGradient(...given, ...sizes, slope, scale, at(dq), at(dk), at(dv), scratch);
+      });
+      return [dq, dk, dv];
+    },
+    [FUSED.gated]: ({ gate, up, values }, { scale }) => {
+      const hidden = like(gate);
+      exports.gated(at(gate), at(up), sizeOf(gate), at(values), scale, at(hidden));
+      return hidden;
+    },
+    [FUSED.gatedGradient]: ({ dhidden, hidden, gate, up, values, slopes }, { scale }) => {
+      const [dgate, dup] = [like(gate), like(up)];
+      const given = [at(dhidden), at(hidden), at(gate), at(up), sizeOf(gate), at(values), at(slopes)];
+      exports.gatedGradient(...given, scale, at(dgate), at(dup));
+      return [dgate, dup];
+    },
+    [FUSED.embed]: ({ table, tokens }) => {
+      const [rows, width] = [sizeOf(tokens), table.shape[1]];
+      const x = output(rows, width);
+      exports.embed(at(tokens), at(table), rows, width, at(x));
+      return x;
+    },
+    [FUSED.embedGradient]: ({ dx, tokens }, { vocabulary }) => {
+      const [rows, width] = dx.shape;
+      const dtable = output(vocabulary, width);
+      exports.embedGradient(at(tokens), at(dx), rows, width, vocabulary, at(dtable));
+      return dtable;
+    },
+    [FUSED.softmax]: ({ logits, labels }, { octaves }) => {
+      const [rows, classes] = logits.shape;
+      const results = [like(logits), output(rows), output(rows), output(rows)];
+      exports.softmax(at(logits), at(labels), rows, classes, octaves, ...results.map(at));
+      return results;
+    },
+    [FUSED.softmaxGradient]: ({ probabilities, labels }, { factor }) => {
+      const [rows, classes] = probabilities.shape;
+      const dlogits = like(probabilities);
+      exports.softmaxGradient(at(probabilities), at(labels), rows, classes, factor, at(dlogits));
+      return dlogits;
+    },
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * What a transformer does to the sums of a product (docs/transformer.md): they are brought to the unit of
+ * where they go by the matrix's scale, rounded, and clipped to an activation or added to the residual stream.
+ * Exact integers in float32; the gradient passes through roundings and stops where something is clipped.
+ */
+
+import * as tf from '@tensorflow/tfjs-core';
+import { FINER_MAX } from '../../ternary/rotary.js';
+import { FINER_BITS, I8_MAX, LOGIT_MAX, RESIDUAL_MAX } from '../../ternary/transformer.js';
+import { FUSED, runFused } from '../kernels/fused.js';
+import { withGradient } from './gradient.js';
+import { roundShift } from './rounding.js';
+
+/** A matrix's scale: value = roundShift(sum · multiplier, shift), |sum · multiplier| < 2^30. */
+export interface Rescaling {
+  readonly multiplier: number;
+  readonly shift: number;
+}
+
+/** The scale of a mantissa and an exponent, as `rescale` of src/ternary/transformer.ts takes it. */
+export function rescalingOf(mantissa: number, exponent: number): Rescaling {
+  return exponent > 30 ? { multiplier: 0, shift: 1 } : { multiplier: mantissa, shift: exponent };
+}
+
+/** Sums [R, M] as activations, ±127. */
+export function requantize(sums: tf.Tensor2D, scale: Rescaling): tf.Tensor2D {
+  return rounded(sums, scale, { before: 0, after: 0, limit: I8_MAX });
+}
+
+/** Sums [R, M] as values of attention, ±127: rounded to a finer unit first, as queries and keys are. */
+export function requantizeFiner(sums: tf.Tensor2D, scale: Rescaling): tf.Tensor2D {
+  return rounded(sums, scale, { before: 0, after: FINER_BITS, limit: I8_MAX });
+}
+
+/**
+ * Sums [R, V] of the head as logits, in 2^−LOGIT_BITS bits.
+ * @param headShift - bits that are rounded away first
+ */
+export function requantizeLogits(sums: tf.Tensor2D, scale: Rescaling, headShift: number): tf.Tensor2D {
+  return rounded(sums, scale, { before: headShift, after: 0, limit: LOGIT_MAX });
+}
+
+/** Roundings beside that of the scale, and the clip at the end. */
+type Roundings = { readonly before: number; readonly after: number; readonly limit: number };
+
+function rounded(sums: tf.Tensor2D, scale: Rescaling, { before, after, limit }: Roundings): tf.Tensor2D {
+  const { multiplier, shift } = scale;
+  return withGradient<tf.Tensor2D, [tf.Tensor2D]>(
+    [sums],
+    () => {
+      const attributes = { multiplier, shift, before, after, limit };
+      const value =
+        runFused<tf.Tensor2D>(FUSED.requantize, { sums }, attributes) ??
+        tf.tidy(() => {
+          let v = rescaled(roundShift(tf.cast(sums, 'int32'), before), scale);
+          if (after > 0) v = roundShift(clip(v, FINER_MAX), after);
+          return tf.cast(clip(v, limit), 'float32') as tf.Tensor2D;
+        });
+      return { value, saved: [value] };
+    },
+    (dy, y) => {
+      const factor = multiplier / 2 ** (before + shift + after);
+      return [
+        runFused<tf.Tensor2D>(FUSED.requantizeGradient, { dy, y }, { factor, limit }) ??
+          tf.mul(unclipped(dy, y, limit), factor),
+      ];
+    },
+  );
+}
+
+/**
+ * The residual stream with a branch added. Its bound is out of reach of what is trained, and no gradient
+ * stops there.
+ * @param x - [R, W], or null where the stream begins
+ * @param sums - [R, W]
+ */
+export function addToStream(x: tf.Tensor2D | null, sums: tf.Tensor2D, scale: Rescaling): tf.Tensor2D {
+  const { multiplier, shift } = scale;
+  const factor = multiplier / 2 ** shift;
+  return withGradient<tf.Tensor2D>(
+    x ? [x, sums] : [sums],
+    () => {
+      const inputs = x ? { x, sums } : { sums };
+      const fused = runFused<tf.Tensor2D>(FUSED.addToStream, inputs, { multiplier, shift });
+      if (fused) return { value: fused };
+      const branch = rescaled(sums, scale);
+      const sum = clip(x ? tf.add(tf.cast(x, 'int32'), branch) : branch, RESIDUAL_MAX);
+      return { value: tf.cast(sum, 'float32') as tf.Tensor2D };
+    },
+    (dy) => (x ? [dy.clone(), tf.mul(dy, factor)] : [tf.mul(dy, factor)]),
+  );
+}
+
+/** roundShift(sums · multiplier, shift), int32. */
+export function rescaled(sums: tf.Tensor, { multiplier, shift }: Rescaling): tf.Tensor {
+  return roundShift(tf.mul(tf.cast(sums, 'int32'), tf.scalar(multiplier, 'int32')), shift);
+}
+
+/** int32 within ±limit. */
+export function clip(values: tf.Tensor, limit: number): tf.Tensor {
+  return tf.maximum(tf.minimum(values, tf.scalar(limit, 'int32')), tf.scalar(-limit, 'int32'));
+}
+
+/** dy where y is not clipped, else 0. */
+export function unclipped<Value extends tf.Tensor>(dy: Value, y: tf.Tensor, limit: number): Value {
+  return tf.mul(dy, tf.cast(tf.less(tf.abs(y), limit), 'float32'));
+}

@@ -1,0 +1,168 @@
+/** GGUF exports, read back by an independent reader of the container and by block formats written from ggml's source. */
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type GGUFParseOutput, gguf } from '@huggingface/gguf';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { TransformerHeader } from '../src/artifact/header.js';
+import { exportGguf, type GgufForm } from '../src/exchange/export-gguf.js';
+import { float16, toFloat16 } from '../src/exchange/half-floats.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { FloatTransformer } from './support/float-transformer.js';
+import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
+
+const WIDE: TransformerShape = {
+  ...{ blocks: 2, width: 256, heads: 4, keyHeads: 2, hidden: 256, context: 16 },
+  ...{ loopFrom: 1, loopTo: 2, loops: 2, tied: false, embedding: 'int8' },
+};
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'ternseed-gguf-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+function exported(shape: TransformerShape, form: GgufForm): Uint8Array {
+  const network = transformerOf(shape);
+  const header = { model: shape } as TransformerHeader;
+  return exportGguf({ header, network, weightsHash: 'ab' }, randomValues(network, 4), {
+    form,
+    producer: 'test 1',
+  });
+}
+
+async function parsed(bytes: Uint8Array): Promise<GGUFParseOutput> {
+  const path = join(folder, 'model.gguf');
+  await writeFile(path, bytes);
+  return gguf(path, { allowLocalFile: true });
+}
+
+/** Real values of a tensor, by the block formats of ggml-quants.c. */
+function dequantized(
+  bytes: Uint8Array,
+  { tensorInfos, tensorDataOffset }: GGUFParseOutput,
+  name: string,
+): number[] {
+  const info = tensorInfos.find((one) => one.name === name);
+  if (!info) throw new Error(`no tensor ${name}`);
+  const count = info.shape.reduce((product, size) => product * Number(size), 1);
+  let at = Number(tensorDataOffset) + Number(info.offset);
+  const half = (place: number) => float16(bytes[place] | (bytes[place + 1] << 8));
+  const values: number[] = [];
+  while (values.length < count) {
+    switch (Number(info.dtype)) {
+      case 0:
+        values.push(new DataView(bytes.buffer, bytes.byteOffset).getFloat32(at, true));
+        at += 4;
+        break;
+      case 1:
+        values.push(half(at));
+        at += 2;
+        break;
+      case 8:
+        for (let i = 0; i < 32; i++) values.push(((bytes[at + 2 + i] << 24) >> 24) * half(at));
+        at += 34;
+        break;
+      case 35:
+        for (const j of [0, 32]) {
+          for (let l = 0; l < 4; l++) {
+            for (let m = 0; m < 32; m++)
+              values.push((((bytes[at + j + m] >> (2 * l)) & 3) - 1) * half(at + 64));
+          }
+        }
+        at += 66;
+        break;
+      case 34: {
+        const powers = [1, 3, 9, 27, 81];
+        const trit = (byte: number, n: number) => (((byte * powers[n]) & 255) * 3) >> 8;
+        const put = (from: number, width: number, digits: number) => {
+          for (let n = 0; n < digits; n++) {
+            for (let m = 0; m < width; m++) values.push((trit(bytes[from + m], n) - 1) * half(at + 52));
+          }
+        };
+        put(at, 32, 5);
+        put(at + 32, 16, 5);
+        put(at + 48, 4, 4);
+        at += 54;
+        break;
+      }
+      default:
+        throw new Error(`type ${info.dtype}`);
+    }
+  }
+  return values;
+}
+
+describe('toFloat16', () => {
+  it('gives every binary16 back, and the nearest of any number', () => {
+    for (let bits = 0; bits < 0x7c00; bits++) expect(toFloat16(float16(bits))).toBe(bits);
+    expect([toFloat16(-1), toFloat16(65_519), toFloat16(65_520), toFloat16(-0)]).toEqual([
+      0xbc00, 0x7bff, 0x7c00, 0x8000,
+    ]);
+    fc.assert(
+      fc.property(fc.double({ min: 1e-7, max: 65_000, noNaN: true }), (value) => {
+        const bits = toFloat16(value);
+        const distance = (other: number) => Math.abs(float16(other) - value);
+        expect(distance(bits)).toBeLessThanOrEqual(distance(bits + 1));
+        if (bits > 0) expect(distance(bits)).toBeLessThanOrEqual(distance(bits - 1));
+      }),
+    );
+  });
+});
+
+describe('a GGUF export', () => {
+  it('says what llama.cpp wants to know', async () => {
+    const { metadata, tensorInfos } = await parsed(exported(WIDE, 'tq2_0'));
+    expect(metadata).toMatchObject({
+      version: 3,
+      'general.architecture': 'llama',
+      'llama.block_count': 3, // the second twice
+      'llama.attention.head_count': 4,
+      'llama.attention.head_count_kv': 2,
+      'llama.context_length': 16,
+      'ternseed.weights_hash': 'ab',
+    });
+    const tokens = (metadata as unknown as Record<string, string[]>)['tokenizer.ggml.tokens'];
+    expect(new Set(tokens).size).toBe(256);
+    expect([tokens[65], tokens[32], tokens[10], tokens[255]]).toEqual(['A', 'Ġ', 'Ċ', 'ÿ']);
+    const names = tensorInfos.map(({ name }) => name);
+    expect(names).toHaveLength(3 + 3 * 9);
+    expect(tensorInfos.find(({ name }) => name === 'blk.2.attn_k.weight')?.shape.map(Number)).toEqual([
+      256, 128,
+    ]);
+  });
+
+  it.each(['tq2_0', 'tq1_0', 'f16'] as const)(
+    'as %s is the real-valued model that the integers stand for',
+    async (form) => {
+      const model = transformerOf(WIDE);
+      const bytes = exported(WIDE, form);
+      const file = await parsed(bytes);
+      const float = new FloatTransformer(model, randomValues(model, 4));
+      const near = (name: string, expected: number[]) => {
+        const read = dequantized(bytes, file, name);
+        expect(read).toHaveLength(expected.length);
+        const largest = Math.max(...expected.map(Math.abs));
+        const worst = Math.max(...read.map((value, i) => Math.abs(value - expected[i])));
+        expect(worst / largest).toBeLessThan(2 ** -10);
+      };
+      near('token_embd.weight', float.matrixOf(model.embed, 2 ** (8 - 12)).flat());
+      near('blk.0.attn_q.weight', float.matrixOf(model.layers[0].query, 2 ** (5 - 4 - 7)).flat());
+      near('blk.2.ffn_down.weight', float.matrixOf(model.layers[1].down, 2 ** (4 - 12)).flat());
+      near('blk.1.attn_output.weight', float.matrixOf(model.layers[1].output, 2 ** (5 - 12)).flat());
+      near('output.weight', float.matrixOf(model.head, Math.LN2 * 2 ** (5 - 10)).flat());
+      near('output_norm.weight', new Array(256).fill(1));
+      expect(float.lossBits(randomText(1, 9))).toHaveLength(8);
+    },
+  );
+
+  it('of rows that are no multiples of 256 takes f16 alone', async () => {
+    expect(() => exported(SMALL_SHAPE, 'tq2_0')).toThrow(
+      '"dtype" expected rows that are multiples of 256 for tq2_0, got 32 in blk.0.attn_q.weight: use "--dtype f16"',
+    );
+    const { tensorInfos } = await parsed(exported(SMALL_SHAPE, 'f16'));
+    expect(tensorInfos).toHaveLength(3 + 2 * 9);
+  });
+});
