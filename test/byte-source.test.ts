@@ -197,6 +197,16 @@ describe('over HTTP', () => {
     expect(reads).toBe(distant.sections[1].bytes);
   });
 
+  it('a connection that is closed just when it is used again is opened anew', async () => {
+    const server = await serving(log, (answer) => {
+      if (answer.request === 2) answer.response.destroy();
+      else honest(answer);
+    });
+    const source = await urlSource(server.url);
+    expect(await source.read(FIRST_BYTES, 100)).toEqual(log.subarray(FIRST_BYTES, FIRST_BYTES + 100));
+    expect(source.requests).toBe(3);
+  });
+
   it('a server that ignores ranges sends the file once, and the source says so', async () => {
     const server = await serving(log, withoutRanges);
     const source = await urlSource(server.url);

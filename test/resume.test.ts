@@ -123,7 +123,8 @@ describe('an unfinished run of version 1', () => {
       const { header, steps } = readUnfinishedLog(await partialAfter(config, 7));
       const blocks = steps.map((step, i) => ({ type: 'L', payload: logBlockV1(i + 1, step) }));
       const old = joinSections([{ type: 'H', payload: headerPayload(header) }, ...blocks], 1);
-      expect(readUnfinishedLog(old)).toMatchObject({ version: 1, steps });
+      const same = steps.map((step) => ({ ...step, bytes: expect.any(Number) as number }));
+      expect(readUnfinishedLog(old)).toMatchObject({ version: 1, steps: same });
       expect(await resumedFrom(concat(old, Uint8Array.of(76, 9, 1)))).toEqual(whole); // and half a block
     }
   });

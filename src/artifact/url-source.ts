@@ -90,12 +90,7 @@ class Session {
     };
     try {
       wait();
-      this.requests += 1;
-      const response = await fetch(this.url, {
-        // A compressed answer would have other offsets.
-        headers: { range: `bytes=${offset}-${offset + length - 1}`, 'accept-encoding': 'identity' },
-        signal: abort.signal,
-      });
+      const response = await this.#ask(offset, length, abort.signal);
       return await this.#answer(response, offset, length, wait);
     } catch (cause) {
       if (cause instanceof InputError) throw cause;
@@ -105,6 +100,20 @@ class Session {
     } finally {
       clearTimeout(timer);
       abort.abort(); // of an answer that was refused, the rest is not wanted
+    }
+  }
+
+  /** Asks twice before it gives up: a server may close a connection that was kept just when it is used again. */
+  async #ask(offset: number, length: number, signal: AbortSignal): Promise<Response> {
+    // A compressed answer would have other offsets.
+    const headers = { range: `bytes=${offset}-${offset + length - 1}`, 'accept-encoding': 'identity' };
+    this.requests += 1;
+    try {
+      return await fetch(this.url, { headers, signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      this.requests += 1;
+      return fetch(this.url, { headers, signal });
     }
   }
 

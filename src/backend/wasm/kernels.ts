@@ -12,6 +12,7 @@ export interface KernelExports {
   serve(generation: number): void;
   step(set: number): void;
   unpack(layer: number, trits: number): void;
+  textNext(byte: number, position: number): void;
   unionOfBytes(address: number, length: number): number;
   readonly ALIGNMENT_COLUMNS: WebAssembly.Global;
   readonly CODE_ROWS: WebAssembly.Global;

@@ -59,6 +59,7 @@ export const CONTROL = [
   'directions',
   'directionStart',
   'entries',
+  'text',
 ] as const;
 export type ControlField = (typeof CONTROL)[number];
 

@@ -10,6 +10,7 @@ import { latentOf } from '../../random/latents.js';
 import type { Key } from '../../random/philox.js';
 import { EXP2, LOG2 } from '../../ternary/loss.js';
 import type { Network } from '../../ternary/network.js';
+import type { Transformer } from '../../ternary/transformer.js';
 import {
   type Alignment,
   alignmentShift,
@@ -20,10 +21,12 @@ import {
   type NodeProbes,
   type PlacedNetwork,
   type PlacedText,
+  type TextRoom,
   type Room,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
 import { type Helper, type Platform, platform } from '../platform/platform.js';
+import { WasmText } from './text.js';
 import { type KernelExports, type Kernels, loadKernels, type SimdChoice } from './kernels.js';
 import {
   CONTROL,
@@ -83,7 +86,7 @@ export async function openWasm({ threads, simd = 'auto', note }: WasmOptions): P
 class WasmBackend implements Backend {
   readonly name = 'wasm';
   readonly summary: string;
-  readonly #placed = new Set<WasmNetwork>();
+  readonly #placed = new Set<WasmNetwork | WasmText>();
 
   constructor(
     readonly host: Platform,
@@ -103,8 +106,12 @@ class WasmBackend implements Backend {
     return placed;
   }
 
-  async placeText(): Promise<PlacedText> {
-    throw new BackendError('the backend wasm has no transformers yet: use --backend reference');
+  async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
+    const placed = new WasmText(this.host, this.kernels, model, room, this.threads, () =>
+      this.#placed.delete(placed),
+    );
+    this.#placed.add(placed);
+    return placed;
   }
 
   async close(): Promise<void> {

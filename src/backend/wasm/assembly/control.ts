@@ -46,6 +46,7 @@ export class Control {
   directions: i32;
   directionStart: usize; // i32 [directions + 1], indices of entries
   entries: usize; // Entry[]
+  text: usize; // Text of text.ts, or 0
 }
 
 @unmanaged

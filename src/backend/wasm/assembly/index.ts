@@ -6,10 +6,11 @@ import { attach, Control, control, layerAt, setAt } from './control';
 import { forwardTile } from './forward';
 import { nodesTile } from './nodes';
 import { CODE_ROWS, encodeTile } from './tables';
+import { textNext, textTile } from './text';
 import { applyStep, initTensor, POOL_ROWS, poolTile, spread, stepsTile } from './update';
 import { weightsTile } from './weights';
 
-export { ALIGNMENT_COLUMNS, attach, CODE_ROWS, POOL_ROWS, unionOfBytes };
+export { ALIGNMENT_COLUMNS, attach, CODE_ROWS, POOL_ROWS, textNext, unionOfBytes };
 
 const JOB_FORWARD: i32 = 1;
 const JOB_NODES: i32 = 2;
@@ -20,6 +21,7 @@ const JOB_INIT: i32 = 6;
 const JOB_QUIT: i32 = 7;
 const JOB_STEPS: i32 = 8;
 const JOB_ENCODE: i32 = 9;
+const JOB_TEXT: i32 = 10;
 
 const GENERATION = offsetof<Control>('generation');
 const NEXT_TILE = offsetof<Control>('nextTile');
@@ -40,6 +42,7 @@ export function work(): void {
     else if (job == JOB_INIT) initTensor(tile);
     else if (job == JOB_STEPS) stepsTile(tile);
     else if (job == JOB_ENCODE) encodeTile(tile);
+    else if (job == JOB_TEXT) textTile(tile);
     else unreachable();
   }
 }
