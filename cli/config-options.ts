@@ -7,6 +7,8 @@ import { type Command, Option } from 'commander';
 import { ConfigError, expected, printable } from '../src/errors.js';
 import { OPTIMIZERS, STE_KEYS } from '../src/backprop/config.js';
 import { STE_PRESETS } from '../src/backprop/presets.js';
+import { TEXT_STE_KEYS } from '../src/backprop/text-config.js';
+import { TEXT_STE_PRESETS } from '../src/backprop/text-presets.js';
 import { QUANTIZERS } from '../src/backprop/quantizers/names.js';
 import { SCHEDULES } from '../src/backprop/schedules.js';
 import { CONFIG_KEYS } from '../src/perturb/config.js';
@@ -28,7 +30,7 @@ const HELP: Readonly<Record<string, string>> = {
   seed: 'any text',
   steps: 'updates of the weights',
   holdout: 'keep the last training examples back and score on them, not on the test set',
-  batch: 'examples a step',
+  batch: 'examples, or windows of a text, a step',
   shift: 'images are shifted by up to so many pixels each way',
   cut: 'latents above it give ±1; 0: no latents',
   directions: 'directions probed or recorded in a step',
@@ -51,6 +53,18 @@ const HELP: Readonly<Record<string, string>> = {
   weightDecay: 'decoupled decay of the shadow weights, as a factor of the learning rate',
   clipNorm: 'largest norm of the gradient over all weights; 0: no clipping',
   momentum: 'momentum of muon',
+  blocks: 'blocks of a transformer that are stored',
+  width: 'of the residual stream',
+  heads: 'of queries in a block',
+  keyHeads: 'of keys and values in a block, a divisor of the heads',
+  hidden: 'width of a block’s feed-forward',
+  context: 'bytes of a window',
+  loopFrom: 'first block that is applied again and again, counted from 0',
+  loopTo: 'the block after the last that is',
+  loops: 'how many times those blocks are applied, with the same weights',
+  tied: 'whether the head is the embedding’s matrix',
+  embedding: 'what embedding and head are made of: int8 or ternary',
+  shards: 'parts of a batch that threads share out; the result depends on it, not on the threads',
 };
 
 /** What `train` must know of a trainer's configuration. */
@@ -60,35 +74,61 @@ interface MethodSettings {
   readonly keys: readonly string[];
 }
 
-const METHOD_SETTINGS: Readonly<Record<Method, MethodSettings>> = {
-  'noise-step': { presets: PRESETS as unknown as Record<string, Settings>, keys: CONFIG_KEYS },
-  ste: {
-    presets: STE_PRESETS as unknown as Record<string, Settings>,
-    keys: STE_KEYS.filter((key) => key !== 'method'),
-  },
+/** The trainers of one kind of data. */
+export interface SourceSettings {
+  readonly methods: Readonly<Partial<Record<Method, MethodSettings>>>;
+  /** The trainer that is taken where none is named. */
+  readonly method: Method;
+}
+
+const settingsOf = (presets: object, keys: readonly string[]): MethodSettings => ({
+  presets: presets as Record<string, Settings>,
+  keys: keys.filter((key) => key !== 'method'),
+});
+
+/** Of perceptrons, on labelled examples. */
+export const EXAMPLE_SETTINGS: SourceSettings = {
+  methods: { 'noise-step': settingsOf(PRESETS, CONFIG_KEYS), ste: settingsOf(STE_PRESETS, STE_KEYS) },
+  method: 'noise-step',
 };
 
-/** All settings of both trainers. */
-const ALL_KEYS = [...new Set(METHODS.flatMap((method) => METHOD_SETTINGS[method].keys))];
+/** Of transformers, on texts. */
+export const TEXT_SETTINGS: SourceSettings = {
+  methods: { ste: settingsOf(TEXT_STE_PRESETS, TEXT_STE_KEYS) },
+  method: 'ste',
+};
+
+const entriesOf = ({ methods }: SourceSettings) => Object.entries(methods) as [Method, MethodSettings][];
+
+/** All settings of a source's trainers. */
+function keysOf(source: SourceSettings): string[] {
+  return [...new Set(entriesOf(source).flatMap(([, { keys }]) => keys))];
+}
+
+/** The trainers that a source has. */
+export function methodsOf(source: SourceSettings): Method[] {
+  return entriesOf(source).map(([method]) => method);
+}
 
 /** Adds `--preset`, `--config` and an option for every setting; those of one trainer alone say whose they are. */
-export function addConfigOptions(command: Command): Command {
-  const presets = METHODS.map(
-    (method) => `${Object.keys(METHOD_SETTINGS[method].presets).join(', ')} (${method})`,
+export function addConfigOptions(command: Command, source: SourceSettings): Command {
+  const entries = entriesOf(source);
+  const presets = entries.map(
+    ([method, { presets: named }]) => `${Object.keys(named).join(', ')} (${method})`,
   );
   command.addOption(new Option('--preset <name>', `start from: ${presets.join('; ')}`));
   command.option('--config <file>', 'settings in JSON, over the preset');
-  for (const key of ALL_KEYS) {
-    const owners = METHODS.filter((method) => METHOD_SETTINGS[method].keys.includes(key));
-    const owner = owners.length < METHODS.length ? ` (${owners.join()})` : '';
+  for (const key of keysOf(source)) {
+    const owners = entries.filter(([, { keys }]) => keys.includes(key)).map(([method]) => method);
+    const owner = owners.length < entries.length ? ` (${owners.join()})` : '';
     command.option(`--${kebab(key)} <value>`, `${HELP[key]}${owner}`);
   }
   return command;
 }
 
 /** What the command line sets that a resumed run has fixed already. */
-export function namesOfSettings(options: Settings): string[] {
-  return ['preset', 'config', ...ALL_KEYS].filter((key) => options[key] !== undefined).map(kebab);
+export function namesOfSettings(source: SourceSettings, options: Settings): string[] {
+  return ['preset', 'config', ...keysOf(source)].filter((key) => options[key] !== undefined).map(kebab);
 }
 
 /**
@@ -97,25 +137,28 @@ export function namesOfSettings(options: Settings): string[] {
  * @throws {ConfigError} when a preset, a key or a value is not known
  */
 export async function resolveConfig(
+  source: SourceSettings,
   method: Method,
   options: Readonly<Record<string, string | undefined>>,
   over: Settings = {},
 ): Promise<Record<string, unknown>> {
-  const { keys } = METHOD_SETTINGS[method];
-  const config: Record<string, unknown> = { ...presetOf(method, options.preset), ...over };
+  const trainer = source.methods[method];
+  if (!trainer) throw expected('--method', `${methodsOf(source).join(' or ')} here`, method);
+  const config: Record<string, unknown> = { ...presetOf(trainer, method, options.preset), ...over };
   const examples = { ...config };
-  if (options.config !== undefined) Object.assign(config, await readConfigFile(options.config, method));
-  for (const key of ALL_KEYS) {
+  if (options.config !== undefined) {
+    Object.assign(config, await readConfigFile(options.config, source, method, trainer));
+  }
+  for (const key of keysOf(source)) {
     const value = options[key];
     if (value === undefined) continue;
-    if (!keys.includes(key)) throw foreign(`--${kebab(key)}`, method);
+    if (!trainer.keys.includes(key)) throw foreign(`--${kebab(key)}`, method);
     config[key] = parseSetting(key, value, examples[key]);
   }
   return config;
 }
 
-function presetOf(method: Method, name = 'default'): Settings {
-  const { presets } = METHOD_SETTINGS[method];
+function presetOf({ presets }: MethodSettings, method: Method, name = 'default'): Settings {
   const names = Object.keys(presets);
   if (!Object.hasOwn(presets, name)) {
     throw new ConfigError(
@@ -132,8 +175,12 @@ function foreign(name: string, method: Method): ConfigError {
   );
 }
 
-async function readConfigFile(path: string, method: Method): Promise<Record<string, unknown>> {
-  const { keys } = METHOD_SETTINGS[method];
+async function readConfigFile(
+  path: string,
+  source: SourceSettings,
+  method: Method,
+  { keys }: MethodSettings,
+): Promise<Record<string, unknown>> {
   let settings: unknown;
   try {
     settings = JSON.parse(new TextDecoder().decode(await readBytes(path)));
@@ -148,7 +195,7 @@ async function readConfigFile(path: string, method: Method): Promise<Record<stri
   }
   for (const key of Object.keys(settings)) {
     if (keys.includes(key)) continue;
-    if (ALL_KEYS.includes(key)) throw foreign(key, method);
+    if (keysOf(source).includes(key)) throw foreign(key, method);
     throw new ConfigError(
       `"${printable(key)}" in "${printable(path)}" is not a setting${didYouMean(key, keys)}`,
     );

@@ -146,6 +146,10 @@ export class NoiseStepRun extends Run {
     return this.trainer.config;
   }
 
+  get modelName(): string {
+    return this.config.model;
+  }
+
   get title(): string {
     return `${this.config.perturb}, ${this.config.artifact}`;
   }

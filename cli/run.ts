@@ -40,18 +40,22 @@ export interface Extras {
   readonly rows: readonly (readonly [label: string, value: string])[];
 }
 
-/** The settings that both trainers have and `train` reads. */
+/** The settings that all trainers have and `train` reads. */
 export interface RunConfig {
-  readonly model: string;
   readonly artifact: string;
   readonly seed: string;
   readonly steps: number;
   readonly batch: number;
+}
+
+/** Those of the trainers of perceptrons. */
+export interface PerceptronRunConfig extends RunConfig {
+  readonly model: string;
   readonly holdout: number;
 }
 
-/** A run and its files. */
-export abstract class Run {
+/** A run and its files; `Scored` is what a model is scored on at the end. */
+export abstract class Run<Config extends RunConfig = PerceptronRunConfig, Scored = Examples> {
   /** Of the unfinished run. */
   protected readonly path: string;
   #saved = performance.now();
@@ -64,7 +68,9 @@ export abstract class Run {
     this.path = partialPath(out);
   }
 
-  abstract readonly config: RunConfig;
+  abstract readonly config: Config;
+  /** The model, for people. */
+  abstract readonly modelName: string;
   /** What it does, for people: `nodes, pool`. */
   abstract readonly title: string;
   /** Steps done. */
@@ -81,7 +87,7 @@ export abstract class Run {
   /** The finished artifact. */
   protected abstract encode(): Promise<Uint8Array>;
   /** What there is to say at the end beside accuracy and bytes. */
-  abstract extras(scored: Examples): Promise<Extras>;
+  abstract extras(scored: Scored): Promise<Extras>;
 
   /**
    * One step, and now and then a checkpoint.
@@ -168,7 +174,7 @@ export function splitTraining(
  * Checks that a run goes on with the data it was trained on.
  * @throws {InputError} when it would not
  */
-export function requireData(header: Header, data: Dataset, out: string): void {
+export function requireData(header: Header, data: Pick<Dataset, 'hash'>, out: string): void {
   if (header.data.hash === data.hash) return;
   throw new InputError(
     `"${printable(out)}" expected the data it was trained on (${printable(header.data.name)}), got others`,

