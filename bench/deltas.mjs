@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { circumstances, markdownTable, peer, share, ternseed, whole, writeReport } from './report.mjs';
 
-const SETTINGS = ['--pool', '8192', '--cut', '1', '--learning-rate', '0.3', '--steps', '2000'];
+const SETTINGS = ['--pool', '8192', '--cut', '1', '--learning-rate', '0.3', '--steps', '1000'];
 const SEEDS = ['1', '2', '3'];
 const folder = mkdtempSync(join(tmpdir(), 'ternseed-deltas-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));

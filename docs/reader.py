@@ -75,6 +75,7 @@ def read_sections(data):
     check(version in (1, 2), f"expected version 1 or 2, got {version}")
     sections = []
     while reader.left():
+        check(len(sections) < 2**16, "expected at most 65536 sections")
         start = reader.at
         kind = chr(reader.u8())
         check(kind in "HCLTSE", f"expected a known section, got {kind!r}")
