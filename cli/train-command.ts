@@ -2,6 +2,7 @@
 
 import type { Command } from 'commander';
 import { BACKEND_NAMES } from '../src/backend/names.js';
+import { BOOK } from '../src/data/text.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
 import { addBackendOptions, collect } from './backend-options.js';
 import {
@@ -32,7 +33,7 @@ export function addSources(train: Command): void {
       .action(async (options) => (await import('./train.js')).train(source, options));
   }
   const command = train.command('text').description('a transformer on a text');
-  addMethod(command, TEXT_SETTINGS).requiredOption('--text <file>', 'any file; its bytes are the text');
+  addMethod(command, TEXT_SETTINGS).option('--text <file>', 'any file; its bytes are the text', BOOK);
   addConfigOptions(command, TEXT_SETTINGS);
   addRunOptions(command, 'text')
     .option('--budget <bytes>', 'refuse a model whose artifact has more bytes')

@@ -9,8 +9,8 @@ export const ROWS = [
   row('4 × 128', 'ste', '--method', 'ste'),
   row('tiny, 2 × 64', 'ste', '--method', 'ste', '--preset', 'tiny'),
   // Depth recurrence at equal bytes: two blocks once, and the same two applied twice.
-  row('2 × 128', 'ste', '--method', 'ste', ...shape(2, 1)),
-  row('2 × 128, twice', 'recurrent', '--method', 'ste', ...shape(2, 2)),
+  row('2 × 128', 'ste', '--method', 'ste', '--steps', '1500', ...shape(2, 1)),
+  row('2 × 128, twice', 'recurrent', '--method', 'ste', '--steps', '1500', ...shape(2, 2)),
 ];
 
 /** Series of the chart, and what its legend calls them. */

@@ -20,4 +20,7 @@ export { ternarize } from './quantizers/threshold.js';
 export type { ThresholdRule } from '../quantize/rules.js';
 export { factorsAt, type ScheduleName } from './schedules.js';
 export { openTensorflow, type TensorflowBackend, type TensorflowChoice } from './tensorflow.js';
+export { checkTextSteConfig, type TextSteConfig } from './text-config.js';
+export { TEXT_STE_PRESETS, type TextStePresetName } from './text-presets.js';
+export { TextSteTrainer } from './text-trainer.js';
 export { type SteRecord, type SteState, SteTrainer } from './trainer.js';

