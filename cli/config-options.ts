@@ -227,7 +227,7 @@ export function parseNumber(option: string, text: string): number {
 /** `10-20`, or `10` for one alone. */
 export function parseRange(option: string, text: string): { from: number; to: number } {
   const [, from, to = from] = /^(\d{1,8})(?:-(\d{1,8}))?$/.exec(text) ?? [];
-  if (from === undefined || Number(from) > Number(to)) throw expected(option, 'a range such as 10-20', text);
+  if (from === undefined || Number(from) > Number(to)) throw expected(option, 'a range such as 0-15', text);
   return { from: Number(from), to: Number(to) };
 }
 

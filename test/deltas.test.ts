@@ -185,12 +185,12 @@ describe('the command line', () => {
     await mkdir(at('resumed'));
     await copyFile(at('base.tern'), at('resumed', 'base.tern'));
     const out = at('resumed', 'first.tern');
-    const long = [...tinyOptions, '--steps', '4000', '--base', at('base.tern')];
+    const long = [...tinyOptions, '--steps', '12000', '--base', at('base.tern')];
     const whole = at('whole.tern');
     await run('train', ...data(), ...long, '--out', whole);
     const running = startCli(['train', ...data(), ...long, '--out', out]);
     await running.shown('training');
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    await new Promise((resolve) => setTimeout(resolve, 100));
     running.child.kill('SIGINT');
     expect((await running.ended).code).toBe(130);
     await rename(at('resumed', 'base.tern'), at('resumed', 'moved.tern'));

@@ -139,7 +139,10 @@ describe('layers', () => {
     expect(wrong.map(text)).toEqual([]);
   });
 
-  const NODE_ONLY = ['src/data/dataset.ts', 'src/data/text.ts', 'src/backend/platform/node.ts'];
+  const NODE_ONLY = [
+    ...['src/data/dataset.ts', 'src/data/text.ts', 'src/backend/platform/node.ts'],
+    ...['src/backprop/gradient-thread.ts', 'src/backprop/gradient-threads.ts'],
+  ];
 
   it('need Node only in cli/ and where a browser never comes', () => {
     const wrong = imports
@@ -154,6 +157,7 @@ describe('layers', () => {
       .map((found) => `${text(found)}${found.dynamic ? ' while it runs' : ''}`);
     expect(loads).toEqual([
       'src/backend/platform/platform.ts imports src/backend/platform/node.ts while it runs',
+      'src/backprop/gradient-threads.ts imports src/backprop/gradient-thread.ts', // both are for Node alone
     ]);
   });
 

@@ -78,7 +78,7 @@ it('replay --rows says what is wrong with a range', async () => {
   await writeFile(file, (await tinyRun(KINDS[2], reference)).bytes);
   for (const [args, message] of [
     [['--rows', '0-1'], '"--rows" is of one tensor: name it with "--tensor"'],
-    [['--tensor', 'layer0.weight', '--rows', '3'], '"--rows" expected a range such as 0-15, got "3"'],
+    [['--tensor', 'layer0.weight', '--rows', 'a'], '"--rows" expected a range such as 0-15, got "a"'],
     [['--tensor', 'layer0.weight', '--rows', '3-2'], '"--rows" expected a range such as 0-15, got "3-2"'],
     [['--tensor', 'layer0.weight', '--rows', '0-8'], 'a range within the 8 rows of layer0.weight, got "0…8"'],
   ] as const) {
