@@ -156,8 +156,8 @@ describe('layers', () => {
       .filter(({ from, target }) => unitOf(from) !== 'cli' && NODE_ONLY.includes(target))
       .map((found) => `${text(found)}${found.dynamic ? ' while it runs' : ''}`);
     expect(loads).toEqual([
-      'src/backend/platform/platform.ts imports src/backend/platform/node.ts while it runs',
       'src/backprop/gradient-threads.ts imports src/backprop/gradient-thread.ts', // both are for Node alone
+      'src/backend/platform/platform.ts imports src/backend/platform/node.ts while it runs',
     ]);
   });
 
