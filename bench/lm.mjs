@@ -66,7 +66,14 @@ function measure({ name, series, options: given }) {
   const sliding = ternseed('eval', file, '--data', options.text, '--stride', String(STRIDE));
   const { date, commit, processor, cores } = circumstances();
   return {
-    ...{ name, series, model: trained.model, parameters: trained.parameters, bytes: trained.bytes },
+    ...{
+      name,
+      series,
+      model: trained.model,
+      parameters: trained.parameters,
+      bytes: trained.bytes,
+      bitsPerTrit: trained.bitsPerTrit,
+    },
     ...{ bitsPerByte: trained.bitsPerByte, sliding: sliding.bitsPerByte, accuracy: trained.accuracy },
     apart: Math.abs(trained.bitsPerByte - trained.trainerBitsPerByte),
     ...{ seconds: trained.seconds, steps: trained.steps, peakMemoryBytes: trained.peakMemoryBytes },
@@ -92,14 +99,14 @@ function page() {
         'sliding',
         'artifact',
         'with code',
-        'bits a weight',
+        'bits a trit',
         'training',
         'apart',
         'commit',
       ],
       rows.map((one) => [
         ...[one.name, bits(one.bitsPerByte), nats(one.bitsPerByte), bits(one.sliding)],
-        ...[whole(one.bytes), whole(one.bytes + code), ((8 * one.bytes) / one.parameters).toFixed(2)],
+        ...[whole(one.bytes), whole(one.bytes + code), one.bitsPerTrit.toFixed(3)],
         `${(one.seconds / 60).toFixed(1)} min, ${one.cores} cores`,
         ...[one.apart.toFixed(5), one.commit],
       ]),

@@ -98,13 +98,13 @@ async function report(
     const score = await evaluateText(placed, data.validation, { windows: WINDOWS, stride: model.context });
     const extras = await run.extras(data.validation);
     const { parameters } = model;
-    const bitsPerWeight = (8 * artifact.bytes) / parameters;
+    const bitsPerTrit = tritBits(artifact, model);
     const result = {
       ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, ...score },
       ...{ loss: score.bitsPerByte * Math.LN2, steps: artifact.steps, seconds, forwardPasses },
       peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
       ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
-      ...{ model: run.modelName, parameters, bitsPerWeight },
+      ...{ model: run.modelName, parameters, bitsPerTrit },
       ...extras.json,
     };
     printResult(json, result, [
@@ -116,7 +116,7 @@ async function report(
         ],
         ...extras.rows,
         ['likeliest byte right', `${percent(score.accuracy)} of ${count(score.examples)}`],
-        ['artifact', `${count(artifact.bytes)} bytes, ${bitsPerWeight.toFixed(2)} bits a weight`],
+        ['artifact', `${count(artifact.bytes)} bytes, ${bitsPerTrit.toFixed(3)} bits a ternary weight`],
         ['weights hash', artifact.weightsHash],
       ]),
       `next: ternseed sample ${printable(run.out)} --prompt "The "`,
@@ -125,6 +125,19 @@ async function report(
   } finally {
     await backend.close();
   }
+}
+
+/** Bits a ternary weight, with all that its matrix has beside it. */
+function tritBits({ sections }: Packed, { tensors }: Transformer): number {
+  let bytes = 0;
+  let trits = 0;
+  tensors.forEach(({ values, rows, columns }, i) => {
+    if (values !== 'trit') return;
+    const { offset, end } = sections[i + 1]; // the header is the first
+    bytes += end - offset;
+    trits += rows * columns;
+  });
+  return (8 * bytes) / trits;
 }
 
 function requireGoals(
