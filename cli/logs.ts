@@ -2,7 +2,8 @@
 
 import { type Artifact, openArtifact, type SeedLog } from '../src/artifact/artifact.js';
 import { decodeLogIndex, encodeLogIndex, indexLog, rebuildIndexed } from '../src/artifact/log-index.js';
-import { ArtifactError, InputError, printable } from '../src/errors.js';
+import { isUrl } from '../src/artifact/url-source.js';
+import { ArtifactError, ConfigError, InputError, printable } from '../src/errors.js';
 import { readBytes, readPathOrUrl } from './files.js';
 import { writeAlone } from './write-lock.js';
 
@@ -23,6 +24,7 @@ export async function openLog(file: string): Promise<SeedLog> {
 /**
  * The weights after a step, by the side index `FILE.index`, which is made if it is missing, damaged or another's.
  * @param base - of a delta, the weights of its base
+ * @throws {ConfigError} when the log is at a URL
  */
 export async function rebuildByIndex(
   log: SeedLog,
@@ -30,16 +32,20 @@ export async function rebuildByIndex(
   step: number,
   base: Int8Array | undefined,
 ): Promise<Int8Array> {
+  if (isUrl(file))
+    throw new ConfigError(
+      `"--index" keeps a file beside the log: expected a path, got the URL "${printable(file)}"`,
+    );
   const path = `${file}.index`;
   const found = await readIndex(log, path);
   const checkpoints = found ?? (await indexLog(log, base));
-  if (!found && checkpoints.length > 0) writeAlone(path, encodeLogIndex(log, checkpoints));
+  if (!found && checkpoints.length > 0) writeAlone(path, await encodeLogIndex(log, checkpoints));
   return rebuildIndexed(log, checkpoints, step, base);
 }
 
 async function readIndex(log: SeedLog, path: string) {
   try {
-    return decodeLogIndex(log, await readBytes(path));
+    return await decodeLogIndex(log, await readBytes(path));
   } catch (error) {
     if (error instanceof InputError) return null; // there is none
     if (!(error instanceof ArtifactError)) throw error;

@@ -28,6 +28,9 @@ export interface ReplayOptions extends BaseOptions {
 
 export async function replay(file: string, options: ReplayOptions): Promise<void> {
   const wanted = options.step === undefined ? undefined : parseNumber('--step', options.step);
+  if (options.index && options.tensor !== undefined) {
+    throw new ConfigError('"--index" is of all weights: leave out "--tensor" or "--index"');
+  }
   // Of a URL, no more is fetched than the step and the tensor need.
   const artifact = isUrl(file)
     ? await openArtifactFrom(await urlSource(file))

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rebuildByIndex } from '../cli/logs.js';
 import { encodePacked, encodeSeedLog, openArtifact, type SeedLog } from '../src/artifact/artifact.js';
 import { openingOfLog } from '../src/artifact/checkpoint.js';
 import { formsOf, smallestOf } from '../src/artifact/compact.js';
@@ -92,7 +93,7 @@ describe('a side index', () => {
     const checkpoints = await indexLog(long);
     expect(checkpoints.length).toBeGreaterThan(20);
     expect(checkpoints.length).toBeLessThanOrEqual(32);
-    const read = decodeLogIndex(long, encodeLogIndex(long, checkpoints));
+    const read = await decodeLogIndex(long, await encodeLogIndex(long, checkpoints));
     expect(read).toEqual(checkpoints);
     for (const step of [0, 1, 35, 36, 37, 500, 959, 960]) {
       expect(await rebuildIndexed(long, read, step)).toEqual(await rebuild(long, reference, step));
@@ -100,11 +101,23 @@ describe('a side index', () => {
   });
 
   it('is not taken when it is another log’s, or damaged', async () => {
-    const bytes = encodeLogIndex(long, await indexLog(long));
-    expect(() => decodeLogIndex(log, bytes)).toThrow('expected the index of this log');
+    const bytes = await encodeLogIndex(long, await indexLog(long));
+    await expect(decodeLogIndex(log, bytes)).rejects.toThrow('expected the index of this log');
     const damaged = bytes.slice();
     damaged[bytes.length >> 1] ^= 4;
-    expect(() => decodeLogIndex(long, damaged)).toThrow(/at byte \d+/);
+    await expect(decodeLogIndex(long, damaged)).rejects.toThrow(/at byte \d+/);
+  });
+
+  it('is kept beside a file, not a URL', async () => {
+    const distant = rebuildByIndex(long, 'https://example.org/long.tern', 1, undefined);
+    await expect(distant).rejects.toThrow('expected a path, got the URL');
+  });
+
+  it('is not taken by a log of other steps that ends at the same weights', async () => {
+    const negated = await opened(editLog(long, [{ edit: 'negate', from: 1, to: 12 }], reference));
+    const sameEnd = { ...negated, weightsHash: long.weightsHash };
+    const bytes = await encodeLogIndex(long, await indexLog(long));
+    await expect(decodeLogIndex(sameEnd, bytes)).rejects.toThrow('expected the index of this log');
   });
 });
 
@@ -174,6 +187,8 @@ describe('the command line', () => {
     await writeFile(at('both.tern.index'), (await readFile(at('both.tern.index'))).subarray(0, 150));
     const again = await cli(['replay', at('both.tern'), '--step', '1100', '--index', '--json']);
     expect(again.stderr).toContain('is made anew: ');
+    const part = await cli(['replay', at('both.tern'), '--tensor', 'layer1.weight', '--index']);
+    expect(part.stderr).toContain('"--index" is of all weights');
     const { weightsHash } = await json('replay', at('both.tern'), '--step', '1100');
     expect(onlyObject(again.stdout).weightsHash).toBe(weightsHash);
     await writeTinyData(at('tiny'));

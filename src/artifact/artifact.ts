@@ -42,7 +42,7 @@ import { decodeTensor, encodeTensor } from './tensor-coder.js';
 import { decodePackedV1 } from './v1/packed.js';
 import { decodePoolV1 } from './v1/pool.js';
 import { readBlockRangeV1, readLogBlockV1 } from './v1/seed-log.js';
-import { fromHex, toHex } from './weights-hash.js';
+import { fromHex, sha256, toHex } from './weights-hash.js';
 
 /** The kinds that hold a whole network. */
 export type ArtifactKind = Exclude<Kind, 'checkpoint'>;
@@ -70,6 +70,8 @@ export interface SeedLog extends Opened {
   replaySteps(first?: number): Generator<ReadStep>;
   /** Numbers of the first steps of its blocks: where decoding can begin. */
   readonly blocks: readonly number[];
+  /** SHA-256 of its bytes: that of the weights tells nothing of the steps before the last. */
+  fingerprint(): Promise<string>;
 }
 
 /** One coefficient a direction. */
@@ -279,6 +281,7 @@ export function logOf(bytes: Uint8Array, body: readonly Section[], opened: Opene
     ...opened,
     kind: 'log',
     blocks,
+    fingerprint: () => sha256(bytes),
     *replaySteps(from = 1) {
       for (const [i, section] of body.entries()) {
         if ((blocks[i + 1] ?? next) <= from) continue;

@@ -1,7 +1,7 @@
 /**
  * A side index of a long seed log: latents at the starts of some of its blocks, so that the weights after any step
- * are found without the steps before. It is a cache: bound to its log by the hash of the final weights, checked, and
- * made anew where it is missing, damaged or of another log.
+ * are found without the steps before. It is a cache: bound to its log by the hash of the log's bytes, checked, and made
+ * anew where it is missing, damaged or of another log.
  */
 
 import { deflateSync, inflateSync } from 'fflate';
@@ -63,8 +63,8 @@ export async function rebuildIndexed(
 }
 
 /** The index as a file. */
-export function encodeLogIndex(log: SeedLog, checkpoints: readonly Checkpoint[]): Uint8Array {
-  const header = { ...log.header, kind: 'log' as const, config: { indexOf: log.weightsHash } };
+export async function encodeLogIndex(log: SeedLog, checkpoints: readonly Checkpoint[]): Promise<Uint8Array> {
+  const header = { ...log.header, kind: 'log' as const, config: { indexOf: await log.fingerprint() } };
   const file = new ByteWriter().raw(preamble()).raw(encodeSection(SectionType.header, encodeHeader(header)));
   for (const { steps, latents } of checkpoints) {
     const bytes = new Uint8Array(latents.buffer, latents.byteOffset, latents.length);
@@ -78,10 +78,10 @@ export function encodeLogIndex(log: SeedLog, checkpoints: readonly Checkpoint[])
  * Reads an index.
  * @throws {ArtifactError} when it is damaged, or another log's
  */
-export function decodeLogIndex(log: SeedLog, bytes: Uint8Array): Checkpoint[] {
+export async function decodeLogIndex(log: SeedLog, bytes: Uint8Array): Promise<Checkpoint[]> {
   const sections = readSections(bytes);
   const { config } = headerOf(bytes, sections);
-  if (config.indexOf !== log.weightsHash)
+  if (config.indexOf !== (await log.fingerprint()))
     throw new ArtifactError('header at byte 5: expected the index of this log');
   const { parameters } = log.network;
   const starts = new Set(log.blocks);

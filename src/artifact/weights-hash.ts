@@ -14,14 +14,22 @@ import { packTrits } from '../ternary/trits.js';
  * @example await weightsHash(Int8Array.of(1, 0, -1))
  */
 export async function weightsHash(weights: Int8Array, tensors?: readonly Tensor[]): Promise<string> {
-  const packed = tensors ? packWeights(weights, tensors) : packTrits(weights);
+  return sha256(tensors ? packWeights(weights, tensors) : packTrits(weights));
+}
+
+/**
+ * SHA-256 of bytes.
+ * @returns 64 hex digits
+ * @throws {BackendError} in a page that is no secure context: there browsers have no SHA-256
+ */
+export async function sha256(bytes: Uint8Array): Promise<string> {
   const { subtle } = globalThis.crypto as Partial<Crypto>; // none in a page that came unencrypted
   if (!subtle) {
     throw new BackendError(
       'SHA-256 expected a secure context, got none: serve the page over HTTPS or from localhost',
     );
   }
-  const digest = await subtle.digest('SHA-256', packed as Uint8Array<ArrayBuffer>);
+  const digest = await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
   return toHex(new Uint8Array(digest));
 }
 
