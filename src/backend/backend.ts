@@ -148,6 +148,25 @@ export interface PlacedNetwork {
 export interface TextRoom {
   /** The most windows that will be loaded, 1…4096. */
   readonly windows: number;
+  /** Whether `align` will be called. */
+  readonly align?: boolean;
+}
+
+/** How `align` disturbs the sums of a transformer's matrices. */
+export interface TextProbes {
+  readonly key: Key;
+  readonly step: number;
+  /** R, antithetic pairs of each application of a matrix, 0…64; with 0 the head alone is aligned. */
+  readonly probes: number;
+  /** Size of a probe as a share of the mean absolute sum at a position, in 1/256; 1…256. */
+  readonly sigma: number;
+  /** A difference of losses is divided by 2^rewardShift before it is clipped; 0…16. */
+  readonly rewardShift: number;
+  /**
+   * So many positions after its own count to the reward of a probe on the embedding, queries, keys and values,
+   * which later positions see; 0…4.
+   */
+  readonly horizon: number;
 }
 
 /** A transformer on a device: losses of windows of text, and text byte by byte. */
@@ -168,7 +187,16 @@ export interface PlacedText {
   /** [B·length] losses and predictions of the byte after each position, which sees its window from the start. */
   evaluate(): Promise<Evaluation>;
 
-  /** Forgets what `next` took; so does `evaluate`. */
+  /**
+   * Node perturbation: each matrix of each block, and the embedding, is disturbed alone, at all positions at once,
+   * and aligned by what that does to the losses; the head's alignment is exact. See docs/transformer.md.
+   * @returns [parameters] alignments of all values in model order, 0 of the scales; and the unperturbed evaluation
+   * @throws {ConfigError} when the room has no `align`, the head is the embedding, or a batch has more than 8,192
+   * positions
+   */
+  align(probes: TextProbes): Promise<Alignment<Int32Array>>;
+
+  /** Forgets what `next` took; so do `evaluate` and `align`. */
   restart(): void;
   /**
    * Takes one more byte of a text.

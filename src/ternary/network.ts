@@ -6,6 +6,7 @@
  * to check for overflow.
  */
 
+import { printable } from '../errors.js';
 import { isPrecision, type LayerPrecision, PRECISIONS, VALUE_RANGES, type Values } from './precision.js';
 
 export type { LayerPrecision } from './precision.js';
@@ -160,7 +161,7 @@ export function isTernary({ precision }: Pick<Network, 'precision'>): boolean {
  */
 export function parseWidths(model: string): number[] {
   if (!/^[1-9][0-9]{0,5}(-[1-9][0-9]{0,5})+$/.test(model)) {
-    throw new RangeError(`"model" expected layer widths such as 784-256-10, got "${model}"`);
+    throw new RangeError(`"model" expected layer widths such as 784-256-10, got "${printable(model)}"`);
   }
   return model.split('-').map(Number);
 }
@@ -179,6 +180,8 @@ function precisionOf({ precision }: NetworkOptions, layers: number): readonly La
 
 function requireInteger(name: string, what: string, value: number, minimum: number, maximum: number): void {
   if (!Number.isInteger(value) || value < minimum || value > maximum) {
-    throw new RangeError(`"${name}" expected ${what} in ${minimum}…${maximum}, got ${value}`);
+    throw new RangeError(
+      `"${name}" expected ${what} in ${minimum}…${maximum}, got ${printable(String(value))}`,
+    );
   }
 }

@@ -6,6 +6,7 @@
  * docs/transformer.md is the specification; rms-norm.ts, rotary.ts, attention.ts and silu.ts are its parts.
  */
 
+import { printable } from '../errors.js';
 import { type Model, PARAMETERS_MAX, type Tensor, TENSOR_WEIGHTS_MAX } from './network.js';
 import type { Values } from './precision.js';
 import { roundShift } from './rounding.js';
@@ -254,5 +255,5 @@ function requireWithin(name: string, value: number, minimum: number, maximum: nu
 }
 
 function outside(name: string, what: string, got: unknown): RangeError {
-  return new RangeError(`"${name}" expected ${what}, got ${got}`);
+  return new RangeError(`"${name}" expected ${what}, got ${printable(String(got))}`);
 }

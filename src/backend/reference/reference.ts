@@ -12,7 +12,7 @@ import {
   weightsOfDirection,
 } from '../../random/directions.js';
 import { initLatents, latentOf, latentRange, tritOf } from '../../random/latents.js';
-import { type Key, Purpose, philox, streamOf } from '../../random/philox.js';
+import type { Key } from '../../random/philox.js';
 import { crossEntropy } from '../../ternary/loss.js';
 import type { Layer, Network, Tensor } from '../../ternary/network.js';
 import { normalizeRelu, scaleOf } from '../../ternary/normalize.js';
@@ -33,6 +33,7 @@ import {
   type TextRoom,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
+import { probeSigns } from './probe-signs.js';
 import { ReferenceText } from './text.js';
 
 export class ReferenceBackend implements Backend {
@@ -313,38 +314,4 @@ function linear(layer: Layer, values: Int8Array, x: Uint8Array): Int32Array {
     z[row] = finishSum(sum, shift, scales && scales[row]);
   }
   return z;
-}
-
-/**
- * Signs of one probe: random on the active units, zero elsewhere. Probes come in groups of 16
- * that share their random base; within a group, probe r flips the base of the active unit of
- * rank k where the Walsh function r is −1 at k mod 16, so the probes of a group are orthogonal
- * over every 16 active units.
- */
-function probeSigns(
-  active: Uint8Array,
-  probe: number,
-  key: Key,
-  step: number,
-  layer: number,
-  example: number,
-): Int8Array {
-  const signs = new Int8Array(active.length);
-  const words = new Uint32Array(4);
-  const group = probe >> 4;
-  let rank = 0;
-  for (let unit = 0; unit < active.length; unit++) {
-    if ((unit & 127) === 0) {
-      philox(key, (unit >>> 7) | (group << 16), example, step, streamOf(Purpose.probe, layer), words);
-    }
-    if (active[unit] === 0) continue;
-    const base = (words[(unit >>> 5) & 3] >>> (unit & 31)) & 1;
-    signs[unit] = base ^ parity(probe & rank & 15) ? -1 : 1;
-    rank++;
-  }
-  return signs;
-}
-
-function parity(bits: number): number {
-  return (0x6996 >>> bits) & 1;
 }

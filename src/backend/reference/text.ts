@@ -5,10 +5,10 @@
  */
 
 import { attend, type SoftmaxScale, softmaxScale } from '../../ternary/attention.js';
-import { crossEntropy } from '../../ternary/loss.js';
+import { crossEntropy, type ExampleLoss } from '../../ternary/loss.js';
 import { rmsNorm } from '../../ternary/rms-norm.js';
 import { FINER_MAX, type RotaryTables, rotaryTables, rotate } from '../../ternary/rotary.js';
-import { roundShift } from '../../ternary/rounding.js';
+import { roundDiv, roundShift } from '../../ternary/rounding.js';
 import { siluGate } from '../../ternary/silu.js';
 import {
   clipI8,
@@ -21,10 +21,28 @@ import {
   type ScaledMatrix,
   type Transformer,
   type TransformerBlock,
+  VOCABULARY,
 } from '../../ternary/transformer.js';
-import type { Evaluation, PlacedText, TextRoom } from '../backend.js';
+import type { Alignment, Evaluation, PlacedText, TextProbes, TextRoom } from '../backend.js';
 import { TextGuard } from '../text-guard.js';
 import { checkValues } from '../value-guard.js';
+import { probeSigns } from './probe-signs.js';
+
+/**
+ * Told of what goes into a matrix and of the sums that come out, which it may change.
+ * @param site - 0 the embedding; 1 + 7·application + matrix of its block; last the head
+ */
+type Watch = (site: number, position: number, inputs: Int8Array, sums: Int32Array) => void;
+
+/** A site of which the losses at later positions count to the reward as well. */
+function isSeenLater(site: number): boolean {
+  return site === 0 || (site - 1) % MATRICES < 3; // queries, keys, values
+}
+
+/** Matrices of a block. */
+const MATRICES = 7;
+/** Bits that absolute sums are rounded by before they are summed up. */
+const SIZE_SHIFT = 4;
 
 export class ReferenceText implements PlacedText {
   readonly #guard: TextGuard;
@@ -34,14 +52,15 @@ export class ReferenceText implements PlacedText {
   /** Of each application of a block, [T, G·headSize] keys and values. */
   readonly #caches: readonly { keys: Int8Array; values: Int8Array }[];
   #position = 0;
+  #watch: Watch | null = null;
   #windows = new Uint8Array(0);
   #length = 0;
 
   constructor(
     readonly model: Transformer,
-    { windows }: TextRoom,
+    room: TextRoom,
   ) {
-    this.#guard = new TextGuard(model, windows);
+    this.#guard = new TextGuard(model, room);
     this.#values = new Int8Array(model.parameters);
     this.#tables = rotaryTables(model.headSize, model.context);
     this.#softmax = softmaxScale(model.headSize, model.context);
@@ -62,20 +81,118 @@ export class ReferenceText implements PlacedText {
 
   async evaluate(): Promise<Evaluation> {
     const length = this.#guard.requireWindows(this.#length);
-    const count = (this.#windows.length / (length + 1)) * length;
-    const losses = new Int32Array(count);
-    const predictions = new Uint8Array(count);
-    for (let at = 0, first = 0; at < count; first += length + 1) {
-      this.restart();
-      for (let position = 0; position < length; position++, at++) {
-        const logits = this.#next(this.#windows[first + position]);
-        const { loss, prediction } = crossEntropy(logits, this.#windows[first + position + 1], 1, null);
-        losses[at] = loss;
-        predictions[at] = prediction;
+    const count = this.#windows.length / (length + 1);
+    return evaluationOf(Array.from({ length: count }, (_, window) => this.#pass(window)).flat());
+  }
+
+  async align(probes: TextProbes): Promise<Alignment<Int32Array>> {
+    const count = this.#windows.length / (this.#length + 1) || 0;
+    const limit = this.#guard.requireProbes(count, this.#length, probes);
+    const alignments = new Int32Array(this.model.parameters);
+    const passes = Array.from({ length: count }, (_, window) =>
+      this.#alignWindow(window, probes, limit, alignments),
+    );
+    return { alignments, evaluation: evaluationOf(passes.flat()) };
+  }
+
+  /** The losses of a window, whose part is added to the alignments. */
+  #alignWindow(window: number, probes: TextProbes, limit: number, alignments: Int32Array): ExampleLoss[] {
+    const sites = this.#sites();
+    const inputs = sites.map((): Int8Array[] => []); // [site][position]
+    const sizes = sites.map((): number[] => []);
+    const errors: Int16Array[] = []; // of the head, exact
+    this.#watch = (site, _, x, sums) => {
+      inputs[site].push(x);
+      const absolute = sums.reduce((sum, value) => sum + roundShift(Math.abs(value), SIZE_SHIFT), 0);
+      const mean = roundDiv(absolute, sums.length); // absolute ≤ 127·2^10·2^14 < 2^31
+      sizes[site].push(Math.max(1, roundShift(mean * probes.sigma, 8 - SIZE_SHIFT)));
+    };
+    const passes = this.#pass(window, errors);
+    this.#addAlignments(
+      sites.at(-1) as ScaledMatrix,
+      inputs.at(-1) as Int8Array[],
+      errors,
+      window,
+      alignments,
+    );
+    for (const [site, matrix] of sites.slice(0, -1).entries()) {
+      if (probes.probes === 0) break;
+      const all = new Uint8Array(unitsOf(matrix, site)).fill(1);
+      const errors = passes.map(() => new Int16Array(all.length));
+      for (let probe = 0; probe < probes.probes; probe++) {
+        const signs = passes.map((_, position) => {
+          const example = window * this.#length + position;
+          return probeSigns(all, probe, probes.key, probes.step, site, example);
+        });
+        const [plus, minus] = [1, -1].map((side) => {
+          this.#watch = (at, position, _, sums) => {
+            if (at !== site) return;
+            for (let unit = 0; unit < sums.length; unit++)
+              sums[unit] += side * sizes[site][position] * signs[position][unit];
+          };
+          return this.#pass(window);
+        });
+        const later = isSeenLater(site) ? probes.horizon : 0;
+        for (const [position, error] of errors.entries()) {
+          let difference = 0; // < 5·2^28.1
+          for (let at = position; at <= position + later && at < passes.length; at++) {
+            difference += plus[at].loss - minus[at].loss;
+          }
+          const shifted = roundShift(difference, probes.rewardShift);
+          const reward = Math.max(-limit, Math.min(limit, shifted));
+          for (let unit = 0; unit < error.length; unit++) error[unit] += reward * signs[position][unit];
+        }
+      }
+      this.#addAlignments(matrix, inputs[site], errors, window, alignments);
+    }
+    this.#watch = null;
+    return passes;
+  }
+
+  /** The matrices as they are applied, one after another. */
+  #sites(): ScaledMatrix[] {
+    const { embed, layers, order, head } = this.model;
+    return [embed, ...order.flatMap((layer) => Object.values(layers[layer]) as ScaledMatrix[]), head];
+  }
+
+  /** Σ error·input over the positions of a window; of the embedding the input is 1 at the byte's row. */
+  #addAlignments(
+    matrix: ScaledMatrix,
+    inputs: readonly Int8Array[],
+    errors: readonly Int16Array[],
+    window: number,
+    alignments: Int32Array,
+  ): void {
+    const { offset, columns } = matrix.weights;
+    for (const [position, error] of errors.entries()) {
+      if (matrix === this.model.embed) {
+        const row = offset + this.#windows[window * (this.#length + 1) + position] * columns;
+        for (let unit = 0; unit < columns; unit++) alignments[row + unit] += error[unit];
+        continue;
+      }
+      for (let row = 0; row < error.length; row++) {
+        const first = offset + row * columns;
+        for (let column = 0; column < columns; column++)
+          alignments[first + column] += error[row] * inputs[position][column];
       }
     }
+  }
+
+  /**
+   * Goes through a window.
+   * @param errors - receives the logits' of each position
+   */
+  #pass(window: number, errors?: Int16Array[]): ExampleLoss[] {
+    const first = window * (this.#length + 1);
     this.restart();
-    return { losses, predictions };
+    const passes = Array.from({ length: this.#length }, (_, position) => {
+      const logits = this.#next(this.#windows[first + position]);
+      const error = errors ? new Int16Array(VOCABULARY) : null;
+      if (error) errors?.push(error);
+      return crossEntropy(logits, this.#windows[first + position + 1], 1, error);
+    });
+    this.restart();
+    return passes;
   }
 
   restart(): void {
@@ -95,9 +212,9 @@ export class ReferenceText implements PlacedText {
     const x = this.#embed(byte); // the residual stream, [W]
     model.order.forEach((layer, application) => {
       this.#attention(model.layers[layer], application, x);
-      this.#feedForward(model.layers[layer], x);
+      this.#feedForward(model.layers[layer], application, x);
     });
-    const sums = this.#sums(model.head, normalized(x));
+    const sums = this.#sums(model.head, normalized(x), 1 + MATRICES * model.order.length);
     this.#position += 1;
     return sums.map((sum) => {
       const logit = this.#rescaled(model.head, roundShift(sum, model.headShift));
@@ -109,19 +226,22 @@ export class ReferenceText implements PlacedText {
     const { embed, width } = this.model;
     const first = embed.weights.offset + byte * width;
     const row = this.#values.subarray(first, first + width);
-    return Int32Array.from(row, (value) => this.#rescaled(embed, value * 2 ** EMBEDDING_SHIFT));
+    const sums = Int32Array.from(row, (value) => value * 2 ** EMBEDDING_SHIFT);
+    this.#watch?.(0, this.#position, row, sums);
+    return sums.map((sum) => this.#rescaled(embed, sum));
   }
 
   /** x += output · attention(norm(x)) */
   #attention(block: TransformerBlock, application: number, x: Int32Array): void {
     const { headSize, heads, keyHeads } = this.model;
+    const site = 1 + MATRICES * application;
     const n = normalized(x);
-    const query = this.#rotated(block.query, n);
+    const query = this.#rotated(block.query, n, site);
     const stride = keyHeads * headSize;
     const { keys, values } = this.#caches[application];
-    keys.set(this.#rotated(block.key, n), this.#position * stride);
+    keys.set(this.#rotated(block.key, n, site + 1), this.#position * stride);
     values.set(
-      this.#finer(block.value, n).map((value) => clipI8(roundShift(value, FINER_BITS))),
+      this.#finer(block.value, n, site + 2).map((value) => clipI8(roundShift(value, FINER_BITS))),
       this.#position * stride,
     );
     const mix = new Int8Array(query.length);
@@ -131,42 +251,45 @@ export class ReferenceText implements PlacedText {
       const shape = { positions: this.#position + 1, stride, offset };
       attend(query.subarray(...part), keys, values, shape, this.#softmax, mix.subarray(...part));
     }
-    this.#add(block.output, mix, x);
+    this.#add(block.output, mix, x, site + 3);
   }
 
   /** x += down · (silu(gate · norm(x)) · (up · norm(x))) */
-  #feedForward(block: TransformerBlock, x: Int32Array): void {
+  #feedForward(block: TransformerBlock, application: number, x: Int32Array): void {
+    const site = 5 + MATRICES * application;
     const n = normalized(x);
-    const gate = this.#sums(block.gate, n).map((sum) => clipI8(this.#rescaled(block.gate, sum)));
-    const up = this.#sums(block.up, n).map((sum) => clipI8(this.#rescaled(block.up, sum)));
+    const gate = this.#sums(block.gate, n, site).map((sum) => clipI8(this.#rescaled(block.gate, sum)));
+    const up = this.#sums(block.up, n, site + 1).map((sum) => clipI8(this.#rescaled(block.up, sum)));
     this.#add(
       block.down,
       Int8Array.from(gate, (value, i) => siluGate(value, up[i])),
       x,
+      site + 2,
     );
   }
 
-  #rotated(matrix: ScaledMatrix, n: Int8Array): Int8Array {
-    const finer = this.#finer(matrix, n);
+  #rotated(matrix: ScaledMatrix, n: Int8Array, site: number): Int8Array {
+    const finer = this.#finer(matrix, n, site);
     const turned = new Int8Array(finer.length);
     rotate(finer, this.model.headSize, this.#position, this.#tables, turned);
     return turned;
   }
 
   /** Queries, keys or values before they are rounded to i8. */
-  #finer(matrix: ScaledMatrix, n: Int8Array): Int32Array {
+  #finer(matrix: ScaledMatrix, n: Int8Array, site: number): Int32Array {
     const clip = (value: number) => Math.max(-FINER_MAX, Math.min(FINER_MAX, value));
-    return this.#sums(matrix, n).map((sum) => clip(this.#rescaled(matrix, sum)));
+    return this.#sums(matrix, n, site).map((sum) => clip(this.#rescaled(matrix, sum)));
   }
 
-  #add(matrix: ScaledMatrix, activations: Int8Array, x: Int32Array): void {
-    const sums = this.#sums(matrix, activations);
+  #add(matrix: ScaledMatrix, activations: Int8Array, x: Int32Array, site: number): void {
+    const sums = this.#sums(matrix, activations, site);
     for (let unit = 0; unit < x.length; unit++)
       x[unit] = saturate(x[unit] + this.#rescaled(matrix, sums[unit]));
   }
 
   /** A matrix times i8 activations: [N] to [M]. */
-  #sums({ weights: { offset, rows, columns } }: ScaledMatrix, activations: Int8Array): Int32Array {
+  #sums({ weights }: ScaledMatrix, activations: Int8Array, site: number): Int32Array {
+    const { offset, rows, columns } = weights;
     const sums = new Int32Array(rows);
     for (let row = 0; row < rows; row++) {
       const first = offset + row * columns;
@@ -175,6 +298,7 @@ export class ReferenceText implements PlacedText {
         sum += this.#values[first + column] * activations[column];
       sums[row] = sum;
     }
+    this.#watch?.(site, this.#position, activations, sums);
     return sums;
   }
 
@@ -188,4 +312,16 @@ function normalized(x: Int32Array): Int8Array {
   const q = new Int8Array(x.length);
   rmsNorm(x, q);
   return q;
+}
+
+/** How many sums a site has: a byte's row of the embedding is no product. */
+function unitsOf({ weights: { rows, columns } }: ScaledMatrix, site: number): number {
+  return site === 0 ? columns : rows;
+}
+
+function evaluationOf(passes: readonly ExampleLoss[]): Evaluation {
+  return {
+    losses: Int32Array.from(passes, ({ loss }) => loss),
+    predictions: Uint8Array.from(passes, ({ prediction }) => prediction),
+  };
 }

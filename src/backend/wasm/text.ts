@@ -10,15 +10,16 @@ import { rotaryTables } from '../../ternary/rotary.js';
 import { SILU } from '../../ternary/silu.js';
 import { type ScaledMatrix, type Transformer, VOCABULARY } from '../../ternary/transformer.js';
 import { ConfigError } from '../../errors.js';
-import type { Evaluation, PlacedText, TextRoom } from '../backend.js';
+import type { Alignment, Evaluation, PlacedText, TextProbes, TextRoom } from '../backend.js';
 import type { Helper, Platform } from '../platform/platform.js';
 import { TextGuard } from '../text-guard.js';
 import { checkValues } from '../value-guard.js';
 import type { KernelExports, Kernels } from './kernels.js';
 import { CONTROL, type ControlField } from './memory-plan.js';
 
-/** The job of assembly/index.ts. */
+/** Jobs of assembly/index.ts. */
 const JOB_TEXT = 10;
+const JOB_TEXT_NODES = 11;
 const PAGE_BYTES = 65_536;
 const PAGES_MAX = 65_536;
 
@@ -39,6 +40,19 @@ const TEXT = [
   ],
   ...['cosines', 'sines', 'softmax', 'silu', 'length', 'windows', 'caches', 'cacheBytes'],
   ...['x', 'n', 'z', 'z2', 'q', 'keys', 'values', 'mix', 'h', 'weights', 'sums', 'zStride'],
+  ...[
+    'alignments',
+    'alignmentCount',
+    'firstWeights',
+    'horizon',
+    'kept',
+    'keptStride',
+    'keptY',
+    'keptN',
+    'keptN2',
+  ],
+  ...['keptQ', 'keptKeys', 'keptValues', 'keptMix', 'keptH'],
+  ...['base', 'other', 'sizes', 'signs', 'errors', 'pairs', 'errorPairs', 'plus', 'minus', 'words'],
 ] as const;
 /** Words of a Matrix there. */
 const MATRIX_WORDS = 7;
@@ -61,17 +75,17 @@ export class WasmText implements PlacedText {
     readonly host: Platform,
     readonly compiled: Kernels,
     readonly model: Transformer,
-    { windows }: TextRoom,
+    room: TextRoom,
     readonly threads: number,
     readonly onRelease: () => void,
   ) {
-    this.#guard = new TextGuard(model, windows);
-    this.#plan = planText(model, windows, threads);
+    this.#guard = new TextGuard(model, room);
+    this.#plan = planText(model, room, threads);
     const pages = Math.ceil(this.#plan.end / PAGE_BYTES) + 1;
     if (pages > PAGES_MAX) {
       const gibibytes = (this.#plan.end / 2 ** 30).toFixed(1);
       throw new ConfigError(
-        `the model with ${windows} windows on ${threads} threads needs ${gibibytes} GiB of memory, more than the ` +
+        `the model with ${room.windows} windows on ${threads} threads needs ${gibibytes} GiB of memory, more than the ` +
           '4 GiB of wasm: use fewer windows or threads',
       );
     }
@@ -108,11 +122,49 @@ export class WasmText implements PlacedText {
   }
 
   async evaluate(): Promise<Evaluation> {
-    const length = this.#guard.requireWindows(this.#length);
+    this.#guard.requireWindows(this.#length);
+    await this.#run(JOB_TEXT);
+    return this.#evaluation();
+  }
+
+  async align(probes: TextProbes): Promise<Alignment<Int32Array>> {
+    const rewardLimit = this.#guard.requireProbes(this.#windows, this.#length, probes);
+    const { key, step, sigma, rewardShift, horizon } = probes;
+    this.#setControl({
+      ...{ key0: key[0], key1: key[1], step, probes: probes.probes, sigma, rewardShift, rewardLimit },
+    });
+    this.#setText('horizon', horizon);
+    const { alignments, alignmentCount } = this.#plan;
+    const all = new Int32Array(this.#memory.buffer, alignments, this.threads * alignmentCount).fill(0);
+    await this.#run(JOB_TEXT_NODES);
+    return { alignments: this.#alignments(all), evaluation: this.#evaluation() };
+  }
+
+  /** The sums of all threads, without what pads the rows. */
+  #alignments(all: Int32Array): Int32Array {
+    const { matrices, alignmentCount } = this.#plan;
+    const sums = new Int32Array(this.model.parameters);
+    for (let thread = 0; thread < this.threads; thread++) {
+      for (const { matrix, address, stride } of matrices) {
+        const { offset, rows, columns } = matrix.weights;
+        const first = thread * alignmentCount + address - matrices[0].address;
+        for (let row = 0; row < rows; row++) {
+          const [from, to] = [first + row * stride, offset + row * columns];
+          for (let column = 0; column < columns; column++) sums[to + column] += all[from + column];
+        }
+      }
+    }
+    return sums;
+  }
+
+  async #run(job: number): Promise<void> {
     this.restart();
     if (this.#windows > 1 && this.threads > 1) this.#helpers ??= await this.#startHelpers();
-    this.#kernels.run(JOB_TEXT, this.#windows, this.#helpers?.length ?? 0);
-    const count = this.#windows * length;
+    this.#kernels.run(job, this.#windows, this.#helpers?.length ?? 0);
+  }
+
+  #evaluation(): Evaluation {
+    const count = this.#windows * this.#length;
     const { losses, predictions } = this.#plan;
     return {
       losses: new Int32Array(this.#memory.buffer, losses, count).slice(),
@@ -173,9 +225,7 @@ export class WasmText implements PlacedText {
       ...{ losses: plan.losses, predictions: plan.predictions, logits: plan.logits },
       ...{ scratch: plan.scratch, scratchStride: plan.scratchStride, text: plan.text },
     };
-    for (const [field, value] of Object.entries(control)) {
-      words[plan.control / 4 + CONTROL.indexOf(field as ControlField)] = value;
-    }
+    this.#setControl(control);
     const { factor, range, shift } = softmaxScale(model.headSize, model.context);
     const { width, hidden, heads, keyHeads, headSize, headShift } = model;
     const text: Record<string, number> = {
@@ -191,9 +241,20 @@ export class WasmText implements PlacedText {
         softmax: plan.softmax,
         silu: plan.silu,
         caches: plan.caches,
+        alignments: plan.alignments,
+        alignmentCount: plan.alignmentCount,
+        firstWeights: plan.matrices[0].address,
+        horizon: 0,
       },
     };
-    for (const field of TEXT) this.#setText(field, text[field]);
+    for (const field of TEXT) this.#setText(field, text[field] ?? 0);
+  }
+
+  #setControl(control: Partial<Record<ControlField, number>>): void {
+    const words = new Int32Array(this.#memory.buffer);
+    for (const [field, value] of Object.entries(control)) {
+      words[this.#plan.control / 4 + CONTROL.indexOf(field as ControlField)] = value;
+    }
   }
 
   #setText(field: string, value: number): void {
@@ -203,7 +264,7 @@ export class WasmText implements PlacedText {
 }
 
 /** Addresses, each on a cache line. */
-function planText(model: Transformer, windows: number, threads: number) {
+function planText(model: Transformer, { windows, align = false }: TextRoom, threads: number) {
   let next = 64; // an address of 0 is none
   const take = (bytes: number): number => {
     const address = next;
@@ -220,6 +281,7 @@ function planText(model: Transformer, windows: number, threads: number) {
     const stride = roundUp(columns, 16);
     return { matrix, stride, wide: values !== 'trit', address: take(roundUp(rows, 4) * stride) };
   });
+  const weightsEnd = next;
   const strides = {
     stride: roundUp(width, 16),
     hiddenStride: roundUp(hidden, 16),
@@ -243,6 +305,8 @@ function planText(model: Transformer, windows: number, threads: number) {
     logits: take(4 * VOCABULARY),
     caches: take(2 * model.order.length * roundUp(cacheBytes, 64)),
   };
+  const alignmentCount = align ? weightsEnd - matrices[0].address : 0;
+  const alignments = take(4 * threads * alignmentCount);
   const scratch = next;
   const own = (bytes: number) => take(bytes) - scratch;
   const offsets = {
@@ -258,6 +322,7 @@ function planText(model: Transformer, windows: number, threads: number) {
     weights: own(4 * context),
     sums: own(4 * roundUp(headSize, 16)),
     cacheBytes: roundUp(cacheBytes, 64),
+    ...(align ? planKept(model, strides, own) : {}),
   };
   const scratchStride = next - scratch;
   const end = scratch + threads * scratchStride;
@@ -273,6 +338,49 @@ function planText(model: Transformer, windows: number, threads: number) {
     scratch,
     scratchStride,
     end,
+    alignments,
+    alignmentCount,
+  };
+}
+
+/** Room for what node perturbation keeps of a pass, and for one site that it disturbs: offsets in a scratch. */
+function planKept(
+  { context, order }: Transformer,
+  { stride, hiddenStride, keyStride, zStride }: Readonly<Record<string, number>>,
+  own: (bytes: number) => number,
+) {
+  let keptStride = 0;
+  const within = (bytes: number): number => {
+    const offset = keptStride;
+    keptStride = roundUp(offset + bytes, 64);
+    return offset;
+  };
+  within(4 * context * stride); // the residual stream before the block
+  const kept = {
+    keptY: within(4 * context * stride),
+    keptN: within(context * stride),
+    keptN2: within(context * stride),
+    keptQ: within(context * stride),
+    keptKeys: within(context * keyStride),
+    keptValues: within(context * keyStride),
+    keptMix: within(context * stride),
+    keptH: within(context * hiddenStride),
+  };
+  const halves = roundUp(context, 2) / 2;
+  return {
+    ...kept,
+    keptStride,
+    kept: own(order.length * keptStride),
+    base: own(4 * context * zStride),
+    other: own(4 * context * zStride),
+    sizes: own(4 * context),
+    signs: own(context * zStride),
+    errors: own(2 * context * zStride),
+    pairs: own(4 * halves * zStride),
+    errorPairs: own(4 * zStride * halves),
+    plus: own(4 * context),
+    minus: own(4 * context),
+    words: own(16),
   };
 }
 

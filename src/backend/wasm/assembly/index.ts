@@ -7,6 +7,7 @@ import { forwardTile } from './forward';
 import { nodesTile } from './nodes';
 import { CODE_ROWS, encodeTile } from './tables';
 import { textNext, textTile } from './text';
+import { textNodesTile } from './text-nodes';
 import { applyStep, initTensor, POOL_ROWS, poolTile, spread, stepsTile } from './update';
 import { weightsTile } from './weights';
 
@@ -22,6 +23,7 @@ const JOB_QUIT: i32 = 7;
 const JOB_STEPS: i32 = 8;
 const JOB_ENCODE: i32 = 9;
 const JOB_TEXT: i32 = 10;
+const JOB_TEXT_NODES: i32 = 11;
 
 const GENERATION = offsetof<Control>('generation');
 const NEXT_TILE = offsetof<Control>('nextTile');
@@ -43,6 +45,7 @@ export function work(): void {
     else if (job == JOB_STEPS) stepsTile(tile);
     else if (job == JOB_ENCODE) encodeTile(tile);
     else if (job == JOB_TEXT) textTile(tile);
+    else if (job == JOB_TEXT_NODES) textNodesTile(tile);
     else unreachable();
   }
 }

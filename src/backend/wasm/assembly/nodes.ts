@@ -182,7 +182,7 @@ function drawSigns(outputs: usize, stride: i32, layer: i32, example: i32, signs:
 
 /** 0xff at k where parity(probe & k) is odd, k = 0…15. */
 @inline
-function walsh(probe: i32): v128 {
+export function walsh(probe: i32): v128 {
   const ranks = i8x16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   const ones = i8x16.popcnt(v128.and(ranks, i8x16.splat(<i8>probe)));
   return i8x16.neg(v128.and(ones, i8x16.splat(1)));

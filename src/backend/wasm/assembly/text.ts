@@ -6,12 +6,12 @@ import { crossEntropy, predict, roundDiv, roundShift, roundShift4, total } from 
 import { control, scratchBase } from './control';
 import { clamp4, rescale4, signedProduct } from './signed';
 
-const VOCABULARY: i32 = 256;
+export const VOCABULARY: i32 = 256;
 const RESIDUAL_MAX: i32 = (1 << 23) - 1;
 const FINER_BITS: i32 = 7;
 const FINER_MAX: i32 = 1 << 14;
 const ROTARY_SHIFT: i32 = 14 + FINER_BITS;
-const EMBEDDING_SHIFT: i32 = 8;
+export const EMBEDDING_SHIFT: i32 = 8;
 const LOGIT_MAX: i32 = 1 << 21;
 const LOGIT_SHIFT: i32 = 6;
 const RECIPROCAL_BITS: i32 = 19;
@@ -19,18 +19,18 @@ const EXPONENT_BITS: i32 = 14;
 const WEIGHT_BITS: i32 = 14;
 const SILU_SHIFT: i32 = 11;
 /** Matrices of a block, in model order. */
-const QUERY: i32 = 0;
-const KEY: i32 = 1;
-const VALUE: i32 = 2;
-const OUTPUT: i32 = 3;
-const GATE: i32 = 4;
-const UP: i32 = 5;
-const DOWN: i32 = 6;
-const MATRICES: i32 = 7;
+export const QUERY: i32 = 0;
+export const KEY: i32 = 1;
+export const VALUE: i32 = 2;
+export const OUTPUT: i32 = 3;
+export const GATE: i32 = 4;
+export const UP: i32 = 5;
+export const DOWN: i32 = 6;
+export const MATRICES: i32 = 7;
 
 /** Field order here and in ../text-plan.ts must agree. */
 @unmanaged
-class Text {
+export class Text {
   width: i32;
   stride: i32; // width, padded to 16
   hidden: i32;
@@ -70,10 +70,36 @@ class Text {
   weights: i32; // i32 [T]
   sums: i32; // i32 [headSize padded to 16]
   zStride: i32;
+  // where node perturbation has room
+  alignments: usize; // i32 [threads, alignmentCount], each matrix where its weights are
+  alignmentCount: i32;
+  firstWeights: usize; // address of the first matrix
+  horizon: i32;
+  kept: i32; // offset of Kept[applications], each keptStride bytes
+  keptStride: i32;
+  keptY: i32; // offsets in a Kept
+  keptN: i32;
+  keptN2: i32;
+  keptQ: i32;
+  keptKeys: i32;
+  keptValues: i32;
+  keptMix: i32;
+  keptH: i32;
+  // offsets in a thread's scratch
+  base: i32; // i32 [T, zStride], sums of the site that is disturbed
+  other: i32; // i32 [T, zStride], of the gate or of what it gates, whichever is not
+  sizes: i32; // i32 [T]
+  signs: i32; // i8 [T, zStride]
+  errors: i32; // i16 [T, zStride]
+  pairs: i32; // i16 [T / 2, zStride, 2], inputs of two positions
+  errorPairs: i32; // i16 [zStride, T / 2, 2]
+  plus: i32; // i32 [T], losses
+  minus: i32;
+  words: i32; // u32 [4]
 }
 
 @unmanaged
-class Matrix {
+export class Matrix {
   rows: i32;
   columns: i32;
   stride: i32;
@@ -84,12 +110,12 @@ class Matrix {
 }
 
 @inline
-function text(): Text {
+export function text(): Text {
   return changetype<Text>(control.text);
 }
 
 @inline
-function matrixAt(index: i32): Matrix {
+export function matrixAt(index: i32): Matrix {
   return changetype<Matrix>(text().matrices + <usize>(index * offsetof<Matrix>()));
 }
 
@@ -99,11 +125,7 @@ export function textTile(tile: i32): void {
   const length = t.length;
   const bytes = t.windows + <usize>(tile * (length + 1));
   for (let position = 0; position < length; position++) embed(load<u8>(bytes + <usize>position), position);
-  for (let application = 0; application < t.applications; application++) {
-    const first = 1 + MATRICES * load<i32>(t.order + <usize>(application << 2));
-    applyBlock(first, 0, length, scratchBase + <usize>t.keys, scratchBase + <usize>t.values);
-  }
-  logitsOf(length);
+  applyWindow(0);
   for (let position = 0; position < length; position++) {
     const logits = scratchBase + <usize>t.z + <usize>((position * t.zStride) << 2);
     const at = tile * length + position;
@@ -113,12 +135,28 @@ export function textTile(tile: i32): void {
   }
 }
 
+/** The applications from one on, and the head, on whole windows. */
+export function applyWindow(application: i32): void {
+  const t = text();
+  for (; application < t.applications; application++) {
+    const first = firstOf(application);
+    applyBlock(first, 0, t.length, scratchBase + <usize>t.keys, scratchBase + <usize>t.values);
+  }
+  logitsOf(t.length);
+}
+
+/** Index of the first matrix of the block that an application applies. */
+@inline
+export function firstOf(application: i32): i32 {
+  return 1 + MATRICES * load<i32>(text().order + <usize>(application << 2));
+}
+
 /** The byte at a position of a text that grows; leaves the logits at control.logits. */
 export function textNext(byte: i32, position: i32): void {
   const t = text();
   embed(byte, 0);
   for (let application = 0; application < t.applications; application++) {
-    const first = 1 + MATRICES * load<i32>(t.order + <usize>(application << 2));
+    const first = firstOf(application);
     const keys = t.caches + <usize>(2 * application) * <usize>t.cacheBytes;
     applyBlock(first, position, 1, keys, keys + <usize>t.cacheBytes);
   }
@@ -129,27 +167,43 @@ export function textNext(byte: i32, position: i32): void {
 /** The residual stream of a position begins with the byte's row. */
 function embed(byte: i32, position: i32): void {
   const t = text();
+  const x = scratchBase + <usize>t.x + <usize>((position * t.stride) << 2);
+  embeddingSums(byte, x);
+  scaleEmbedding(x);
+}
+
+/** Values of a byte's row, as sums. */
+export function embeddingSums(byte: i32, sums: usize): void {
   const matrix = matrixAt(0);
   const row = matrix.weights + <usize>(byte * matrix.stride);
-  const x = scratchBase + <usize>t.x + <usize>((position * t.stride) << 2);
   const off = matrix.wide ? 0 : 1;
-  for (let unit = 0; unit < t.width; unit++) {
-    const value = (load<i8>(row + <usize>unit) - off) << EMBEDDING_SHIFT;
-    const scaled = matrix.exponent > 30 ? 0 : roundShift(value * matrix.mantissa, matrix.exponent);
-    store<i32>(x + <usize>(unit << 2), scaled);
+  for (let unit = 0; unit < matrix.columns; unit++) {
+    store<i32>(sums + <usize>(unit << 2), (load<i8>(row + <usize>unit) - off) << EMBEDDING_SHIFT);
+  }
+}
+
+/** Sums of the embedding as the residual stream begins, in place. */
+export function scaleEmbedding(x: usize): void {
+  const matrix = matrixAt(0);
+  for (let unit = 0; unit < matrix.columns; unit++) {
+    const at = x + <usize>(unit << 2);
+    store<i32>(at, matrix.exponent > 30 ? 0 : roundShift(load<i32>(at) * matrix.mantissa, matrix.exponent));
   }
 }
 
 /** A block on `count` positions from `position` on; their keys and values join those before them. */
 function applyBlock(first: i32, position: i32, count: i32, keys: usize, values: usize): void {
+  attentionInputs(first, position, count, keys, values);
+  mixValues(first, position, count, keys, values);
+  feedForward(first, count);
+}
+
+/** Queries, keys and values from the residual stream. */
+export function attentionInputs(first: i32, position: i32, count: i32, keys: usize, values: usize): void {
   const t = text();
   const n = scratchBase + <usize>t.n;
-  const x = scratchBase + <usize>t.x;
   const z = scratchBase + <usize>t.z;
-  const z2 = scratchBase + <usize>t.z2;
   const q = scratchBase + <usize>t.q;
-  const mix = scratchBase + <usize>t.mix;
-  const h = scratchBase + <usize>t.h;
   normalize(count);
   product(matrixAt(first + QUERY), count, n, z);
   for (let i = 0; i < count; i++) turn(matrixAt(first + QUERY), z, i, position + i, q + <usize>(i * t.stride));
@@ -161,6 +215,13 @@ function applyBlock(first: i32, position: i32, count: i32, keys: usize, values: 
   for (let i = 0; i < count; i++) {
     narrow(matrixAt(first + VALUE), z, i, values + <usize>((position + i) * t.keyStride));
   }
+}
+
+/** The block from its queries, keys and values to the residual stream. */
+export function mixValues(first: i32, position: i32, count: i32, keys: usize, values: usize): void {
+  const t = text();
+  const q = scratchBase + <usize>t.q;
+  const mix = scratchBase + <usize>t.mix;
   for (let i = 0; i < count; i++) {
     for (let head = 0; head < t.heads; head++) {
       const offset = <usize>(((head * t.keyHeads) / t.heads) * t.headSize);
@@ -168,19 +229,33 @@ function applyBlock(first: i32, position: i32, count: i32, keys: usize, values: 
       attend(q + at, keys + offset, values + offset, position + i + 1, mix + at);
     }
   }
+  const z = scratchBase + <usize>t.z;
   product(matrixAt(first + OUTPUT), count, mix, z);
-  add(matrixAt(first + OUTPUT), count, z, x);
+  add(matrixAt(first + OUTPUT), count, z, scratchBase + <usize>t.x);
+}
 
+export function feedForward(first: i32, count: i32): void {
+  const t = text();
+  const n = scratchBase + <usize>t.n;
   normalize(count);
-  product(matrixAt(first + GATE), count, n, z);
-  product(matrixAt(first + UP), count, n, z2);
-  for (let i = 0; i < count; i++) gate(matrixAt(first + GATE), matrixAt(first + UP), z, z2, i, h);
+  product(matrixAt(first + GATE), count, n, scratchBase + <usize>t.z);
+  product(matrixAt(first + UP), count, n, scratchBase + <usize>t.z2);
+  gated(first, count);
+}
+
+/** The block from the sums of the gate and of what it gates to the residual stream. */
+export function gated(first: i32, count: i32): void {
+  const t = text();
+  const z = scratchBase + <usize>t.z;
+  const h = scratchBase + <usize>t.h;
+  const gates = matrixAt(first + GATE);
+  for (let i = 0; i < count; i++) gate(gates, matrixAt(first + UP), z, scratchBase + <usize>t.z2, i, h);
   product(matrixAt(first + DOWN), count, h, z);
-  add(matrixAt(first + DOWN), count, z, x);
+  add(matrixAt(first + DOWN), count, z, scratchBase + <usize>t.x);
 }
 
 @inline
-function product(matrix: Matrix, count: i32, x: usize, z: usize): void {
+export function product(matrix: Matrix, count: i32, x: usize, z: usize): void {
   signedProduct(matrix.wide != 0, count, x, matrix.weights, matrix.stride, matrix.rows, z, text().zStride);
 }
 
@@ -190,7 +265,7 @@ function halfOf(exponent: i32): v128 {
 }
 
 /** n[count, W] from x: one root mean square becomes 32. What pads a row stays zero. */
-function normalize(count: i32): void {
+export function normalize(count: i32): void {
   const t = text();
   const width = t.width;
   const whole = width & ~3;
@@ -242,7 +317,7 @@ function finer(matrix: Matrix, z: usize): void {
 }
 
 /** Queries or keys of a position: scaled, turned, rounded to i8. */
-function turn(matrix: Matrix, sums: usize, i: i32, position: i32, to: usize): void {
+export function turn(matrix: Matrix, sums: usize, i: i32, position: i32, to: usize): void {
   const t = text();
   const z = sums + <usize>((i * t.zStride) << 2);
   finer(matrix, z);
@@ -267,7 +342,7 @@ function clip(value: i32): i8 {
 }
 
 /** Values of a position: scaled, rounded to i8. */
-function narrow(matrix: Matrix, sums: usize, i: i32, to: usize): void {
+export function narrow(matrix: Matrix, sums: usize, i: i32, to: usize): void {
   const z = sums + <usize>((i * text().zStride) << 2);
   finer(matrix, z);
   for (let unit = 0; unit < matrix.rows; unit++) {
@@ -360,7 +435,7 @@ function gate(gates: Matrix, ups: Matrix, z: usize, z2: usize, i: i32, h: usize)
 }
 
 /** x += the scaled sums, saturating. */
-function add(matrix: Matrix, count: i32, z: usize, x: usize): void {
+export function add(matrix: Matrix, count: i32, z: usize, x: usize): void {
   const t = text();
   const mantissa = i32x4.splat(matrix.mantissa);
   const half = halfOf(matrix.exponent);
@@ -384,7 +459,7 @@ function paddingOf(used: i32): v128 {
 }
 
 /** Logits of `count` positions, z[count, 256] in 2⁻¹⁶ bits. */
-function logitsOf(count: i32): void {
+export function logitsOf(count: i32): void {
   const t = text();
   const z = scratchBase + <usize>t.z;
   normalize(count);
