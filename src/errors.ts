@@ -49,7 +49,7 @@ export class TargetError extends TernseedError {
 
 /** Fails with what was expected and what was got, in one fixed wording. */
 export function expected(name: string, what: string, got: unknown): ConfigError {
-  const shown = typeof got === 'string' ? `"${printable(got)}"` : String(got);
+  const shown = typeof got === 'string' ? `"${printable(got)}"` : printable(String(got));
   return new ConfigError(`"${name}" expected ${what}, got ${shown}`);
 }
 

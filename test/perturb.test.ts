@@ -138,7 +138,11 @@ describe('PoolOptimizer', () => {
     );
     fc.assert(
       fc.property(steps, decay, decay, (history, beta1, beta2) => {
-        const optimizer = new PoolOptimizer(8, { beta1, beta2, limit: Number.POSITIVE_INFINITY });
+        const optimizer = new PoolOptimizer(
+          8,
+          { beta1, beta2, limit: Number.POSITIVE_INFINITY },
+          Float64Array,
+        );
         const seen = Array.from({ length: 8 }, () => ({ alignments: [] as number[], rates: [] as number[] }));
         for (const { first, alignments, rate } of history) {
           optimizer.update(alignments, first, rate);
@@ -158,7 +162,7 @@ describe('PoolOptimizer', () => {
   });
 
   it('goes down by the rate at first, whatever the size of the alignment', () => {
-    const optimizer = new PoolOptimizer(4, { beta1: 0.9, beta2: 0.99, limit: 100 });
+    const optimizer = new PoolOptimizer(4, { beta1: 0.9, beta2: 0.99, limit: 100 }, Float64Array);
     optimizer.update([3, -70_000, 0], 1, 0.25);
     expect([...optimizer.state.values].map((value) => value.toFixed(9))).toEqual([
       '0.000000000',
@@ -169,7 +173,7 @@ describe('PoolOptimizer', () => {
   });
 
   it('stays within its limit and can come back', () => {
-    const optimizer = new PoolOptimizer(2, { beta1: 0, beta2: 0.5, limit: 3 });
+    const optimizer = new PoolOptimizer(2, { beta1: 0, beta2: 0.5, limit: 3 }, Float64Array);
     for (let step = 0; step < 10; step++) optimizer.update([1, -1], 0, 1);
     expect([...optimizer.state.values]).toEqual([-3, 3]);
     optimizer.update([-1, 1], 0, 1);
@@ -178,7 +182,7 @@ describe('PoolOptimizer', () => {
   });
 
   it('rounds half away from zero', () => {
-    const optimizer = new PoolOptimizer(9, { beta1: 0, beta2: 0, limit: 10 });
+    const optimizer = new PoolOptimizer(9, { beta1: 0, beta2: 0, limit: 10 }, Float64Array);
     optimizer.state.values.set([0, 0.49, 0.5, 1.5, 2.5, -0.49, -0.5, -1.5, -2.5]);
     const out = new Int16Array(9);
     optimizer.rounded(out);

@@ -208,7 +208,6 @@ describe('networkOf', () => {
     for (const wrong of ['', '784', '784-', '-10', '784-0-10', '784 - 10', '7e2-10', '1000000-10', '٧-10']) {
       expect(() => parseWidths(wrong)).toThrow(RangeError);
     }
-    expect(() => parseWidths('\u202e\u0007')).toThrow(/^[\x20-\x7e]+$/); // a name that would steer a terminal
   });
 });
 

@@ -7,19 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { LEVELS } from '../quantize/rules.js';
 import type { Key } from '../random/philox.js';
 import type { Tensor } from '../ternary/network.js';
-import {
-  EMBEDDING_SHIFT,
-  FINER_BITS,
-  GATE_BITS,
-  HEAD_BITS,
-  HIDDEN_BITS,
-  LOGIT_BITS,
-  MIX_BITS,
-  NORM_BITS,
-  RESIDUAL_BITS,
-  scaleOfReal,
-  type Transformer,
-} from '../ternary/transformer.js';
+import { scaleOfReal, type Transformer, unitsOf } from '../ternary/transformer.js';
 import { gaussians, parameterOf } from './layers.js';
 import { rescalingOf } from './ops/requantize.js';
 import type { Parameter } from './optimizers/optimizer.js';
@@ -77,18 +65,4 @@ export async function quantizeShadows(
 function stepOf({ values }: Tensor, shadow: tf.Tensor): tf.Tensor {
   if (values === 'trit') return tf.mean(tf.abs(shadow));
   return tf.div(tf.max(tf.abs(shadow)), LEVELS.int8);
-}
-
-/** By scale: the unit that follows, for a matrix whose integers stand for themselves. */
-function unitsOf({ scales, embed, head, layers, headShift }: Transformer): number[] {
-  const units = new Array<number>(scales.rows).fill(0);
-  units[embed.scale] = 2 ** (RESIDUAL_BITS - EMBEDDING_SHIFT);
-  for (const { query, key, value, output, gate, up, down } of layers) {
-    for (const { scale } of [query, key, value]) units[scale] = 2 ** (HEAD_BITS + FINER_BITS - NORM_BITS);
-    for (const { scale } of [gate, up]) units[scale] = 2 ** (GATE_BITS - NORM_BITS);
-    units[output.scale] = 2 ** (RESIDUAL_BITS - MIX_BITS);
-    units[down.scale] = 2 ** (RESIDUAL_BITS - HIDDEN_BITS);
-  }
-  units[head.scale] = Math.LOG2E * 2 ** (LOGIT_BITS + headShift - NORM_BITS);
-  return units;
 }

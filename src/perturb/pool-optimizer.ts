@@ -1,6 +1,6 @@
 /**
- * The host-side optimizer of a seed pool: Adam (Kingma & Ba 2015) on D real coefficients, of
- * which the network sees the rounded ones. In f64 with + − × ÷ and sqrt alone, so every
+ * The host-side optimizer of noise-step: Adam (Kingma & Ba 2015) on real numbers, of which the network sees the
+ * rounded ones: a seed pool's coefficients, or latents. In f64 with + − × ÷ and sqrt alone, so every
  * machine computes the same bits.
  */
 
@@ -13,28 +13,31 @@ export interface AdamOptions {
   readonly limit: number;
 }
 
+type Reals = Float64Array | Float32Array;
+
 /** Everything that a checkpoint of the optimizer holds. */
-export interface PoolState {
+export interface PoolState<Array extends Reals = Float64Array> {
   /** [D] real coefficients. */
-  readonly values: Float64Array;
+  readonly values: Array;
   /** [D] decayed mean of alignments. */
-  readonly mean: Float64Array;
+  readonly mean: Array;
   /** [D] decayed mean of squared alignments. */
-  readonly square: Float64Array;
+  readonly square: Array;
   /** [D] updates so far. */
   readonly updates: Uint32Array;
 }
 
-export class PoolOptimizer {
-  readonly state: PoolState;
+export class PoolOptimizer<Array extends Reals = Float64Array> {
+  readonly state: PoolState<Array>;
   readonly #options: AdamOptions;
 
-  constructor(directions: number, options: AdamOptions) {
+  /** @param array - what keeps the state: Float64Array, or Float32Array for half the memory */
+  constructor(directions: number, options: AdamOptions, array: new (length: number) => Array) {
     this.#options = options;
     this.state = {
-      values: new Float64Array(directions),
-      mean: new Float64Array(directions),
-      square: new Float64Array(directions),
+      values: new array(directions),
+      mean: new array(directions),
+      square: new array(directions),
       updates: new Uint32Array(directions),
     };
   }

@@ -69,7 +69,7 @@ export class NoiseStepTrainer {
     const size = pooled ? this.counts.reduce((sum, count) => sum + count, 0) : 0;
     this.#coefficients = new Int16Array(size);
     this.#optimizer = pooled
-      ? new PoolOptimizer(size, { ...config, limit: coefficientLimit(config.cut) })
+      ? new PoolOptimizer(size, { ...config, limit: coefficientLimit(config.cut) }, Float64Array)
       : null;
   }
 

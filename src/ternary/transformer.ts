@@ -223,6 +223,20 @@ export function scaleOfReal(scale: number): [mantissa: number, exponent: number]
   return [Math.max(1, Math.min(127, Math.floor(mantissa + 0.5))), exponent];
 }
 
+/** By scale: the unit that follows, for a matrix whose integers stand for themselves. */
+export function unitsOf({ scales, embed, head, layers, headShift }: Transformer): number[] {
+  const units = new Array<number>(scales.rows).fill(0);
+  units[embed.scale] = 2 ** (RESIDUAL_BITS - EMBEDDING_SHIFT);
+  for (const { query, key, value, output, gate, up, down } of layers) {
+    for (const { scale } of [query, key, value]) units[scale] = 2 ** (HEAD_BITS + FINER_BITS - NORM_BITS);
+    for (const { scale } of [gate, up]) units[scale] = 2 ** (GATE_BITS - NORM_BITS);
+    units[output.scale] = 2 ** (RESIDUAL_BITS - MIX_BITS);
+    units[down.scale] = 2 ** (RESIDUAL_BITS - HIDDEN_BITS);
+  }
+  units[head.scale] = Math.LOG2E * 2 ** (LOGIT_BITS + headShift - NORM_BITS);
+  return units;
+}
+
 /** ±127. */
 export function clipI8(value: number): number {
   return Math.max(-I8_MAX, Math.min(I8_MAX, value));

@@ -1,0 +1,251 @@
+/**
+ * The noise-step trainer for texts: every value of a transformer has a real latent, node perturbation aligns it,
+ * and Adam moves it. Forward-only: the probes measure what a disturbed sum does to the losses, and the head's
+ * alignment has a closed form. It knows no file.
+ */
+
+import type { Backend, Evaluation, PlacedText } from '../backend/backend.js';
+import { checkTextLength, WindowBatches } from '../data/windows.js';
+import { CUT_MAX, initLatents, latentOf, tritOf } from '../random/latents.js';
+import { keyOf } from '../random/key.js';
+import type { Key } from '../random/philox.js';
+import { NATS_PER_UNIT } from '../ternary/loss.js';
+import type { Tensor } from '../ternary/network.js';
+import { I8_MAX, type ScaledMatrix, scaleOfReal, type Transformer, unitsOf } from '../ternary/transformer.js';
+import { PoolOptimizer } from './pool-optimizer.js';
+import { checkTextNoiseStepConfig, type TextNoiseStepConfig } from './text-config.js';
+
+/** What one step did. */
+export interface TextStepRecord {
+  /** Counted from 1. */
+  readonly step: number;
+  /** Mean cross-entropy of the batch before the update, in nats. */
+  readonly loss: number;
+  /** Share of the batch's bytes that was foretold rightly before the update. */
+  readonly accuracy: number;
+  /** Forward passes of one window that the step is worth. */
+  readonly forwardPasses: number;
+}
+
+/** What a run needs to go on where it stopped: of each trained tensor the latents, and Adam's two means. */
+export interface TextTrainerState {
+  readonly step: number;
+  readonly arrays: readonly Float32Array[];
+}
+
+/** Root mean square of the residual stream's first values. */
+const EMBEDDING_RMS = 0.8;
+/** Root mean square of uniform latents. */
+const UNIFORM_RMS = I8_MAX / Math.sqrt(3);
+/** What a head's weight of 127 stands for, in logits of a normalized activation of one, before 1/√W. */
+const HEAD_MAX = 8;
+/** What a gated activation is short of one, so much larger are the weights that read it. */
+const GATED_GAIN = 1.5;
+
+/** A tensor that is trained, and its latents, ±127: a trit is one beyond ±42, an integer the nearest. */
+interface Trained {
+  readonly tensor: Tensor;
+  readonly optimizer: PoolOptimizer<Float32Array>;
+}
+
+export class TextNoiseStepTrainer {
+  readonly #batches: WindowBatches;
+  readonly #trained: readonly Trained[];
+  #step = 0;
+
+  private constructor(
+    readonly config: TextNoiseStepConfig,
+    readonly model: Transformer,
+    readonly key: Key,
+    readonly placed: PlacedText,
+    text: Uint8Array,
+    /** All values in model order: those that are not trained stay as they are. */
+    readonly values: Int8Array,
+    readonly base: Int8Array | null,
+  ) {
+    this.#batches = new WindowBatches(key, text, config.batch, config.context);
+    this.#trained = model.tensors.flatMap((tensor, index) => {
+      if (tensor === model.scales || (config.train === 'head' && tensor !== model.head.weights)) return [];
+      const size = tensor.rows * tensor.columns;
+      const optimizer = new PoolOptimizer(size, { ...config, limit: I8_MAX }, Float32Array);
+      optimizer.state.values.set(this.#firstLatents(tensor, index));
+      return [{ tensor, optimizer }];
+    });
+  }
+
+  /**
+   * Places the model of a configuration on a backend and draws its first values.
+   * @param text - to train on
+   * @param base - values of all tensors, to begin with instead: what is trained is a delta on them
+   * @throws {ConfigError} when the configuration or the text do not fit
+   * @throws {BackendError} when the backend does not train texts
+   * @example
+   * const trainer = await TextNoiseStepTrainer.create(config, text.train, backend);
+   * while (trainer.step < config.steps) await trainer.next();
+   */
+  static async create(
+    config: TextNoiseStepConfig,
+    text: Uint8Array,
+    backend: Backend,
+    base: Int8Array | null = null,
+  ): Promise<TextNoiseStepTrainer> {
+    const model = checkTextNoiseStepConfig(config);
+    checkTextLength(text, config.context, 'training text');
+    const key = keyOf(config.seed);
+    const placed = await backend.placeText(model, { windows: config.batch, align: true });
+    const values = base ? base.slice() : firstValues(model, key);
+    const trainer = new TextNoiseStepTrainer(config, model, key, placed, text, values, base);
+    await placed.writeWeights(values);
+    return trainer;
+  }
+
+  /** Steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** Forward passes of one window that every step is worth: the pass itself, and two a probe from its matrix on. */
+  get forwardPassesPerStep(): number {
+    const { train, probes, batch } = this.config;
+    if (train === 'head') return batch;
+    const { tensors, parameters, order, layers, embed } = this.model;
+    const sizeOf = ({ weights }: ScaledMatrix) => weights.rows * weights.columns;
+    const sites = [embed, ...order.flatMap((layer) => Object.values(layers[layer]) as ScaledMatrix[])];
+    const sizes = sites.map(sizeOf);
+    const head =
+      parameters - tensors.slice(0, -2).reduce((sum, { rows, columns }) => sum + rows * columns, 0);
+    let after = head;
+    let passes = 0;
+    const whole = head + sizes.slice(1).reduce((sum, size) => sum + size, 0);
+    for (const size of sizes.toReversed()) {
+      passes += after / whole;
+      after += size;
+    }
+    return batch * (1 + 2 * probes * passes);
+  }
+
+  /** One step. */
+  async next(): Promise<TextStepRecord> {
+    const { config, placed } = this;
+    this.#batches.load(this.#step);
+    this.#step += 1;
+    placed.loadWindows(this.#batches.windows, config.context);
+    const { sigma, rewardShift, horizon } = config;
+    const { alignments, evaluation } = await placed.align({
+      ...{ key: this.key, step: this.#step, probes: config.train === 'head' ? 0 : config.probes },
+      ...{ sigma, rewardShift, horizon },
+    });
+    for (const { tensor, optimizer } of this.#trained) {
+      const { offset, rows, columns } = tensor;
+      const rate = tensor === this.model.head.weights ? config.headRate : config.learningRate;
+      optimizer.update(alignments.subarray(offset, offset + rows * columns), 0, rate * this.#share());
+      this.#write(tensor, optimizer.state.values);
+    }
+    await placed.writeWeights(this.values);
+    return this.#record(evaluation);
+  }
+
+  /** Everything that `restore` needs. */
+  state(): TextTrainerState {
+    const arrays = this.#trained.flatMap(({ optimizer }) => {
+      const { values, mean, square } = optimizer.state;
+      return [values.slice(), mean.slice(), square.slice()];
+    });
+    return { step: this.#step, arrays };
+  }
+
+  /**
+   * Continues from a state.
+   * @throws {RangeError} when it is not one of this configuration
+   */
+  async restore({ step, arrays }: TextTrainerState): Promise<void> {
+    const mine = this.#trained.flatMap(({ optimizer: { state } }) => [
+      state.values,
+      state.mean,
+      state.square,
+    ]);
+    if (arrays.length !== mine.length || arrays.some((array, i) => array.length !== mine[i].length)) {
+      throw new RangeError(`expected arrays of ${mine.map(({ length }) => length).join(', ')} values`);
+    }
+    mine.forEach((array, i) => array.set(arrays[i]));
+    this.#step = step;
+    for (const { tensor, optimizer } of this.#trained) {
+      optimizer.state.updates.fill(step);
+      this.#write(tensor, optimizer.state.values);
+    }
+    await this.placed.writeWeights(this.values);
+  }
+
+  /** Latents of the values that a tensor begins with. */
+  #firstLatents({ values, offset, rows, columns }: Tensor, index: number): ArrayLike<number> {
+    const size = rows * columns;
+    const own = this.values.subarray(offset, offset + size);
+    if (this.base) return values === 'trit' ? own.map((trit) => latentOf(trit, CUT_MAX)) : own;
+    if (index === this.model.tensors.indexOf(this.model.head.weights)) return own;
+    const drawn = new Int8Array(size);
+    initLatents(this.key, index, CUT_MAX, drawn);
+    return drawn;
+  }
+
+  /** The values that latents stand for. */
+  #write({ values, offset }: Tensor, latents: Float32Array): void {
+    const { base } = this;
+    const { grain } = this.config;
+    for (let i = 0; i < latents.length; i++) {
+      if (values === 'trit') {
+        this.values[offset + i] = tritOf(latents[i], CUT_MAX);
+      } else if (base) {
+        const from = base[offset + i];
+        this.values[offset + i] = from + grain * Math.trunc((latents[i] - from) / grain);
+      } else {
+        this.values[offset + i] = Math.floor(latents[i] + 0.5);
+      }
+    }
+  }
+
+  #share(): number {
+    const { hold, steps } = this.config;
+    const done = (this.#step - 1) / steps;
+    return done < hold ? 1 : (1 - done) / (1 - hold);
+  }
+
+  #record({ losses, predictions }: Evaluation): TextStepRecord {
+    const { batch, context } = this.config;
+    const { windows } = this.#batches;
+    let right = 0;
+    predictions.forEach((guess, i) => {
+      const window = Math.floor(i / context);
+      if (guess === windows[window * (context + 1) + (i % context) + 1]) right += 1;
+    });
+    const loss = (losses.reduce((sum, one) => sum + one, 0) / losses.length) * NATS_PER_UNIT;
+    const share = right / (batch * context);
+    return { step: this.#step, loss, accuracy: share, forwardPasses: this.forwardPassesPerStep };
+  }
+}
+
+/** Uniform trits and integers, a head of zeros, and scales that keep the activations' mean squares. */
+function firstValues(model: Transformer, key: Key): Int8Array {
+  const values = new Int8Array(model.parameters);
+  model.tensors.forEach((tensor, index) => {
+    const { offset, rows, columns } = tensor;
+    if (tensor === model.scales || tensor === model.head.weights) return;
+    const own = values.subarray(offset, offset + rows * columns);
+    initLatents(key, index, CUT_MAX, own);
+    if (tensor.values === 'trit') own.forEach((latent, i) => (own[i] = tritOf(latent, CUT_MAX)));
+  });
+  const units = unitsOf(model);
+  const branch = 1 / Math.sqrt(2 * model.order.length);
+  const set = ({ scale }: ScaledMatrix, step: number) =>
+    values.set(scaleOfReal(step * units[scale]), model.scales.offset + 2 * scale);
+  /** What a trit stands for, so that a row keeps the mean square of its inputs: two thirds of the trits are ±1. */
+  const even = ({ weights }: ScaledMatrix) => Math.sqrt(1.5 / weights.columns);
+  const ternary = model.embedding === 'ternary';
+  set(model.embed, EMBEDDING_RMS / (ternary ? Math.sqrt(2 / 3) : UNIFORM_RMS));
+  set(model.head, HEAD_MAX / ((ternary ? 1 : I8_MAX) * Math.sqrt(model.width)));
+  for (const block of model.layers) {
+    for (const name of ['query', 'key', 'value', 'gate', 'up'] as const) set(block[name], even(block[name]));
+    set(block.output, even(block.output) * branch);
+    set(block.down, even(block.down) * branch * GATED_GAIN);
+  }
+  return values;
+}
