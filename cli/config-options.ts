@@ -13,6 +13,8 @@ import { QUANTIZERS } from '../src/backprop/quantizers/names.js';
 import { SCHEDULES } from '../src/backprop/schedules.js';
 import { CONFIG_KEYS } from '../src/perturb/config.js';
 import { PRESETS } from '../src/perturb/presets.js';
+import { TEXT_NOISE_STEP_KEYS } from '../src/perturb/text-config.js';
+import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/text-presets.js';
 import { readBytes } from './files.js';
 import { METHODS, type Method } from './run.js';
 
@@ -39,12 +41,15 @@ const HELP: Readonly<Record<string, string>> = {
   keep: 'share of a log’s coefficients that is not zero',
   pool: 'directions of the pool',
   learningRate: 'largest step of the optimizer',
+  headRate: 'largest step of the optimizer for the head',
   hold: 'share of the steps at the full learning rate',
   beta1: 'decay of the mean of alignments',
   beta2: 'decay of the mean of squares',
-  probes: 'antithetic probes of each hidden layer',
-  sigma: 'size of a probe in 1/256 of the layer’s mean absolute value',
+  probes: 'antithetic probes of each hidden layer, or matrix',
+  sigma: 'size of a probe in 1/256 of the mean absolute value that it disturbs',
   rewardShift: 'binary scale of a probe’s difference of losses',
+  horizon: 'positions after its own that count to the reward of a probe on what later ones see',
+  grain: 'of a delta: values of eight bits differ from the base’s by multiples of it',
   quantizer: `how weights become integers, one for all layers or one a layer: ${QUANTIZERS.join(', ')}`,
   threshold: 'of the quantizer sparse: weights above so many σ are not zero; one, or one a layer',
   optimizer: `what moves the weights: ${OPTIMIZERS.join(', ')}`,
@@ -94,7 +99,10 @@ export const EXAMPLE_SETTINGS: SourceSettings = {
 
 /** Of transformers, on texts. */
 export const TEXT_SETTINGS: SourceSettings = {
-  methods: { ste: settingsOf(TEXT_STE_PRESETS, TEXT_STE_KEYS) },
+  methods: {
+    'noise-step': settingsOf(TEXT_NOISE_STEP_PRESETS, TEXT_NOISE_STEP_KEYS),
+    ste: settingsOf(TEXT_STE_PRESETS, TEXT_STE_KEYS),
+  },
   method: 'ste',
 };
 

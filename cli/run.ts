@@ -151,6 +151,21 @@ export function requireFree(out: string): void {
   }
 }
 
+/**
+ * Checks that an artifact fits its budget before it is trained.
+ * @param encode - makes it as it is at first
+ * @throws {ConfigError} saying by how much it does not
+ */
+export async function requireBudget(encode: () => Promise<Uint8Array>, budgetBytes: number): Promise<void> {
+  if (budgetBytes === Number.POSITIVE_INFINITY) return;
+  const { length } = await encode();
+  if (length <= budgetBytes) return;
+  throw new ConfigError(
+    `"--budget" expected a model of at most ${budgetBytes} bytes, got one of ${length}, ` +
+      `${length - budgetBytes} too many: use a smaller "--width" or "--hidden", fewer "--blocks", or "--tied true"`,
+  );
+}
+
 /** Takes the last examples of a training set away, to choose on. */
 export function splitTraining(
   train: Examples,

@@ -10,13 +10,14 @@ import { checkTextSteConfig, TEXT_STE_KEYS, type TextSteConfig } from '../src/ba
 import { TextSteTrainer } from '../src/backprop/text-trainer.js';
 import type { GradientHelpers } from '../src/backprop/window-gradients.js';
 import type { TextData } from '../src/data/text.js';
-import { ConfigError, InputError, printable } from '../src/errors.js';
+import { InputError, printable } from '../src/errors.js';
 import { shapeOf, transformerName } from '../src/ternary/transformer.js';
 import { readBytes, writeWhole } from './files.js';
 import {
   checkedConfig,
   type Extras,
   partialPath,
+  requireBudget,
   requireData,
   requireFree,
   requireSame,
@@ -60,7 +61,8 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
       requireFree(out);
       const run = await TextRun.#create(config, data, backend, out, threads, lock);
       try {
-        await run.#requireBudget(budgetBytes);
+        // The first weights take nearly as many bytes as the last.
+        await requireBudget(() => run.encode(), budgetBytes);
         await run.save();
         return run;
       } catch (error) {
@@ -178,17 +180,6 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
 
   protected override closeFiles(): void {
     void this.helpers?.stop();
-  }
-
-  /** The first weights take nearly as many bytes as the last. */
-  async #requireBudget(budgetBytes: number): Promise<void> {
-    if (budgetBytes === Number.POSITIVE_INFINITY) return;
-    const { length } = await this.encode();
-    if (length <= budgetBytes) return;
-    throw new ConfigError(
-      `"--budget" expected a model of at most ${budgetBytes} bytes, got one of ${length}, ` +
-        `${length - budgetBytes} too many: use a smaller "--width" or "--hidden", fewer "--blocks", or "--tied true"`,
-    );
   }
 
   #checkpointHeader(): Header {

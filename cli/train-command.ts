@@ -36,6 +36,11 @@ export function addSources(train: Command): void {
   addMethod(command, TEXT_SETTINGS).option('--text <file>', 'any file; its bytes are the text', BOOK);
   addConfigOptions(command, TEXT_SETTINGS);
   addRunOptions(command, 'text')
+    .option(
+      '--base <file>',
+      'train a delta on this artifact (noise-step); again for the base of that',
+      collect,
+    )
     .option('--budget <bytes>', 'refuse a model whose artifact has more bytes')
     .option('--target-bpb <bits>', 'exit with 5 above so many bits a byte')
     .option('--json', 'print one JSON object', false)

@@ -1,23 +1,28 @@
 /** `ternseed train text`: trains a transformer on a text, writes the artifact, and says what came out. */
 
 import { availableParallelism } from 'node:os';
-import { openArtifact, type Packed } from '../src/artifact/artifact.js';
-import { rebuildVerified } from '../src/artifact/rebuild.js';
+import { basename } from 'node:path';
+import { type Artifact, isOfPerceptron, openArtifact, type Packed } from '../src/artifact/artifact.js';
 import { evaluateText } from '../src/backend/evaluate-text.js';
-import { openBackend } from '../src/backend/open.js';
+import type { Backend } from '../src/backend/backend.js';
+import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
 import { checkTextSteConfig, type TextSteConfig } from '../src/backprop/text-config.js';
-import { loadText, type TextData } from '../src/data/text.js';
+import { loadText } from '../src/data/text.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
-import type { Transformer } from '../src/ternary/transformer.js';
+import { checkTextNoiseStepConfig, type TextNoiseStepConfig } from '../src/perturb/text-config.js';
+import { SHAPE_KEYS, shapeOf, type Transformer } from '../src/ternary/transformer.js';
+import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { namesOfSettings, parseNumber, resolveConfig, TEXT_SETTINGS } from './config-options.js';
-import { readBytes } from './files.js';
+import { readBytes, readPathOrUrl } from './files.js';
+import { NoiseStepTextRun } from './noise-text-run.js';
+import type { TrainedBase } from './noise-step-run.js';
 import { count, duration, percent, printResult, Progress, table } from './output.js';
 import { type Figures, openMetrics, readStepLimits, runSteps } from './steps.js';
-import type { TextRun } from './text-run.js';
+import type { Run, RunConfig } from './run.js';
 import { methodOf } from './train.js';
 
-export interface TrainTextOptions {
+export interface TrainTextOptions extends BaseOptions {
   readonly text: string;
   readonly method?: string;
   readonly out?: string;
@@ -35,14 +40,20 @@ export interface TrainTextOptions {
 /** Windows of text that are evaluated at once. */
 const WINDOWS = 64;
 
+type TextRun = Run<RunConfig, Uint8Array>;
+
+/** A run that is ready, and where the integer model that comes out is evaluated. */
+interface Started {
+  readonly run: TextRun;
+  integers(): Promise<Backend>;
+  close(): Promise<void>;
+}
+
 /** Trains on a text. `options` also holds the settings, as text. */
 export async function trainText(options: TrainTextOptions): Promise<void> {
-  const { resume, backend: choice, threads } = options;
+  const { resume } = options;
   if (resume !== undefined && options.out !== undefined) {
     throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
-  }
-  if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
-    throw expected('--backend', `${TENSORFLOW_BACKENDS.join(', ')} for ste`, choice);
   }
   const limits = readStepLimits(options);
   const { target, budget } = readGoals(options);
@@ -53,78 +64,161 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
   }
   const out = resume ?? options.out ?? 'text.tern';
   const method = await methodOf(options, TEXT_SETTINGS.method);
+  if (options.base && method === 'ste') throw new ConfigError('"--base" is for noise-step: leave it away');
+  const over = options.base && resume === undefined ? await shapeOfBase(options.base[0]) : {};
+  const preset = options.base ? 'tune' : 'default';
   const config =
     resume === undefined
-      ? ((await resolveConfig(TEXT_SETTINGS, method, settings)) as unknown as TextSteConfig)
+      ? await resolveConfig(TEXT_SETTINGS, method, { ...settings, preset: settings.preset ?? preset }, over)
       : null;
-  if (config) checkTextSteConfig(config);
-  const data = await loadText(options.text);
-  const tensorflow = await openTensorflow(choice as TensorflowChoice);
+  const start = method === 'ste' ? startSte : startNoiseStep;
+  const { run, integers, close } = await start(config, out, options, budget);
   const progress = new Progress();
+  try {
+    const metrics = openMetrics(run, options.metrics);
+    const figures = await runSteps(run, metrics, `text --text ${options.text}`, limits, progress);
+    await report(run, figures, options, target, budget, await integers());
+  } finally {
+    progress.clear();
+    run.close();
+    await close();
+  }
+}
+
+async function startNoiseStep(
+  config: Record<string, unknown> | null,
+  out: string,
+  { text, backend: choice, threads, base: named = [] }: TrainTextOptions,
+  budget: number,
+): Promise<Started> {
+  if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
+    throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
+  }
+  const settings = config as unknown as TextNoiseStepConfig | null;
+  if (settings) checkTextNoiseStepConfig(settings);
+  const data = await loadText(text);
+  const backend = await openBackend(choice as BackendChoice, threads);
+  try {
+    const run = settings
+      ? await NoiseStepTextRun.start(
+          settings,
+          data,
+          backend,
+          out,
+          await trainedBase(settings, named, backend),
+          budget,
+        )
+      : await NoiseStepTextRun.resume(data, backend, out, named);
+    return { run, integers: async () => backend, close: () => backend.close() };
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
+
+async function startSte(
+  config: Record<string, unknown> | null,
+  out: string,
+  { text, backend: choice, threads }: TrainTextOptions,
+  budget: number,
+): Promise<Started> {
+  if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
+    throw expected('--backend', `${TENSORFLOW_BACKENDS.join(', ')} for ste`, choice);
+  }
+  const settings = config as unknown as TextSteConfig | null;
+  if (settings) checkTextSteConfig(settings);
+  const data = await loadText(text);
+  const tensorflow = await openTensorflow(choice as TensorflowChoice);
+  let integers: Backend | null = null;
+  const close = async () => {
+    await integers?.close();
+    await tensorflow.close();
+  };
   try {
     const { TextRun } = await import('./text-run.js'); // loads TensorFlow.js, which is optional
     const cores = threads ?? availableParallelism();
-    const run = config
-      ? await TextRun.start(config, data, tensorflow, out, cores, budget)
+    const run = settings
+      ? await TextRun.start(settings, data, tensorflow, out, cores, budget)
       : await TextRun.resume(data, tensorflow, out, cores);
-    try {
-      const metrics = openMetrics(run, options.metrics);
-      const figures = await runSteps(run, metrics, `text --text ${options.text}`, limits, progress);
-      await report(run, figures, data, options, target, budget);
-    } finally {
-      run.close();
-    }
-  } finally {
-    progress.clear();
-    await tensorflow.close();
+    return { run, integers: async () => (integers ??= await openBackend('auto', threads)), close };
+  } catch (error) {
+    await close();
+    throw error;
   }
+}
+
+/** The shape of the artifact that a delta is trained on. */
+async function shapeOfBase(path: string): Promise<Record<string, unknown>> {
+  return { ...shapeOf(transformerOfArtifact(openArtifact(await readPathOrUrl(path)))) };
+}
+
+/** The first of the files that `--base` names; the others are for its own bases. */
+async function trainedBase(
+  config: TextNoiseStepConfig,
+  [path, ...others]: readonly string[],
+  backend: Backend,
+): Promise<TrainedBase | null> {
+  if (path === undefined) return null;
+  const artifact = openArtifact(await readPathOrUrl(path));
+  const shape = shapeOf(transformerOfArtifact(artifact));
+  for (const key of SHAPE_KEYS) {
+    if (config[key] !== shape[key]) throw expected(key, `${shape[key]}, as the base has`, config[key]);
+  }
+  const weights = await rebuildOnBase(artifact, path, { base: others }, backend);
+  return { weights, header: { name: basename(path), hash: artifact.weightsHash } };
+}
+
+function transformerOfArtifact(artifact: Artifact): Transformer {
+  if (!isOfPerceptron(artifact)) return artifact.network as Transformer;
+  throw new ConfigError(`"--base" expected a transformer, got the perceptron ${artifact.header.model}`);
 }
 
 /** Opens the file that was written, evaluates what it rebuilds to, and prints it. */
 async function report(
   run: TextRun,
   { seconds, forwardPasses }: Figures,
-  data: TextData,
-  { text, threads, json }: TrainTextOptions,
+  options: TrainTextOptions,
   target: number | null,
   budget: number,
+  backend: Backend,
 ): Promise<void> {
+  const { text, json } = options;
+  const { validation } = await loadText(text);
   const artifact = openArtifact(await readBytes(run.out)) as Packed;
   const model = artifact.network as Transformer;
-  const backend = await openBackend('auto', threads);
-  try {
-    const placed = await backend.placeText(model, { windows: WINDOWS });
-    await placed.writeWeights(await rebuildVerified(artifact, backend));
-    const score = await evaluateText(placed, data.validation, { windows: WINDOWS, stride: model.context });
-    const extras = await run.extras(data.validation);
-    const { parameters } = model;
-    const bitsPerTrit = tritBits(artifact, model);
-    const result = {
-      ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, ...score },
-      ...{ loss: score.bitsPerByte * Math.LN2, steps: artifact.steps, seconds, forwardPasses },
-      peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-      ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
-      ...{ model: run.modelName, parameters, bitsPerTrit },
-      ...extras.json,
-    };
-    printResult(json, result, [
-      `${printable(run.out)}: ${run.modelName}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
-      ...table([
-        [
-          'validation',
-          `${score.bitsPerByte.toFixed(4)} bits a byte (${result.loss.toFixed(4)} nats), from the file as rebuilt`,
-        ],
-        ...extras.rows,
-        ['likeliest byte right', `${percent(score.accuracy)} of ${count(score.examples)}`],
-        ['artifact', `${count(artifact.bytes)} bytes, ${bitsPerTrit.toFixed(3)} bits a ternary weight`],
-        ['weights hash', artifact.weightsHash],
-      ]),
-      `next: ternseed sample ${printable(run.out)} --prompt "The "`,
-    ]);
-    requireGoals(artifact.bytes, budget, score.bitsPerByte, target, text);
-  } finally {
-    await backend.close();
-  }
+  const placed = await backend.placeText(model, { windows: WINDOWS });
+  const weights = await rebuildOnBase(artifact, run.out, options, backend);
+  await placed.writeWeights(weights);
+  const score = await evaluateText(placed, validation, { windows: WINDOWS, stride: model.context });
+  const extras = await run.extras(validation);
+  const { parameters } = model;
+  const bitsPerTrit = tritBits(artifact, model);
+  const result = {
+    ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, ...score },
+    ...{ loss: score.bitsPerByte * Math.LN2, steps: artifact.steps, seconds, forwardPasses },
+    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
+    ...{ model: run.modelName, parameters, bitsPerTrit },
+    ...extras.json,
+  };
+  printResult(json, result, [
+    `${printable(run.out)}: ${run.modelName}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
+    ...table([
+      [
+        'validation',
+        `${score.bitsPerByte.toFixed(4)} bits a byte (${result.loss.toFixed(4)} nats), from the file as rebuilt`,
+      ],
+      ...extras.rows,
+      ['likeliest byte right', `${percent(score.accuracy)} of ${count(score.examples)}`],
+      [
+        'artifact',
+        `${count(artifact.bytes)} bytes, ${artifact.header.base ? 'beside its base' : `${bitsPerTrit.toFixed(3)} bits a ternary weight`}`,
+      ],
+      ['weights hash', artifact.weightsHash],
+    ]),
+    `next: ternseed sample ${printable(run.out)} --prompt "The "`,
+  ]);
+  requireGoals(artifact.bytes, budget, score.bitsPerByte, target, text);
 }
 
 /** Bits a ternary weight, with all that its matrix has beside it. */

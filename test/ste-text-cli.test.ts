@@ -72,7 +72,7 @@ it('what does not fit the budget is refused before it is trained, by how much', 
 it.each([
   [['--target-bpb', '0.5', '--steps', '1', '--out', 'x.tern'], 5, '"--target-bpb" expected at most 0.5'],
   [['--width', '30'], 2, '"width" expected a multiple of 8'],
-  [['--method', 'noise-step'], 2, '"--method" expected ste'],
+  [['--method', 'noise-step'], 2, '"tied" expected false'],
   [['--perturb', 'nodes'], 2, "unknown option '--perturb'"],
   [['--resume', 'none.tern'], 3, 'none.tern.partial'],
 ])('%s ends with exit code %i', async (more, expected, message) => {
