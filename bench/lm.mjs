@@ -1,7 +1,7 @@
 // npm run bench:lm: language models on the last tenth of a text they were not trained on, beside n-grams and
 // compressors; bits a byte against the bytes of the artifact. Runs go through the command line, as users' do. Rows
-// that bench/results/lm.json has are kept; `-- --rows "4 × 128"` makes single ones anew, `--text FILE` takes another
-// text than tinyshakespeare. The whole takes about an hour on two cores.
+// that bench/results/lm.json has are kept; `-- --rows "4 × 128,llama"` makes single ones anew, `--text FILE` takes
+// another text than tinyshakespeare. The whole takes about an hour on two cores.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,7 +9,8 @@ import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { againstBytes } from './chart.mjs';
 import { compressed, gzip, wittenBell, xz } from './lm/baselines.mjs';
-import { ROWS, SERIES } from './lm/rows.mjs';
+import { againstLlama } from './lm/llama.mjs';
+import { BASE, ROWS, SERIES } from './lm/rows.mjs';
 import { circumstances, markdownTable, root, ternseed, whole, writeReport } from './report.mjs';
 
 const { values: options } = parseArgs({
@@ -33,15 +34,32 @@ const bytes = new Uint8Array(readFileSync(options.text));
 const middle = Math.floor(0.9 * bytes.length);
 const [train, text] = [bytes.subarray(0, middle), bytes.subarray(middle)];
 const baselines = known.baselines.length > 0 ? known.baselines : measureBaselines();
-const rows = [];
+let rows = known.rows;
+let { llama } = known;
+let results = report();
 for (const row of ROWS) {
-  const old = known.rows.find(({ name }) => name === row.name);
-  if (old && !asked.includes(row.name)) rows.push(old);
-  else if (asked.length === 0 || asked.includes(row.name)) rows.push(measure(row));
+  const old = rows.find(({ name }) => name === row.name);
+  if (asked.length > 0 ? !asked.includes(row.name) : old) continue;
+  keep(measure(row));
 }
-const results = { ...circumstances(), text: basename(options.text), code, baselines, rows };
+if (asked.includes('llama') || (asked.length === 0 && !llama)) {
+  llama = { ...circumstances(), ...(await againstLlama(options.text, text, folder)) };
+  results = report();
+}
 writeReport('lm', results, page());
 writeFileSync(join(root, 'bench/results/lm.svg'), chart());
+
+/** Keeps a row in the order of all, and writes what there is: the whole takes long. */
+function keep(made) {
+  const all = [...rows.filter(({ name }) => name !== made.name), made];
+  rows = ROWS.flatMap((row) => all.filter(({ name }) => name === row.name));
+  results = report();
+  writeFileSync(path, `${JSON.stringify(results, null, 2)}\n`);
+}
+
+function report() {
+  return { ...circumstances(), text: basename(options.text), code, baselines, rows, llama };
+}
 
 function measureBaselines() {
   const made = NGRAMS.map((order) => ({
@@ -60,30 +78,45 @@ function measureBaselines() {
 }
 
 /** Trains a row's model and scores its artifact. */
-function measure({ name, series, options: given }) {
-  const file = join(folder, 'model.tern');
-  const trained = ternseed('train', 'text', '--text', options.text, '--out', file, ...given);
+function measure({ name, series, options: given, text: source = options.text, base, depth }) {
+  const file = fileOf(name);
+  if (base && !existsSync(fileOf(base))) keep(measure(ROWS.find((row) => row.name === base)));
+  const on = base ? ['--base', fileOf(base)] : [];
+  const trained = ternseed('train', 'text', '--text', source, '--out', file, ...given, ...on);
+  const plain = ternseed('eval', file, '--data', options.text);
   const sliding = ternseed('eval', file, '--data', options.text, '--stride', String(STRIDE));
   const { date, commit, processor, cores } = circumstances();
   return {
     ...{
       name,
       series,
+      depth,
+      base,
       model: trained.model,
       parameters: trained.parameters,
       bytes: trained.bytes,
       bitsPerTrit: trained.bitsPerTrit,
     },
-    ...{ bitsPerByte: trained.bitsPerByte, sliding: sliding.bitsPerByte, accuracy: trained.accuracy },
-    apart: Math.abs(trained.bitsPerByte - trained.trainerBitsPerByte),
+    ...{ bitsPerByte: plain.bitsPerByte, sliding: sliding.bitsPerByte, accuracy: plain.accuracy },
+    apart:
+      trained.trainerBitsPerByte === undefined
+        ? null
+        : Math.abs(trained.bitsPerByte - trained.trainerBitsPerByte),
     ...{ seconds: trained.seconds, steps: trained.steps, peakMemoryBytes: trained.peakMemoryBytes },
     ...{ weightsHash: trained.weightsHash, date, commit, processor, cores },
   };
 }
 
+/** Where a row's artifact lies while others need it. */
+function fileOf(name) {
+  return join(folder, `${name.replaceAll(/[^a-z0-9]+/gi, '-')}.tern`);
+}
+
+const bits = (value) => value.toFixed(3);
+const nats = (value) => (value * Math.LN2).toFixed(3);
+
 function page() {
-  const bits = (value) => value.toFixed(3);
-  const nats = (value) => (value * Math.LN2).toFixed(3);
+  const models = rows.filter(({ base }) => !base);
   return [
     '# Language models',
     '',
@@ -93,26 +126,20 @@ function page() {
     '',
     markdownTable(
       [
-        'model',
-        'bits a byte',
-        'nats',
-        'sliding',
-        'artifact',
-        'with code',
-        'bits a trit',
-        'training',
-        'apart',
-        'commit',
+        ...['model', 'bits a byte', 'nats', 'sliding', 'artifact', 'with code', 'bits a trit'],
+        ...['training', 'apart', 'commit'],
       ],
-      rows.map((one) => [
+      models.map((one) => [
         ...[one.name, bits(one.bitsPerByte), nats(one.bitsPerByte), bits(one.sliding)],
         ...[whole(one.bytes), whole(one.bytes + code), one.bitsPerTrit.toFixed(3)],
         `${(one.seconds / 60).toFixed(1)} min, ${one.cores} cores`,
-        ...[one.apart.toFixed(5), one.commit],
+        ...[one.apart === null ? '–' : one.apart.toFixed(5), one.commit],
       ]),
     ),
     '',
-    'Apart: bits a byte between training’s own evaluation and the artifact in integers.',
+    'Apart: bits a byte between training’s own evaluation and the artifact in integers; noise-step trains the integers ' +
+      'themselves. Its control trains the head alone, on the same first blocks. ' +
+      `“${BASE}” has seen moby-dick alone.`,
     '',
     markdownTable(
       ['baseline', 'bits a byte', 'nats'],
@@ -120,13 +147,85 @@ function page() {
     ),
     '',
     'n-grams are Witten–Bell’s, counted on the training part.',
+    ...recurrence(),
+    ...deltas(),
+    ...beside(),
   ].join('\n');
 }
 
+/** Depth recurrence: what blocks are worth, and what it is worth to apply them again. */
+function recurrence() {
+  const made = rows.filter(({ depth }) => depth);
+  if (made.length === 0) return [];
+  return [
+    '',
+    '## Depth recurrence',
+    '',
+    'Blocks that are applied again cost no bytes. All of these have 1,000 steps.',
+    '',
+    markdownTable(
+      ['blocks', 'applied', 'artifact', 'bits a byte', 'training'],
+      made.map((one) => [
+        ...[one.name, `${one.depth} in all`, whole(one.bytes), bits(one.bitsPerByte)],
+        `${(one.seconds / 60).toFixed(1)} min`,
+      ]),
+    ),
+  ];
+}
+
+/** Forward-only fine-tuning: bytes against bits that they save. */
+function deltas() {
+  const base = rows.find(({ name }) => name === BASE);
+  const made = rows.filter(({ base: name }) => name);
+  if (!base || made.length === 0) return [];
+  return [
+    '',
+    '## Fine-tuning',
+    '',
+    `Forward-only, the head alone: deltas on “${BASE}”, ${bits(base.bitsPerByte)} bits a byte on ${results.text}.`,
+    '',
+    markdownTable(
+      ['delta', 'bytes', 'bits a byte', 'better by', 'training'],
+      made.map((one) => [
+        ...[one.name, whole(one.bytes), bits(one.bitsPerByte), bits(base.bitsPerByte - one.bitsPerByte)],
+        `${one.seconds.toFixed(0)} s`,
+      ]),
+    ),
+  ];
+}
+
+/** llama.cpp on the same model. */
+function beside() {
+  if (!llama) return [];
+  const rate = (value) => `${whole(value)} bytes/s`;
+  return [
+    '',
+    '## Beside llama.cpp',
+    '',
+    `${llama.model}, ${whole(llama.parameters)} weights, ${bits(llama.bitsPerByte)} bits a byte; exported as GGUF with TQ2_0 it has ` +
+      `${whole(llama.bytes.gguf)} bytes, as an artifact ${whole(llama.bytes.artifact)}. ` +
+      `${llama.llama[0].name} holds the same byte for the likeliest at ${(100 * llama.sameByte).toFixed(2)}% of ` +
+      `${whole(llama.positions)} validation positions. (${llama.processor}, commit \`${llama.commit}\`)`,
+    '',
+    markdownTable(
+      ['writing text at batch 1', 'speed'],
+      [
+        ['ternseed, wasm, 1 thread', rate(llama.bytesPerSecond)],
+        ...llama.llama.map((one) => [
+          `${one.name}, ${one.threads} thread${one.threads > 1 ? 's' : ''}`,
+          rate(one.bytesPerSecond),
+        ]),
+      ],
+    ),
+  ];
+}
+
 function chart() {
-  const points = rows.map(({ name, series, bytes: size, bitsPerByte }) => ({
-    ...{ name, series, bytes: size, value: bitsPerByte },
-  }));
+  const points = rows
+    .filter((row) => SERIES[row.series])
+    .map(({ name, series, bytes: size, bitsPerByte }) => ({
+      ...{ name, series, bytes: size, value: bitsPerByte },
+    }));
   const used = Object.fromEntries(
     Object.entries(SERIES).filter(([name]) => rows.some((row) => row.series === name)),
   );
