@@ -22,6 +22,7 @@ const { values: options } = parseArgs({
 const NGRAMS = [1, 2, 3, 4, 5];
 /** Bytes from one sliding window to the next. */
 const STRIDE = 16;
+const PROMPT = 'ROMEO:\n';
 /** What runs an artifact in a page. */
 const code = statSync(join(root, 'dist/browser/ternseed-artifact.js')).size;
 const path = join(root, 'bench/results/lm.json');
@@ -103,8 +104,14 @@ function measure({ name, series, options: given, text: source = options.text, ba
         ? null
         : Math.abs(trained.bitsPerByte - trained.trainerBitsPerByte),
     ...{ seconds: trained.seconds, steps: trained.steps, peakMemoryBytes: trained.peakMemoryBytes },
+    ...{ sample: base ? undefined : sampleOf(file) },
     ...{ weightsHash: trained.weightsHash, date, commit, processor, cores },
   };
+}
+
+/** What a model writes. */
+function sampleOf(file) {
+  return ternseed('sample', file, ...['--prompt', PROMPT, '--length', '280', '--temperature', '0.7']).text;
 }
 
 /** Where a row's artifact lies while others need it. */

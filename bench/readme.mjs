@@ -107,11 +107,59 @@ const speedText = [
     `Installed it is ${(speed.sizes.rows[0].bytes / 2 ** 20).toFixed(1)} MiB. [All figures](bench/results/speed.md), made by \`npm run bench\`.`,
 ].join('\n');
 
+const lm = resultsOf('lm');
+const base = lm.rows.find(({ series }) => series === 'base');
+const [best] = lm.rows;
+const lmText = [
+  markdownTable(
+    ['language model, bytes', 'bits a byte (nats)', 'artifact', 'training'],
+    [
+      ...lm.rows
+        .filter(({ series }) => ['ste', 'recurrent', 'forward'].includes(series))
+        .map((row) => [
+          `${row.name}${row.series === 'forward' ? '' : ', ste'}`,
+          `**${row.bitsPerByte.toFixed(3)}** (${(row.bitsPerByte * Math.LN2).toFixed(3)})`,
+          `${whole(row.bytes)} bytes`,
+          `${(row.seconds / 60).toFixed(1)} min`,
+        ]),
+      ...lm.rows
+        .filter(({ series }) => series === 'delta')
+        .map((row) => [
+          `${row.name} (${row.base}: ${base.bitsPerByte.toFixed(3)})`,
+          `**${row.bitsPerByte.toFixed(3)}** (${(row.bitsPerByte * Math.LN2).toFixed(3)})`,
+          `${whole(row.bytes)} bytes`,
+          `${row.seconds.toFixed(0)} s`,
+        ]),
+      ...lm.baselines
+        .filter(({ name }) => !name.endsWith('alone'))
+        .map(({ name, bitsPerByte }) => [
+          name,
+          `${bitsPerByte.toFixed(3)} (${(bitsPerByte * Math.LN2).toFixed(3)})`,
+          '–',
+          '–',
+        ]),
+    ],
+  ),
+  '',
+  `${lm.text}, its last tenth, on ${where({ ...lm, commit: eachOf(lm.rows, 'commit').join('`, `'), processor: eachOf(lm.rows, 'processor').join(' and ') })}; one seed; [all figures](bench/results/lm.md), made by \`npm run bench:lm\`. ` +
+    (lm.llama
+      ? `llama.cpp holds the same byte for the likeliest at ${share(lm.llama.sameByte)} of ${whole(lm.llama.positions)} positions, and writes ` +
+        `${whole(lm.llama.llama[0].bytesPerSecond)} bytes a second where ternseed writes ${whole(lm.llama.bytesPerSecond)} (${lm.llama.model}, one thread each).`
+      : ''),
+  '',
+  `What “${best.name}” writes:`,
+  '',
+  '```',
+  ...(best.sample ?? '').trimEnd().split('\n'),
+  '```',
+];
+
 const path = join(root, 'README.md');
 let readme = readFileSync(path, 'utf8');
 for (const [name, text] of Object.entries({
   figures: [...noiseStep, '', ...ste].join('\n'),
   speed: speedText,
+  lm: lmText.join('\n'),
 })) {
   const marked = new RegExp(`(<!-- ${name} -->\\n)[\\s\\S]*?(<!-- /${name} -->)`);
   if (!marked.test(readme)) throw new Error(`README.md has no <!-- ${name} --> markers`);
