@@ -33,7 +33,6 @@ import {
   type TextRoom,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
-import { ReferenceText } from './text.js';
 
 export class ReferenceBackend implements Backend {
   readonly name = 'reference';
@@ -44,6 +43,7 @@ export class ReferenceBackend implements Backend {
   }
 
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
+    const { ReferenceText } = await import('./text.js');
     return new ReferenceText(model, room);
   }
 

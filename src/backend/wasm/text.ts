@@ -14,11 +14,11 @@ import type { Evaluation, PlacedText, TextRoom } from '../backend.js';
 import type { Helper, Platform } from '../platform/platform.js';
 import { TextGuard } from '../text-guard.js';
 import { checkValues } from '../value-guard.js';
-import type { KernelExports, Kernels } from './kernels.js';
+import type { Kernels, TransformerExports } from './kernels.js';
 import { CONTROL, type ControlField } from './memory-plan.js';
 
-/** The job of assembly/index.ts. */
-const JOB_TEXT = 10;
+/** The one job of the kernels of transformers, which is without a number. */
+const JOB_TEXT = 0;
 const PAGE_BYTES = 65_536;
 const PAGES_MAX = 65_536;
 
@@ -50,7 +50,7 @@ export class WasmText implements PlacedText {
   readonly #guard: TextGuard;
   readonly #plan: Plan;
   readonly #memory: WebAssembly.Memory;
-  readonly #kernels: KernelExports;
+  readonly #kernels: TransformerExports;
   #helpers: Helper[] | null = null;
   #windows = 0;
   #length = 0;
@@ -77,7 +77,7 @@ export class WasmText implements PlacedText {
     }
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const instance = new WebAssembly.Instance(compiled.module, { env: { memory: this.#memory, abort() {} } });
-    this.#kernels = instance.exports as unknown as KernelExports;
+    this.#kernels = instance.exports as unknown as TransformerExports;
     this.#describe();
     this.#kernels.attach(this.#plan.control, 0);
   }

@@ -28,7 +28,7 @@ const UP: i32 = 5;
 const DOWN: i32 = 6;
 const MATRICES: i32 = 7;
 
-/** Field order here and in ../text-plan.ts must agree. */
+/** Field order here and in ../text.ts must agree. */
 @unmanaged
 class Text {
   width: i32;
