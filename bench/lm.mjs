@@ -3,10 +3,11 @@
 // that bench/results/lm.json has are kept; `-- --rows "4 × 128,llama"` makes single ones anew, `--text FILE` takes
 // another text than tinyshakespeare. The whole takes about an hour on two cores.
 
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { bundleForBrowsers } from '../scripts/browser.mjs';
 import { againstBytes } from './chart.mjs';
 import { compressed, gzip, wittenBell, xz } from './lm/baselines.mjs';
 import { againstLlama } from './lm/llama.mjs';
@@ -23,8 +24,9 @@ const NGRAMS = [1, 2, 3, 4, 5];
 /** Bytes from one sliding window to the next. */
 const STRIDE = 16;
 const PROMPT = 'ROMEO:\n';
-/** What runs an artifact in a page. */
-const code = statSync(join(root, 'dist/browser/ternseed-artifact.js')).size;
+/** What runs an artifact in a page, with all that it may load. */
+const files = await bundleForBrowsers('ternseed-artifact.js');
+const code = files.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
 const path = join(root, 'bench/results/lm.json');
 const known = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : { baselines: [], rows: [] };
 const asked = options.rows === '' ? [] : options.rows.split(',');

@@ -1,5 +1,4 @@
 export declare const BROWSER_MODULES: Readonly<Record<'ternseed.js' | 'ternseed-artifact.js', string>>;
 export declare function bundleForBrowsers(
   name: keyof typeof BROWSER_MODULES,
-  external?: readonly string[],
-): Promise<string>;
+): Promise<readonly { readonly name: string; readonly text: string }[]>;

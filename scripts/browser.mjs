@@ -1,14 +1,16 @@
-// The modules for browsers: each one file, minified, with the packages it needs inside and nothing of Node.
+// The modules for browsers: minified, with the packages they need inside and nothing of Node. A page imports one
+// file; what not every page needs (a backend, a set of kernels) is in chunks beside it, loaded when it is asked for.
 
 import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
-/** Files of dist/browser, and what each is made of. */
+/** Modules of dist/browser, and what each is made of. */
 export const BROWSER_MODULES = {
   'ternseed.js': 'src/index.ts',
   'ternseed-artifact.js': 'src/artifact/index.ts',
@@ -17,25 +19,60 @@ export const BROWSER_MODULES = {
 /**
  * Makes a module for browsers.
  * @param name - a key of BROWSER_MODULES
- * @param external - paths of imports to leave out, with `*` for any part, to measure what they take
- * @returns the module's text
+ * @returns the files it consists of, their names relative to dist/browser; the first is the module
  */
-export async function bundleForBrowsers(name, external = []) {
-  const { outputFiles } = await build({
+export async function bundleForBrowsers(name) {
+  const entry = BROWSER_MODULES[name];
+  const options = {
     absWorkingDir: root,
-    entryPoints: [BROWSER_MODULES[name]],
+    entryPoints: { [name.replace(/\.js$/, '')]: entry },
     bundle: true,
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
+    outdir: 'dist/browser',
     minify: true,
     format: 'esm',
     platform: 'browser',
     target: 'es2022',
     // Browsers have no `process`: what is asked only where there is one, such as modules for Node, falls away.
     define: { process: 'undefined' },
-    external,
-    banner: {
-      js: `/*! ternseed ${version}; with fflate, © Arjun Barrett, and seedrandom, © David Bau. All MIT licensed. */`,
-    },
+    logOverride: { 'ignored-bare-import': 'silent' }, // of loadedAfter
+    metafile: true,
     write: false,
-  });
-  return outputFiles[0].text;
+  };
+  const { metafile } = await build(options);
+  const { outputFiles } = await build({ ...options, plugins: [loadedAfter(entry, lateModules(metafile))] });
+  const files = outputFiles.map(({ path, text }) => ({
+    name: relative(join(root, 'dist/browser'), path).replaceAll('\\', '/'),
+    text,
+  }));
+  const [module, ...chunks] = files.sort((a, b) => Number(b.name === name) - Number(a.name === name));
+  const notice = `/*! ternseed ${version}; with fflate, © Arjun Barrett, and seedrandom, © David Bau. All MIT licensed. */\n`;
+  return [{ name, text: notice + module.text }, ...chunks];
+}
+
+/** Modules that `import(…)` loads; those that import nothing share nothing. */
+function lateModules({ inputs }) {
+  const imports = Object.values(inputs).flatMap((input) => input.imports);
+  const late = imports.filter(
+    ({ kind, path }) => kind === 'dynamic-import' && inputs[path]?.imports.length > 0,
+  );
+  return new Set(late.map(({ path }) => path));
+}
+
+/**
+ * Tells esbuild that the entry is there before what is loaded late. It would else make a chunk of every set of
+ * modules that different chunks share, a dozen for the start of a page, which compress worse than one.
+ */
+function loadedAfter(entry, late) {
+  return {
+    name: 'loaded-after',
+    setup(bundler) {
+      bundler.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+        if (!late.has(relative(root, path).replaceAll('\\', '/'))) return undefined;
+        const source = await readFile(path, 'utf8');
+        return { contents: `${source}\nimport ${JSON.stringify(join(root, entry))};`, loader: 'ts' };
+      });
+    },
+  };
 }

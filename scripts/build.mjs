@@ -1,5 +1,5 @@
 // Builds the package: AssemblyScript → wasm binaries, two a set of kernels (with and without relaxed
-// SIMD, where that matters), embedded in generated modules; TypeScript → dist; and one module an entry for browsers →
+// SIMD, where that matters), embedded in generated modules; TypeScript → dist; and the modules for browsers →
 // dist/browser. `node scripts/build.mjs kernels` makes the generated modules alone.
 
 import { execFileSync } from 'node:child_process';
@@ -23,12 +23,14 @@ function command(packageName, name) {
 
 /** The sets of kernels: their source, what their memory is, and the module that embeds them. */
 const KERNELS = [
-  {
-    source: 'src/backend/wasm/assembly/index.ts',
+  ...['inference', 'training', 'transformer', 'transformer-training'].map((set) => ({
+    source: `src/backend/wasm/assembly/${set}.ts`,
     memory: ['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
     features: ['threads'],
-    target: 'src/backend/wasm/kernels.generated.ts',
-  },
+    // What of the kernels that all sets could have is in this one.
+    constants: { TRAINING: set.endsWith('training'), TRANSFORMER: set.startsWith('transformer') },
+    target: `src/backend/wasm/${set}.generated.ts`,
+  })),
   {
     source: 'src/backprop/kernels/assembly/index.ts',
     memory: ['--importMemory', '--noExportMemory'], // TensorFlow.js's
@@ -44,7 +46,7 @@ const KERNELS = [
   },
 ];
 
-function compileKernels({ source, memory, features }, relaxed, folder) {
+function compileKernels({ source, memory, features, constants = {} }, relaxed, folder) {
   const binary = join(folder, relaxed ? 'relaxed.wasm' : 'plain.wasm');
   const enabled = ['simd', 'bulk-memory', ...features, ...(relaxed ? ['relaxed-simd'] : [])];
   execFileSync(
@@ -55,7 +57,10 @@ function compileKernels({ source, memory, features }, relaxed, folder) {
       ...['-O3', '--noAssert', '--runtime', 'stub'],
       ...memory,
       ...enabled.flatMap((feature) => ['--enable', feature]),
-      ...['--use', `RELAXED=${relaxed ? 1 : 0}`],
+      ...Object.entries({ RELAXED: relaxed, ...constants }).flatMap(([name, value]) => [
+        '--use',
+        `${name}=${value ? 1 : 0}`,
+      ]),
       ...['--outFile', binary],
     ],
     { cwd: root, stdio: 'inherit' },
@@ -93,7 +98,7 @@ function buildKernels(set) {
     };
     writeFileSync(
       join(root, set.target),
-      `/** Made by scripts/build.mjs from ${dirname(set.source)}. */\nexport const kernels = ${JSON.stringify(embedded)};\n`,
+      `/** Made by scripts/build.mjs from ${set.source}. */\nexport const kernels = ${JSON.stringify(embedded)};\n`,
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -107,8 +112,10 @@ if (process.argv[2] !== 'kernels') {
     cwd: root,
     stdio: 'inherit',
   });
-  mkdirSync(join(root, 'dist/browser'));
-  for (const name of Object.keys(BROWSER_MODULES)) {
-    writeFileSync(join(root, 'dist/browser', name), await bundleForBrowsers(name));
+  mkdirSync(join(root, 'dist/browser/chunks'), { recursive: true });
+  for (const module of Object.keys(BROWSER_MODULES)) {
+    for (const { name, text } of await bundleForBrowsers(module)) {
+      writeFileSync(join(root, 'dist/browser', name), text);
+    }
   }
 }

@@ -34,7 +34,6 @@ import {
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
 import { probeSigns } from './probe-signs.js';
-import { ReferenceText } from './text.js';
 
 export class ReferenceBackend implements Backend {
   readonly name = 'reference';
@@ -45,6 +44,7 @@ export class ReferenceBackend implements Backend {
   }
 
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
+    const { ReferenceText } = await import('./text.js');
     return new ReferenceText(model, room);
   }
 

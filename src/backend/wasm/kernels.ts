@@ -1,22 +1,42 @@
-/** The compiled kernels, relaxed SIMD where the engine has it. */
+/**
+ * The compiled kernels, relaxed SIMD where the engine has it. They are in sets, each embedded in a module of its
+ * own that is loaded when it is asked for: a page that runs an artifact loads the few kilobytes of its set.
+ */
 
 import { inflateSync } from 'fflate';
 import { BackendError } from '../../errors.js';
 import { platform } from '../platform/platform.js';
-import { kernels } from './kernels.generated.js';
 
-/** What the module exports; see assembly/index.ts. */
-export interface KernelExports {
+/** The sets, named as their sources in assembly/. */
+const SETS = {
+  inference: () => import('./inference.generated.js'),
+  training: () => import('./training.generated.js'), // those of inference among it
+  transformer: () => import('./transformer.generated.js'),
+  transformerTraining: () => import('./transformer-training.generated.js'), // those of transformer among it
+};
+export type KernelSet = keyof typeof SETS;
+
+/** What every set exports; see assembly/jobs.ts. */
+export interface JobExports {
   attach(control: number, thread: number): void;
   run(job: number, tiles: number, helpers: number): void;
   serve(generation: number): void;
+}
+
+/** What the sets for a perceptron export. */
+export interface NetworkExports extends JobExports {
   step(set: number): void;
   unpack(layer: number, trits: number): void;
-  textNext(byte: number, position: number): void;
   unionOfBytes(address: number, length: number): number;
-  readonly ALIGNMENT_COLUMNS: WebAssembly.Global;
   readonly CODE_ROWS: WebAssembly.Global;
   readonly POOL_ROWS: WebAssembly.Global;
+  /** Of `training` alone. */
+  readonly ALIGNMENT_COLUMNS: WebAssembly.Global;
+}
+
+/** What the sets for a transformer export. */
+export interface TransformerExports extends JobExports {
+  textNext(byte: number, position: number): void;
 }
 
 export interface Kernels {
@@ -28,11 +48,11 @@ export interface Kernels {
 export type SimdChoice = 'auto' | 'relaxed' | 'plain';
 
 /**
- * Compiles the kernels of this backend.
+ * Loads and compiles a set of the kernels of this backend.
  * @throws {BackendError} when the engine lacks the SIMD asked for
  */
-export function loadKernels(simd: SimdChoice): Promise<Kernels> {
-  return compileKernels(kernels, simd);
+export async function loadKernels(set: KernelSet, simd: SimdChoice): Promise<Kernels> {
+  return compileKernels((await SETS[set]()).kernels, simd);
 }
 
 /** Two builds of some kernels, as the build script embeds them. */

@@ -14,10 +14,10 @@ import type { Alignment, Evaluation, PlacedText, TextProbes, TextRoom } from '..
 import type { Helper, Platform } from '../platform/platform.js';
 import { TextGuard } from '../text-guard.js';
 import { checkValues } from '../value-guard.js';
-import type { KernelExports, Kernels } from './kernels.js';
+import type { Kernels, TransformerExports } from './kernels.js';
 import { CONTROL, type ControlField } from './memory-plan.js';
 
-/** Jobs of assembly/index.ts. */
+/** Jobs of assembly/jobs.ts. */
 const JOB_TEXT = 10;
 const JOB_TEXT_NODES = 11;
 const PAGE_BYTES = 65_536;
@@ -64,7 +64,7 @@ export class WasmText implements PlacedText {
   readonly #guard: TextGuard;
   readonly #plan: Plan;
   readonly #memory: WebAssembly.Memory;
-  readonly #kernels: KernelExports;
+  readonly #kernels: TransformerExports;
   #helpers: Helper[] | null = null;
   #windows = 0;
   #length = 0;
@@ -91,7 +91,7 @@ export class WasmText implements PlacedText {
     }
     this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     const instance = new WebAssembly.Instance(compiled.module, { env: { memory: this.#memory, abort() {} } });
-    this.#kernels = instance.exports as unknown as KernelExports;
+    this.#kernels = instance.exports as unknown as TransformerExports;
     this.#describe();
     this.#kernels.attach(this.#plan.control, 0);
   }

@@ -26,8 +26,13 @@ import {
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
 import { type Helper, type Platform, platform } from '../platform/platform.js';
-import { WasmText } from './text.js';
-import { type KernelExports, type Kernels, loadKernels, type SimdChoice } from './kernels.js';
+import {
+  type Kernels,
+  type KernelSet,
+  loadKernels,
+  type NetworkExports,
+  type SimdChoice,
+} from './kernels.js';
 import {
   CONTROL,
   type ControlField,
@@ -41,7 +46,7 @@ import {
   TILE,
 } from './memory-plan.js';
 
-/** Jobs, as in assembly/index.ts. */
+/** Jobs, as in assembly/jobs.ts. */
 const Job = { forward: 1, nodes: 2, align: 3, weights: 4, pool: 5, init: 6, steps: 8, encode: 9 } as const;
 type Job = (typeof Job)[keyof typeof Job];
 /** Jobs that work on weights alone: they need no batch, and start no helpers but for many weights. */
@@ -80,26 +85,30 @@ export async function openWasm({ threads, simd = 'auto', note }: WasmOptions): P
   if (threads > 1 && host.threadsFault !== null) {
     throw new BackendError(`"threads" expected 1, got ${threads}: ${host.threadsFault}`);
   }
-  return new WasmBackend(host, await loadKernels(simd), threads, note);
+  return new WasmBackend(host, await loadKernels('inference', simd), threads, simd, note);
 }
 
 class WasmBackend implements Backend {
   readonly name = 'wasm';
   readonly summary: string;
-  readonly #placed = new Set<WasmNetwork | WasmText>();
+  readonly #placed = new Set<{ release(): Promise<void> }>();
+  readonly #kernels = new Map<KernelSet, Kernels>();
 
   constructor(
     readonly host: Platform,
-    readonly kernels: Kernels,
+    inference: Kernels,
     readonly threads: number,
+    readonly simd: SimdChoice,
     note?: string,
   ) {
-    const simd = kernels.relaxed ? 'relaxed SIMD' : 'SIMD';
-    this.summary = `wasm, ${simd}, ${threads} thread${threads === 1 ? '' : 's'}${note === undefined ? '' : `, ${note}`}`;
+    this.#kernels.set('inference', inference);
+    const found = inference.relaxed ? 'relaxed SIMD' : 'SIMD';
+    this.summary = `wasm, ${found}, ${threads} thread${threads === 1 ? '' : 's'}${note === undefined ? '' : `, ${note}`}`;
   }
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const placed = new WasmNetwork(this.host, this.kernels, network, room, this.threads, () =>
+    const kernels = await this.#load(room.probes || room.weights ? 'training' : 'inference');
+    const placed = new WasmNetwork(this.host, kernels, network, room, this.threads, () =>
       this.#placed.delete(placed),
     );
     this.#placed.add(placed);
@@ -107,11 +116,20 @@ class WasmBackend implements Backend {
   }
 
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
-    const placed = new WasmText(this.host, this.kernels, model, room, this.threads, () =>
+    const set = room.align ? 'transformerTraining' : 'transformer';
+    const [{ WasmText }, kernels] = await Promise.all([import('./text.js'), this.#load(set)]);
+    const placed = new WasmText(this.host, kernels, model, room, this.threads, () =>
       this.#placed.delete(placed),
     );
     this.#placed.add(placed);
     return placed;
+  }
+
+  /** A set of kernels, compiled once. */
+  async #load(set: KernelSet): Promise<Kernels> {
+    const kernels = this.#kernels.get(set) ?? (await loadKernels(set, this.simd));
+    this.#kernels.set(set, kernels);
+    return kernels;
   }
 
   async close(): Promise<void> {
@@ -124,7 +142,7 @@ class WasmNetwork implements PlacedNetwork {
   readonly #guard: BatchGuard;
   readonly #plan: MemoryPlan;
   readonly #memory: WebAssembly.Memory;
-  readonly #kernels: KernelExports;
+  readonly #kernels: NetworkExports;
   #helpers: Helper[] | null = null;
   #cursor = 0;
   #batch = 0;
@@ -158,7 +176,7 @@ class WasmNetwork implements PlacedNetwork {
     const maximum = Math.min(PAGES_MAX, initial + ARGUMENT_PAGES);
     this.#memory = new WebAssembly.Memory({ initial, maximum, shared: true });
     const instance = new WebAssembly.Instance(compiled.module, { env: { memory: this.#memory, abort() {} } });
-    this.#kernels = instance.exports as unknown as KernelExports;
+    this.#kernels = instance.exports as unknown as NetworkExports;
     this.#describe();
     this.#kernels.attach(this.#plan.control, 0);
   }

@@ -28,7 +28,7 @@ export const UP: i32 = 5;
 export const DOWN: i32 = 6;
 export const MATRICES: i32 = 7;
 
-/** Field order here and in ../text-plan.ts must agree. */
+/** Field order here and in ../text.ts must agree. */
 @unmanaged
 export class Text {
   width: i32;

@@ -1,17 +1,16 @@
-// The kernels' entry points: jobs that all threads share, and calls that one thread makes.
+// Jobs, which all threads share: who hands them out, who helps, and which kernel does each. The sets of kernels,
+// inference.ts and training.ts of perceptrons, transformer.ts and transformer-training.ts, are modules of their own,
+// so that a page loads what it needs; the build sets TRAINING and TRANSFORMER.
 
-import { ALIGNMENT_COLUMNS, alignTile } from './alignment';
-import { unionOfBytes } from './arithmetic';
-import { attach, Control, control, layerAt, setAt } from './control';
+import { alignTile } from './alignment';
+import { Control, control } from './control';
 import { forwardTile } from './forward';
 import { nodesTile } from './nodes';
-import { CODE_ROWS, encodeTile } from './tables';
-import { textNext, textTile } from './text';
+import { encodeTile } from './tables';
+import { textTile } from './text';
 import { textNodesTile } from './text-nodes';
-import { applyStep, initTensor, POOL_ROWS, poolTile, spread, stepsTile } from './update';
+import { initTensor, poolTile, stepsTile } from './update';
 import { weightsTile } from './weights';
-
-export { ALIGNMENT_COLUMNS, attach, CODE_ROWS, POOL_ROWS, textNext, unionOfBytes };
 
 const JOB_FORWARD: i32 = 1;
 const JOB_NODES: i32 = 2;
@@ -22,7 +21,6 @@ const JOB_INIT: i32 = 6;
 const JOB_QUIT: i32 = 7;
 const JOB_STEPS: i32 = 8;
 const JOB_ENCODE: i32 = 9;
-const JOB_TEXT: i32 = 10;
 const JOB_TEXT_NODES: i32 = 11;
 
 const GENERATION = offsetof<Control>('generation');
@@ -36,16 +34,16 @@ export function work(): void {
   for (;;) {
     const tile = atomic.add<i32>(changetype<usize>(control) + NEXT_TILE, 1);
     if (tile >= tiles) return;
-    if (job == JOB_FORWARD) forwardTile(tile);
-    else if (job == JOB_NODES) nodesTile(tile);
-    else if (job == JOB_ALIGN) alignTile(tile);
-    else if (job == JOB_WEIGHTS) weightsTile(tile);
+    if (TRANSFORMER && TRAINING && job == JOB_TEXT_NODES) textNodesTile(tile);
+    else if (TRANSFORMER) textTile(tile);
+    else if (job == JOB_FORWARD) forwardTile(tile);
     else if (job == JOB_POOL) poolTile(tile);
     else if (job == JOB_INIT) initTensor(tile);
     else if (job == JOB_STEPS) stepsTile(tile);
     else if (job == JOB_ENCODE) encodeTile(tile);
-    else if (job == JOB_TEXT) textTile(tile);
-    else if (job == JOB_TEXT_NODES) textNodesTile(tile);
+    else if (TRAINING && job == JOB_NODES) nodesTile(tile);
+    else if (TRAINING && job == JOB_ALIGN) alignTile(tile);
+    else if (TRAINING && job == JOB_WEIGHTS) weightsTile(tile);
     else unreachable();
   }
 }
@@ -79,12 +77,4 @@ export function run(job: i32, tiles: i32, helpers: i32): void {
   if (job != JOB_QUIT) work();
   // Helpers end within a tile of each other: spin, so that no main thread has to sleep (browsers forbid it).
   while (atomic.load<i32>(address + RUNNING) > 0) {}
-}
-
-export function step(index: i32): void {
-  applyStep(setAt(index));
-}
-
-export function unpack(layer: i32, weights: usize): void {
-  spread(layerAt(layer), weights);
 }

@@ -1,0 +1,3 @@
+// The kernels of transformers with those of node perturbation.
+
+export * from './transformer';
