@@ -1,6 +1,6 @@
-// Jobs, which all threads share: who hands them out, who helps, and which kernel does each. The three sets of
-// kernels, inference.ts, training.ts and transformer.ts, are modules of their own, so that a page loads what it
-// needs; the build sets TRAINING and TRANSFORMER.
+// Jobs, which all threads share: who hands them out, who helps, and which kernel does each. The sets of kernels,
+// perceptron.ts, perceptron-training.ts and transformer.ts, are modules of their own, so that a page loads what it
+// needs; the build sets TRAINING and TRANSFORMER, and what a set does not name is not in it.
 
 import { alignTile } from './alignment';
 import { Control, control } from './control';
