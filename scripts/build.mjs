@@ -23,12 +23,12 @@ function command(packageName, name) {
 
 /** The sets of kernels: their source, what their memory is, and the module that embeds them. */
 const KERNELS = [
-  ...['inference', 'training', 'transformer', 'transformer-training'].map((set) => ({
+  ...['perceptron', 'perceptron-training', 'transformer', 'transformer-training'].map((set) => ({
     source: `src/backend/wasm/assembly/${set}.ts`,
     memory: ['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
     features: ['threads'],
-    // What of the kernels that all sets could have is in this one.
-    constants: { TRAINING: set.endsWith('training'), TRANSFORMER: set.startsWith('transformer') },
+    // Which jobs are in it, for assembly/jobs.ts.
+    constants: { TRAINING: set.endsWith('-training'), TRANSFORMER: set.startsWith('transformer') },
     target: `src/backend/wasm/${set}.generated.ts`,
   })),
   {

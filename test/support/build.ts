@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const SOURCES = ['src', 'cli', 'scripts', 'tsconfig.json', 'tsconfig.build.json'];
-const PRODUCTS = ['dist/cli/main.js', 'dist/browser/ternseed.js', 'src/backend/wasm/inference.generated.ts'];
+const PRODUCTS = ['dist/cli/main.js', 'dist/browser/ternseed.js', 'src/backend/wasm/perceptron.generated.ts'];
 
 export function setup(): void {
   const changed = Math.max(...SOURCES.flatMap(filesOf).filter(isSource).map(timeOf));

@@ -7,12 +7,12 @@ import { inflateSync } from 'fflate';
 import { BackendError } from '../../errors.js';
 import { platform } from '../platform/platform.js';
 
-/** The sets, named as their sources in assembly/. */
+/** The sets, by their sources in assembly/. Those for training have what they extend in them. */
 const SETS = {
-  inference: () => import('./inference.generated.js'),
-  training: () => import('./training.generated.js'), // those of inference among it
+  perceptron: () => import('./perceptron.generated.js'),
+  'perceptron-training': () => import('./perceptron-training.generated.js'),
   transformer: () => import('./transformer.generated.js'),
-  transformerTraining: () => import('./transformer-training.generated.js'), // those of transformer among it
+  'transformer-training': () => import('./transformer-training.generated.js'),
 };
 export type KernelSet = keyof typeof SETS;
 
@@ -30,7 +30,7 @@ export interface NetworkExports extends JobExports {
   unionOfBytes(address: number, length: number): number;
   readonly CODE_ROWS: WebAssembly.Global;
   readonly POOL_ROWS: WebAssembly.Global;
-  /** Of `training` alone. */
+  /** Of `perceptron-training` alone. */
   readonly ALIGNMENT_COLUMNS: WebAssembly.Global;
 }
 

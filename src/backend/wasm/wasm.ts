@@ -85,7 +85,7 @@ export async function openWasm({ threads, simd = 'auto', note }: WasmOptions): P
   if (threads > 1 && host.threadsFault !== null) {
     throw new BackendError(`"threads" expected 1, got ${threads}: ${host.threadsFault}`);
   }
-  return new WasmBackend(host, await loadKernels('inference', simd), threads, simd, note);
+  return new WasmBackend(host, await loadKernels('perceptron', simd), threads, simd, note);
 }
 
 class WasmBackend implements Backend {
@@ -96,18 +96,18 @@ class WasmBackend implements Backend {
 
   constructor(
     readonly host: Platform,
-    inference: Kernels,
+    perceptron: Kernels,
     readonly threads: number,
     readonly simd: SimdChoice,
     note?: string,
   ) {
-    this.#kernels.set('inference', inference);
-    const found = inference.relaxed ? 'relaxed SIMD' : 'SIMD';
+    this.#kernels.set('perceptron', perceptron);
+    const found = perceptron.relaxed ? 'relaxed SIMD' : 'SIMD';
     this.summary = `wasm, ${found}, ${threads} thread${threads === 1 ? '' : 's'}${note === undefined ? '' : `, ${note}`}`;
   }
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const kernels = await this.#load(room.probes || room.weights ? 'training' : 'inference');
+    const kernels = await this.#load(room.probes || room.weights ? 'perceptron-training' : 'perceptron');
     const placed = new WasmNetwork(this.host, kernels, network, room, this.threads, () =>
       this.#placed.delete(placed),
     );
@@ -116,8 +116,10 @@ class WasmBackend implements Backend {
   }
 
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
-    const set = room.align ? 'transformerTraining' : 'transformer';
-    const [{ WasmText }, kernels] = await Promise.all([import('./text.js'), this.#load(set)]);
+    const [{ WasmText }, kernels] = await Promise.all([
+      import('./text.js'),
+      this.#load(room.align ? 'transformer-training' : 'transformer'),
+    ]);
     const placed = new WasmText(this.host, kernels, model, room, this.threads, () =>
       this.#placed.delete(placed),
     );

@@ -1,6 +1,6 @@
 // Jobs, which all threads share: who hands them out, who helps, and which kernel does each. The sets of kernels,
-// inference.ts and training.ts of perceptrons, transformer.ts and transformer-training.ts, are modules of their own,
-// so that a page loads what it needs; the build sets TRAINING and TRANSFORMER.
+// perceptron.ts, transformer.ts, and each with -training, are modules of their own, so that a page loads what it
+// needs; the build sets TRAINING and TRANSFORMER, and what a set does not name is not in it.
 
 import { alignTile } from './alignment';
 import { Control, control } from './control';
@@ -21,6 +21,7 @@ const JOB_INIT: i32 = 6;
 const JOB_QUIT: i32 = 7;
 const JOB_STEPS: i32 = 8;
 const JOB_ENCODE: i32 = 9;
+const JOB_TEXT: i32 = 10;
 const JOB_TEXT_NODES: i32 = 11;
 
 const GENERATION = offsetof<Control>('generation');
@@ -34,9 +35,11 @@ export function work(): void {
   for (;;) {
     const tile = atomic.add<i32>(changetype<usize>(control) + NEXT_TILE, 1);
     if (tile >= tiles) return;
-    if (TRANSFORMER && TRAINING && job == JOB_TEXT_NODES) textNodesTile(tile);
-    else if (TRANSFORMER) textTile(tile);
-    else if (job == JOB_FORWARD) forwardTile(tile);
+    if (TRANSFORMER) {
+      if (job == JOB_TEXT) textTile(tile);
+      else if (TRAINING && job == JOB_TEXT_NODES) textNodesTile(tile);
+      else unreachable();
+    } else if (job == JOB_FORWARD) forwardTile(tile);
     else if (job == JOB_POOL) poolTile(tile);
     else if (job == JOB_INIT) initTensor(tile);
     else if (job == JOB_STEPS) stepsTile(tile);

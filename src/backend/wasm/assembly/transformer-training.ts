@@ -1,3 +1,3 @@
-// The kernels of transformers with those of node perturbation.
+// The kernels of a transformer with those of node perturbation.
 
 export * from './transformer';
