@@ -10,9 +10,6 @@ import { type TransformerShape, transformerOf } from '../src/ternary/transformer
 import { fastBackends, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 
-/** webgpu has no transformers yet. */
-const backends = fastBackends.filter(([name]) => !name.startsWith('webgpu'));
-
 const shapes = fc
   .record({
     blocks: fc.integer({ min: 1, max: 3 }),
@@ -40,7 +37,7 @@ const shapes = fc
   })
   .filter(({ width }) => width >= 8);
 
-describe.each(backends)('%s', (_, open) => {
+describe.each(fastBackends)('%s', (name, open) => {
   let backend: Backend;
   beforeAll(async () => {
     backend = await open();
@@ -68,7 +65,7 @@ describe.each(backends)('%s', (_, open) => {
         }
         await mine.release();
       }),
-      { numRuns: 25 },
+      { numRuns: name.startsWith('webgpu') ? 6 : 25 },
     ));
 
   it.each(['least', 'largest', 'mixed'])(

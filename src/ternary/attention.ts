@@ -7,7 +7,7 @@ import { roundDiv, roundShift } from './rounding.js';
 import { ceilLog2, clipI8, HEAD_BITS, MIX_BITS } from './transformer.js';
 
 /** Fraction bits of the largest weight up to a context of 512; one less each time that it doubles. */
-const WEIGHT_BITS = 14;
+export const SOFTMAX_BITS = 14;
 /** Fraction bits of the factor that turns scores into exponents. */
 export const EXPONENT_BITS = 14;
 /** Fraction bits of an exponent of 2. */
@@ -31,7 +31,7 @@ export interface SoftmaxScale {
 export function softmaxScale(headSize: number, context: number): SoftmaxScale {
   const octaves = LOG2_E / Math.sqrt(headSize);
   const factor = Math.floor(octaves * 2 ** (EXPONENT_BITS + OCTAVE_BITS - 2 * HEAD_BITS) + 0.5);
-  const range = Math.ceil(((WEIGHT_BITS + 1) * 2 ** (OCTAVE_BITS + EXPONENT_BITS)) / factor);
+  const range = Math.ceil(((SOFTMAX_BITS + 1) * 2 ** (OCTAVE_BITS + EXPONENT_BITS)) / factor);
   return { factor, range, shift: Math.max(0, ceilLog2(context) - 9) };
 }
 
@@ -42,7 +42,7 @@ export function softmaxScale(headSize: number, context: number): SoftmaxScale {
 export function softmaxWeight(below: number, { factor, range, shift }: SoftmaxScale): number {
   const exponent = roundShift(Math.min(below, range) * factor, EXPONENT_BITS); // product ≤ 15·2^22 + factor < 2^26
   const octaves = (exponent >> OCTAVE_BITS) + shift;
-  return octaves > WEIGHT_BITS ? 0 : SOFTMAX[exponent & 255] >> octaves;
+  return octaves > SOFTMAX_BITS ? 0 : SOFTMAX[exponent & 255] >> octaves;
 }
 
 /**
@@ -83,7 +83,7 @@ function softmaxTable(): Int16Array {
   let root = 0.5;
   for (let halving = 0; halving < OCTAVE_BITS; halving++) root = Math.sqrt(root); // 2^(−1/256)
   const table = new Int16Array(2 ** OCTAVE_BITS);
-  let power = 2 ** WEIGHT_BITS;
+  let power = 2 ** SOFTMAX_BITS;
   for (let i = 0; i < table.length; i++) {
     table[i] = Math.floor(power + 0.5);
     power *= root;

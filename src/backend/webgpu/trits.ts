@@ -11,12 +11,15 @@ export function tritBit(index: number): number {
   return 8 * (index & 3) + 2 * ((index >> 2) & 3);
 }
 
+/** Where weights lie. */
+type PackedLayer = Pick<LayerPlan, 'units' | 'inputs' | 'depth' | 'weightsAt' | 'wide'>;
+
 /**
  * Writes a layer's weights as they lie on the device.
  * @param values - [M, N]
  * @param words - of all weights
  */
-export function packLayer(layer: LayerPlan, values: Int8Array, words: Uint32Array): void {
+export function packLayer(layer: PackedLayer, values: Int8Array, words: Uint32Array): void {
   const { units, inputs, depth, weightsAt, wide } = layer;
   if (wide) {
     const bytes = new Int8Array(words.buffer, words.byteOffset);

@@ -4,9 +4,9 @@
  * arithmetic. Weights, latents, activations and errors stay on the device.
  */
 
-import { BackendError } from '../../errors.js';
 import type { Network } from '../../ternary/network.js';
-import type { Backend, PlacedNetwork, PlacedText, Room } from '../backend.js';
+import type { Transformer } from '../../ternary/transformer.js';
+import type { Backend, PlacedNetwork, PlacedText, Room, TextRoom } from '../backend.js';
 import { WebgpuDevice, type WebgpuOptions } from './device.js';
 import { WebgpuNetwork } from './network.js';
 
@@ -27,7 +27,7 @@ export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBac
 export class WebgpuBackend implements Backend {
   readonly name = 'webgpu';
   readonly summary: string;
-  readonly #placed = new Set<WebgpuNetwork>();
+  readonly #placed = new Set<{ release(): Promise<void> }>();
 
   constructor(
     readonly device: WebgpuDevice,
@@ -48,8 +48,11 @@ export class WebgpuBackend implements Backend {
     return placed;
   }
 
-  async placeText(): Promise<PlacedText> {
-    throw new BackendError('the backend webgpu has no transformers yet: use --backend reference');
+  async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
+    const { WebgpuText } = await import('./text.js'); // few pages have a use for it
+    const placed = new WebgpuText(this.device, model, room, () => this.#placed.delete(placed));
+    this.#placed.add(placed);
+    return placed;
   }
 
   async close(): Promise<void> {

@@ -45,7 +45,7 @@ type LossParam = 'count' | 'firstExample' | 'copies' | 'examples' | 'firstResult
  * @param whole - also writes each row's prediction, and the exponent and sum that `exactErrors` takes
  */
 export function lossKernel(
-  { widths, logitScale }: Network,
+  { widths, logitScale }: Pick<Network, 'widths' | 'logitScale'>,
   whole: boolean,
 ): Kernel<'tables' | 'labels' | 'z' | 'losses' | 'predictions' | 'softmax', LossParam> {
   const classes = widths.at(-1) as number;
