@@ -15,9 +15,12 @@ import { median, root } from '../report.mjs';
 const PYTHON = '/usr/bin/python3';
 
 /** Runs a Python peer; null where it says that its library is missing. */
-export function python(script, options) {
+export function python(script, options, environment = {}) {
   const path = join(root, 'bench/peers/torch', script);
-  const { status, stdout, stderr } = spawnSync(PYTHON, [path, JSON.stringify(options)], { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(PYTHON, [path, JSON.stringify(options)], {
+    encoding: 'utf8',
+    env: { ...process.env, ...environment },
+  });
   if (status === 3 || status === null) {
     process.stderr.write(`${stderr ?? ''}${PYTHON} ${script}: left out\n`);
     return null;

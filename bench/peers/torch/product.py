@@ -40,4 +40,4 @@ for batch, inputs, units in options["shapes"]:
     w = numpy.random.rand(inputs, units).astype(numpy.float32)
     z = numpy.empty((batch, units), numpy.float32)
     rates.append(2 * batch * inputs * units * rate(lambda: numpy.matmul(x, w, out=z), options["seconds"]))
-print(json.dumps({"name": f"numpy {numpy.__version__}, {openblas.name()} sgemm", "rates": rates}))
+print(json.dumps({"name": f"numpy {numpy.__version__}, {openblas.name()}", "rates": rates}))
