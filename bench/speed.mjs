@@ -339,7 +339,13 @@ function page() {
         [torch, peerAvx2]
           .filter((one) => one)
           .map((one) => [
-            ...[preset, estimator, `${ms.toFixed(1)} ms`, one.name, `${one.ms.toFixed(0)} ms`],
+            ...[
+              preset,
+              estimator,
+              `${ms.toFixed(1)} ms`,
+              one === peerAvx2 ? `${one.name}, AVX2` : one.name,
+              `${one.ms.toFixed(0)} ms`,
+            ],
             ...[`${(one.ms / ms).toFixed(1)}×`, `${loss.toFixed(4)} / ${one.loss.toFixed(4)}`],
           ]),
       ),
