@@ -22,7 +22,7 @@ export const ROWS = [
   row('its control, head alone', 'forward', ['--method', 'noise-step', '--train', 'head']),
   row(BASE, 'base', ste('--steps', '1000'), { text: 'moby-dick' }),
   row('delta on it', 'delta', tune(), { base: BASE }),
-  row('small delta on it', 'delta', tune('--grain', '16'), { base: BASE }),
+  row('small delta on it', 'delta', tune('--grain', '64', '--steps', '400'), { base: BASE }),
 ];
 
 /** Series of the chart, and what its legend calls them. */

@@ -28,7 +28,7 @@ export const TEXT_NOISE_STEP_PRESETS = {
   /** One block, from scratch, by node perturbation alone. */
   default: base,
   /** The head of a base alone: the usual with `--base`. */
-  tune: { ...base, train: 'head', steps: 1000, batch: 32, headRate: 0.5, grain: 8 },
+  tune: { ...base, train: 'head', steps: 600, batch: 32, headRate: 1, grain: 24 },
 } as const satisfies Record<string, TextNoiseStepConfig>;
 
 export type TextNoiseStepPresetName = keyof typeof TEXT_NOISE_STEP_PRESETS;
