@@ -38,7 +38,7 @@ export function addSources(train: Command): void {
   addRunOptions(command, 'text')
     .option(
       '--base <file>',
-      'train a delta on this artifact (noise-step); again for the base of that',
+      'train a delta on this artifact, by noise-step; again for the base of that',
       collect,
     )
     .option('--budget <bytes>', 'refuse a model whose artifact has more bytes')

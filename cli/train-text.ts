@@ -63,7 +63,7 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
     throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
   }
   const out = resume ?? options.out ?? 'text.tern';
-  const method = await methodOf(options, TEXT_SETTINGS.method);
+  const method = await methodOf(options, options.base ? 'noise-step' : TEXT_SETTINGS.method);
   if (options.base && method === 'ste') throw new ConfigError('"--base" is for noise-step: leave it away');
   const over = options.base && resume === undefined ? await shapeOfBase(options.base[0]) : {};
   const preset = options.base ? 'tune' : 'default';

@@ -94,7 +94,7 @@ describe('on a base', () => {
   it('makes a delta that names it, foretells another text better, and is nothing without it', async () => {
     const other = at('other.txt');
     await writeFile(other, 'hhgg ffee ddcc bbaa\n'.repeat(100));
-    const tune = ['train', 'text', '--text', other, '--method', 'noise-step', '--base', at('one.tern')];
+    const tune = ['train', 'text', '--text', other, '--base', at('one.tern')];
     const out = at('delta.tern');
     const tuned = await cliJson([...tune, '--steps', '80', '--batch', '8', '--head-rate', '3', '--out', out]);
     const before = await cliJson(['eval', at('one.tern'), '--data', other]);
@@ -136,6 +136,7 @@ describe('on a base', () => {
 
 it.each([
   [['--tied', 'true'], '"tied" expected false'],
+  [['--method', 'ste', '--base', 'one.tern'], '"--base" is for noise-step'],
   [['--batch', '2000'], '"batch" expected at most 1024 windows of 8 bytes'],
   [['--optimizer', 'muon'], '"--optimizer" is a setting of ste, not of noise-step'],
   [['--backend', 'tensorflow'], '"--backend" expected auto'],
