@@ -27,6 +27,8 @@ const PROMPT = 'ROMEO:\n';
 /** What runs an artifact in a page, with all that it may load. */
 const files = await bundleForBrowsers('ternseed-artifact.js');
 const code = files.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+const bits = (value) => value.toFixed(3);
+const nats = (value) => (value * Math.LN2).toFixed(3);
 const path = join(root, 'bench/results/lm.json');
 const known = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : { baselines: [], rows: [] };
 const asked = options.rows === '' ? [] : options.rows.split(',');
@@ -120,9 +122,6 @@ function sampleOf(file) {
 function fileOf(name) {
   return join(folder, `${name.replaceAll(/[^a-z0-9]+/gi, '-')}.tern`);
 }
-
-const bits = (value) => value.toFixed(3);
-const nats = (value) => (value * Math.LN2).toFixed(3);
 
 function page() {
   const models = rows.filter(({ base }) => !base);
