@@ -28,8 +28,8 @@ export const HEAD_BITS = 4;
 export const MIX_BITS = 5;
 /** Fraction bits of the gate and of what it gates. */
 export const GATE_BITS = 4;
-/** Fraction bits of the gated hidden activations. */
-export const HIDDEN_BITS = 4;
+/** Fraction bits of the gated hidden activations: up to ±31, which trained models reach. */
+export const HIDDEN_BITS = 2;
 /** A query, key or value is computed with so many more bits, and rounded once, after its rotation. */
 export const FINER_BITS = 7;
 /** Fraction bits of an embedding's value times its mantissa, before the exponent: ±127·127·2^8 < RESIDUAL_MAX. */

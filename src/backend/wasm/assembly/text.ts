@@ -17,7 +17,7 @@ const LOGIT_SHIFT: i32 = 6;
 const RECIPROCAL_BITS: i32 = 19;
 const EXPONENT_BITS: i32 = 14;
 const WEIGHT_BITS: i32 = 14;
-const SILU_SHIFT: i32 = 11;
+const SILU_SHIFT: i32 = 13;
 /** Matrices of a block, in model order. */
 export const QUERY: i32 = 0;
 export const KEY: i32 = 1;
