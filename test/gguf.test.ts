@@ -150,7 +150,7 @@ describe('a GGUF export', () => {
       };
       near('token_embd.weight', float.matrixOf(model.embed, 2 ** (8 - 12)).flat());
       near('blk.0.attn_q.weight', float.matrixOf(model.layers[0].query, 2 ** (5 - 4 - 7)).flat());
-      near('blk.2.ffn_down.weight', float.matrixOf(model.layers[1].down, 2 ** (2 - 12)).flat());
+      near('blk.2.ffn_down.weight', float.matrixOf(model.layers[1].down, 2 ** (4 - 12)).flat());
       near('blk.1.attn_output.weight', float.matrixOf(model.layers[1].output, 2 ** (5 - 12)).flat());
       near('output.weight', float.matrixOf(model.head, Math.LN2 * 2 ** (5 - 10)).flat());
       near('output_norm.weight', new Array(256).fill(1));

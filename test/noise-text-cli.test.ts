@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { webgpuFault } from './support/adapter.js';
 import { cli, cliJson, startCli } from './support/cli.js';
 
 const SETTINGS = [
@@ -86,6 +87,15 @@ describe('from scratch', () => {
     run.child.kill('SIGKILL');
     expect((await run.ended).signal).toBe('SIGKILL');
     await cliJson(train('--resume', out, '--backend', 'wasm', '--threads', '1'));
+    expect(await readFile(out)).toEqual(await readFile(at('one.tern')));
+  });
+
+  it.skipIf(webgpuFault !== null)('ends in the same bytes on webgpu', async () => {
+    const out = at('gpu.tern');
+    expect(await cliJson(train(...SETTINGS, '--backend', 'webgpu', '--out', out))).toMatchObject({
+      backend: 'webgpu',
+      weightsHash: printed.weightsHash,
+    });
     expect(await readFile(out)).toEqual(await readFile(at('one.tern')));
   });
 });

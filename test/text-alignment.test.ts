@@ -9,8 +9,7 @@ import { type TransformerShape, transformerOf } from '../src/ternary/transformer
 import { fastBackends, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 
-/** Graphics processors only run what is trained. */
-const backends = fastBackends.filter(([name]) => !name.startsWith('webgpu'));
+const backends = fastBackends;
 const probes: TextProbes = { key: [3, 4], step: 5, probes: 2, sigma: 51, rewardShift: 2, horizon: 2 };
 
 const shapes = fc

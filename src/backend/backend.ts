@@ -220,9 +220,9 @@ export const PROBES_MAX = 64;
 /** The largest batch of `alignNodes`: the last layer's errors, up to 2048, times 127 a batch long fit i32. */
 export const NODES_BATCH_MAX = 8192;
 
-/** The largest |δ̂| for which Σ δ̂·x over a batch fits i32, at most what i16 holds. */
+/** The largest |δ̂| for which Σ δ̂·x over a batch fits i32, at most what two signed bytes hold: 256·127 + 127. */
 export function errorLimit(batch: number): number {
-  return Math.min(32_767, Math.floor((2 ** 31 - 1) / (127 * batch)));
+  return Math.min(32_639, Math.floor((2 ** 31 - 1) / (127 * batch)));
 }
 
 /** Bits by which Σ δ̂·x is rounded before a direction of that many nonzeros sums it up. */

@@ -14,7 +14,7 @@ import {
   type TransformerBlock,
 } from '../ternary/transformer.js';
 import { attention, type AttentionShape, softmaxTensor } from './ops/attention.js';
-import { gated, siluTensors, type SiluTensors } from './ops/gated.js';
+import { gated, hiddenUnits, siluTensors, type SiluTensors } from './ops/gated.js';
 import { linear } from './ops/linear.js';
 import {
   addToStream,
@@ -98,7 +98,9 @@ export class TransformerPass {
     const m = rmsNorm(x);
     const g = requantize(product(matrices, gate, m), scales[gate.scale]);
     const u = requantize(product(matrices, up, m), scales[up.scale]);
-    return addToStream(x, product(matrices, down, gated(g, u, this.#silu)), scales[down.scale]);
+    const units = hiddenUnits(g, u, this.#silu);
+    const hidden = gated(g, u, units, this.#silu);
+    return addToStream(x, product(matrices, down, hidden), scales[down.scale], units);
   }
 
   #positionsOf(length: number): Positions {

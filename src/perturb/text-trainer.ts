@@ -78,7 +78,7 @@ export class TextNoiseStepTrainer {
    * @param text - to train on
    * @param base - values of all tensors, to begin with instead: what is trained is a delta on them
    * @throws {ConfigError} when the configuration or the text do not fit
-   * @throws {BackendError} when the backend does not train texts
+   * @throws {BackendError} when the device is lost
    * @example
    * const trainer = await TextNoiseStepTrainer.create(config, text.train, backend);
    * while (trainer.step < config.steps) await trainer.next();

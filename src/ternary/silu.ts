@@ -2,7 +2,7 @@
 
 import { roundShift } from './rounding.js';
 import { exp } from './series.js';
-import { clipI8, GATE_BITS, HIDDEN_BITS, I8_MAX } from './transformer.js';
+import { GATE_BITS, HIDDEN_BITS, I8_MAX } from './transformer.js';
 
 /** Fraction bits of the table: silu(127/16) · 2^11 < 2^14. */
 export const SILU_BITS = 11;
@@ -10,12 +10,27 @@ export const SILU_BITS = 11;
 /** SILU[gate + 127] = silu(gate / 2^GATE_BITS) in 2⁻¹¹, rounded. */
 export const SILU = siluTable();
 
+/** By so many bits SILU[gate] · up is finer than 2^−HIDDEN_BITS. */
+export const GATED_SHIFT = SILU_BITS + GATE_BITS - HIDDEN_BITS;
+
 /**
- * h = clip(roundShift(SILU[gate]·up, …)) in 2^−HIDDEN_BITS; the product is below 2^14·2^7.
- * @param gate - i8 in 2^−GATE_BITS, and so is `up`
+ * The hidden activations of a position, SILU[gate] · up in the finest unit that has room for all of them.
+ * @param gates - [F], i8 in 2^−GATE_BITS, and so are `ups`
+ * @param hidden - receives [F], ±127
+ * @returns 0…3: their unit is 2^(this − HIDDEN_BITS)
  */
-export function siluGate(gate: number, up: number): number {
-  return clipI8(roundShift(SILU[gate + I8_MAX] * up, SILU_BITS + GATE_BITS - HIDDEN_BITS));
+export function siluGate(gates: Int8Array, ups: Int8Array, hidden: Int8Array): number {
+  const products = Int32Array.from(gates, (gate, i) => SILU[gate + I8_MAX] * ups[i]);
+  const coarser = coarserBits(products.reduce((most, product) => Math.max(most, Math.abs(product)), 0));
+  products.forEach((product, i) => (hidden[i] = roundShift(product, GATED_SHIFT + coarser)));
+  return coarser;
+}
+
+/** How many bits coarser than HIDDEN_BITS the unit must be; 3 is enough for 127·SILU[254] < 127.5·2^14. */
+function coarserBits(largest: number): number {
+  let coarser = 0;
+  while (roundShift(largest, GATED_SHIFT + coarser) > I8_MAX) coarser++;
+  return coarser;
 }
 
 function siluTable(): Int16Array {

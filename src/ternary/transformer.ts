@@ -28,8 +28,8 @@ export const HEAD_BITS = 4;
 export const MIX_BITS = 5;
 /** Fraction bits of the gate and of what it gates. */
 export const GATE_BITS = 4;
-/** Fraction bits of the gated hidden activations: up to ±31, which trained models reach. */
-export const HIDDEN_BITS = 2;
+/** Fraction bits of the gated hidden activations of a position, if none passes ±127; else up to three fewer. */
+export const HIDDEN_BITS = 4;
 /** A query, key or value is computed with so many more bits, and rounded once, after its rotation. */
 export const FINER_BITS = 7;
 /** Fraction bits of an embedding's value times its mantissa, before the exponent: ±127·127·2^8 < RESIDUAL_MAX. */
@@ -198,10 +198,11 @@ export function transformerOf(shape: TransformerShape): Transformer {
  * A sum in the unit that follows: sum · mantissa / 2^exponent, rounded.
  * @param sum - |sum · mantissa| < 2^30
  * @param mantissa - 1…127
- * @param exponent - 1…127; from 31 on the result is 0
+ * @param exponent - −2…127; from 31 on the result is 0
  */
 export function rescale(sum: number, mantissa: number, exponent: number): number {
-  return exponent > 30 ? 0 : roundShift(sum * mantissa, exponent);
+  if (exponent > 30) return 0;
+  return exponent < 0 ? sum * mantissa * 2 ** -exponent : roundShift(sum * mantissa, exponent);
 }
 
 /**

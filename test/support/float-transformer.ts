@@ -27,7 +27,7 @@ export class FloatTransformer {
       const gates = this.#linear(gate, 2 ** (5 - 4), fed);
       const ups = this.#linear(up, 2 ** (5 - 4), fed);
       const hidden = gates.map((row, t) => row.map((g, i) => (g / (1 + Math.exp(-g))) * ups[t][i]));
-      stream = add(stream, this.#linear(down, 2 ** (2 - 12), hidden));
+      stream = add(stream, this.#linear(down, 2 ** (4 - 12), hidden));
     }
     const logits = this.#linear(model.head, 2 ** (5 - model.headShift - 10), stream.map(norm));
     return logits.map((row, t) => {

@@ -28,7 +28,7 @@ export function randomValues(model: Transformer, seed: number): Int8Array {
       set(block[name].scale, 1.5 * unit * 2 ** (4 + 7 - 5));
     for (const name of ['gate', 'up'] as const) set(block[name].scale, 1.5 * unit * 2 ** (4 - 5));
     set(block.output.scale, unit * 2 ** (12 - 5));
-    set(block.down.scale, (trit / Math.sqrt(model.hidden)) * 2 ** (12 - 2));
+    set(block.down.scale, (trit / Math.sqrt(model.hidden)) * 2 ** (12 - 4));
   }
   // A logit of root mean square two bits: the sum's is 32 · embedded · √W.
   set(model.head.scale, (2 * 1024) / (32 * embedded * Math.sqrt(model.width)));

@@ -258,14 +258,12 @@ export class ReferenceText implements PlacedText {
   #feedForward(block: TransformerBlock, application: number, x: Int32Array): void {
     const site = 5 + MATRICES * application;
     const n = normalized(x);
-    const gate = this.#sums(block.gate, n, site).map((sum) => clipI8(this.#rescaled(block.gate, sum)));
-    const up = this.#sums(block.up, n, site + 1).map((sum) => clipI8(this.#rescaled(block.up, sum)));
-    this.#add(
-      block.down,
-      Int8Array.from(gate, (value, i) => siluGate(value, up[i])),
-      x,
-      site + 2,
+    const [gates, ups] = [block.gate, block.up].map((matrix, i) =>
+      Int8Array.from(this.#sums(matrix, n, site + i), (sum) => clipI8(this.#rescaled(matrix, sum))),
     );
+    const hidden = new Int8Array(gates.length);
+    const coarser = siluGate(gates, ups, hidden);
+    this.#add(block.down, hidden, x, site + 2, coarser);
   }
 
   #rotated(matrix: ScaledMatrix, n: Int8Array, site: number): Int8Array {
@@ -281,10 +279,11 @@ export class ReferenceText implements PlacedText {
     return this.#sums(matrix, n, site).map((sum) => clip(this.#rescaled(matrix, sum)));
   }
 
-  #add(matrix: ScaledMatrix, activations: Int8Array, x: Int32Array, site: number): void {
+  /** @param coarser - bits by which the activations' unit is coarser than the scale says */
+  #add(matrix: ScaledMatrix, activations: Int8Array, x: Int32Array, site: number, coarser = 0): void {
     const sums = this.#sums(matrix, activations, site);
     for (let unit = 0; unit < x.length; unit++)
-      x[unit] = saturate(x[unit] + this.#rescaled(matrix, sums[unit]));
+      x[unit] = saturate(x[unit] + this.#rescaled(matrix, sums[unit], coarser));
   }
 
   /** A matrix times i8 activations: [N] to [M]. */
@@ -302,9 +301,9 @@ export class ReferenceText implements PlacedText {
     return sums;
   }
 
-  #rescaled({ scale }: ScaledMatrix, sum: number): number {
+  #rescaled({ scale }: ScaledMatrix, sum: number, coarser = 0): number {
     const at = this.model.scales.offset + 2 * scale;
-    return rescale(sum, this.#values[at], this.#values[at + 1]);
+    return rescale(sum, this.#values[at], this.#values[at + 1] - coarser);
   }
 }
 

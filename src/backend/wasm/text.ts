@@ -39,7 +39,7 @@ const TEXT = [
     'head',
   ],
   ...['cosines', 'sines', 'softmax', 'silu', 'length', 'windows', 'caches', 'cacheBytes'],
-  ...['x', 'n', 'z', 'z2', 'q', 'keys', 'values', 'mix', 'h', 'weights', 'sums', 'zStride'],
+  ...['x', 'n', 'z', 'z2', 'q', 'keys', 'values', 'mix', 'h', 'coarser', 'weights', 'sums', 'zStride'],
   ...[
     'alignments',
     'alignmentCount',
@@ -51,7 +51,7 @@ const TEXT = [
     'keptN',
     'keptN2',
   ],
-  ...['keptQ', 'keptKeys', 'keptValues', 'keptMix', 'keptH'],
+  ...['keptQ', 'keptKeys', 'keptValues', 'keptMix', 'keptH', 'keptCoarser'],
   ...['base', 'other', 'sizes', 'signs', 'errors', 'pairs', 'errorPairs', 'plus', 'minus', 'words'],
 ] as const;
 /** Words of a Matrix there. */
@@ -319,6 +319,7 @@ function planText(model: Transformer, { windows, align = false }: TextRoom, thre
     values: own(cacheBytes),
     mix: own(context * strides.stride),
     h: own(context * strides.hiddenStride),
+    coarser: own(4 * context),
     weights: own(4 * context),
     sums: own(4 * roundUp(headSize, 16)),
     cacheBytes: roundUp(cacheBytes, 64),
@@ -365,6 +366,7 @@ function planKept(
     keptValues: within(context * keyStride),
     keptMix: within(context * stride),
     keptH: within(context * hiddenStride),
+    keptCoarser: within(4 * context),
   };
   const halves = roundUp(context, 2) / 2;
   return {

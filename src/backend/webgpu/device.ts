@@ -146,6 +146,18 @@ export class WebgpuDevice {
     buffer.buffer.destroy();
   }
 
+  /** Writes to a buffer from its beginning, after what was submitted before. */
+  write(buffer: DeviceBuffer, data: GPUAllowSharedBufferSource): void {
+    this.device.queue.writeBuffer(buffer.buffer, 0, data);
+  }
+
+  /** Fills a buffer with zeros, after what was submitted before. */
+  clear(buffer: DeviceBuffer): void {
+    const encoder = this.device.createCommandEncoder();
+    encoder.clearBuffer(buffer.buffer);
+    this.device.queue.submit([encoder.finish()]);
+  }
+
   /** Compiles a kernel, once for each source. */
   compile(kernel: Kernel): Compiled {
     const ready = this.#ready.get(kernel);

@@ -56,8 +56,8 @@ export class WebgpuNetwork implements PlacedNetwork {
     this.#guard.checkRange(((union >>> 24) | (union >>> 16) | (union >>> 8) | union) & 255);
     const padded = new Uint8Array(Math.ceil(batch / 4) * 4);
     padded.set(labels);
-    this.#write(rows, words);
-    this.#write(marks, padded);
+    this.device.write(rows, words);
+    this.device.write(marks, padded);
     this.#batch = batch;
   }
 
@@ -96,8 +96,8 @@ export class WebgpuNetwork implements PlacedNetwork {
         rowScales.set(values.subarray(scale.offset, scale.offset + scale.rows), layer.scalesAt as number);
       }
     });
-    this.#write(weights, words);
-    this.#write(scales, rowScales);
+    this.device.write(weights, words);
+    this.device.write(scales, rowScales);
   }
 
   async readWeights(): Promise<Int8Array> {
@@ -131,7 +131,7 @@ export class WebgpuNetwork implements PlacedNetwork {
     this.#cut = cut;
     const latents = new Int8Array(4 * this.#space.plan.latentWords);
     for (let i = 0; i < trits.length; i++) latents[i] = latentOf(trits[i], cut);
-    this.device.device.queue.writeBuffer(this.#space.latents.buffer, 0, latents);
+    this.device.write(this.#space.latents, latents);
   }
 
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
@@ -177,7 +177,7 @@ export class WebgpuNetwork implements PlacedNetwork {
       throw expected('probes', `at most ${most}, as there is room for`, probes.probes);
     const count = sets.reduce((sum, set) => sum + set.directions, 0);
     const alignments = this.#space.growing('alignments', 4 * count);
-    this.#write(alignments, new Int32Array(count));
+    this.device.write(alignments, new Int32Array(count));
     recordNodes(this.#space, this.#batch, probes, sets, alignments);
     this.#space.recorder.submit();
     const {
@@ -213,14 +213,7 @@ export class WebgpuNetwork implements PlacedNetwork {
     const bytes = new Uint8Array(Math.ceil(values.byteLength / 4) * 4);
     bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
     const buffer = this.#space.growing('coefficients', bytes.length);
-    this.#write(buffer, bytes);
+    this.device.write(buffer, bytes);
     return buffer;
-  }
-
-  #write(
-    buffer: DeviceBuffer,
-    data: Uint8Array<ArrayBuffer> | Uint32Array<ArrayBuffer> | Int32Array<ArrayBuffer>,
-  ): void {
-    this.device.device.queue.writeBuffer(buffer.buffer, 0, data);
   }
 }

@@ -50,7 +50,8 @@ export class WebgpuBackend implements Backend {
 
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
     const { WebgpuText } = await import('./text.js'); // few pages have a use for it
-    const placed = new WebgpuText(this.device, model, room, () => this.#placed.delete(placed));
+    const Aligner = room.align ? (await import('./text-align.js')).TextAligner : null;
+    const placed = new WebgpuText(this.device, model, room, Aligner, () => this.#placed.delete(placed));
     this.#placed.add(placed);
     return placed;
   }

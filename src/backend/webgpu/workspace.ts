@@ -77,7 +77,7 @@ export class Workspace {
       this.latents = words('latents', 'latents', plan.latentWords);
       const tables = lossTables();
       this.tables = words('work', 'tables', tables.length);
-      device.device.queue.writeBuffer(this.tables.buffer, 0, tables);
+      device.write(this.tables, tables);
       this.inputs = words('batch', 'inputs', plan.batchStride * plan.layers[0].depth * 4);
       this.labels = words('batch', 'labels', plan.batchStride / 4);
       this.losses = words('batch', 'losses', plan.batchStride);

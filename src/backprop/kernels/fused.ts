@@ -29,6 +29,7 @@ export const FUSED = {
   rmsNormGradient: 'TernseedRmsNormGradient',
   attention: 'TernseedAttention',
   attentionGradient: 'TernseedAttentionGradient',
+  hiddenUnits: 'TernseedHiddenUnits',
   gated: 'TernseedGated',
   gatedGradient: 'TernseedGatedGradient',
   embed: 'TernseedEmbed',

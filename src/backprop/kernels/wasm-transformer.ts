@@ -23,6 +23,7 @@ export type TransformerExports = Record<
   | 'attentionGradient'
   | 'gated'
   | 'gatedGradient'
+  | 'hiddenUnits'
   | 'embed'
   | 'embedGradient'
   | 'softmax'
@@ -60,9 +61,11 @@ export function transformerKernels(
       exports.requantizeGradient(at(dy), at(y), sizeOf(y), factor, limit, at(dsums));
       return dsums;
     },
-    [FUSED.addToStream]: ({ x, sums }, { multiplier, shift }) => {
+    [FUSED.addToStream]: ({ x, sums, units }, { multiplier, shift }) => {
       const y = like(sums);
-      exports.addToStream(x ? at(x) : 0, at(sums), sizeOf(sums), multiplier, shift, at(y));
+      const [rows, columns] = sums.shape;
+      const given = [x ? at(x) : 0, at(sums), units ? at(units) : 0];
+      exports.addToStream(...given, rows, columns, multiplier, shift, at(y));
       return y;
     },
     [FUSED.rotate]: ({ sums, cosines, sines }, { multiplier, shift }) => {
@@ -113,14 +116,21 @@ export function transformerKernels(
       });
       return [dq, dk, dv];
     },
-    [FUSED.gated]: ({ gate, up, values }, { scale }) => {
+    [FUSED.hiddenUnits]: ({ gate, up, values }, { scale }) => {
+      const [rows, columns] = gate.shape;
+      const units = output(rows, 1);
+      exports.hiddenUnits(at(gate), at(up), rows, columns, at(values), scale, at(units));
+      return units;
+    },
+    [FUSED.gated]: ({ gate, up, units, values }, { scale }) => {
       const hidden = like(gate);
-      exports.gated(at(gate), at(up), sizeOf(gate), at(values), scale, at(hidden));
+      const [rows, columns] = gate.shape;
+      exports.gated(at(gate), at(up), at(units), rows, columns, at(values), scale, at(hidden));
       return hidden;
     },
-    [FUSED.gatedGradient]: ({ dhidden, hidden, gate, up, values, slopes }, { scale }) => {
+    [FUSED.gatedGradient]: ({ dhidden, gate, up, units, values, slopes }, { scale }) => {
       const [dgate, dup] = [like(gate), like(up)];
-      const given = [at(dhidden), at(hidden), at(gate), at(up), sizeOf(gate), at(values), at(slopes)];
+      const given = [at(dhidden), at(gate), at(up), at(units), ...gate.shape, at(values), at(slopes)];
       exports.gatedGradient(...given, scale, at(dgate), at(dup));
       return [dgate, dup];
     },

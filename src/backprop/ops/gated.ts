@@ -1,15 +1,13 @@
 /**
  * The hidden activations of the gated feed-forward (Shazeer 2020): SiLU of the gate, by a table, times
- * the up projection; rounded and clipped.
+ * the up projection; rounded, in the finest unit that has room for all of a row.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { SILU, SILU_BITS } from '../../ternary/silu.js';
-import { GATE_BITS, HIDDEN_BITS, I8_MAX } from '../../ternary/transformer.js';
+import { GATED_SHIFT, SILU, SILU_BITS } from '../../ternary/silu.js';
+import { GATE_BITS, I8_MAX } from '../../ternary/transformer.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';
-import { clip, unclipped } from './requantize.js';
-import { roundShift } from './rounding.js';
 
 /** SiLU as tensors. */
 export interface SiluTensors {
@@ -29,31 +27,58 @@ export function siluTensors(): SiluTensors {
   return { values: tf.tensor1d(Float32Array.from(SILU)), slopes: tf.tensor1d(slopes) };
 }
 
-/** By so many bits is a product of the table and `up` finer than what comes out. */
-const SHIFT = SILU_BITS + GATE_BITS - HIDDEN_BITS;
+/** What a product of the table and `up` is in units of hidden activations at their finest. */
+const SCALE = 2 ** -GATED_SHIFT;
+/** Bits by which they may be coarser. */
+const COARSER_MAX = 3;
 
 /**
- * hidden = clip(roundShift(SILU[gate] · up, …)), all [R, F] of activations, ±127.
+ * Of each row the power of two by which its hidden activations are coarser than at their finest, so that none passes
+ * ±127: [R, 1]. A constant to the gradient.
  */
-export function gated(gate: tf.Tensor2D, up: tf.Tensor2D, { values, slopes }: SiluTensors): tf.Tensor2D {
+export function hiddenUnits(gate: tf.Tensor2D, up: tf.Tensor2D, { values }: SiluTensors): tf.Tensor2D {
+  return withGradient<tf.Tensor2D>(
+    [],
+    () => {
+      const fused = runFused<tf.Tensor2D>(FUSED.hiddenUnits, { gate, up, values }, { scale: SCALE });
+      if (fused) return { value: fused };
+      const most = tf.max(tf.abs(tf.mul(ofGate(values, gate), up)), 1, true);
+      const steps = Array.from({ length: COARSER_MAX }, (_, coarser) =>
+        tf.add(tf.cast(tf.greaterEqual(most, (I8_MAX + 0.5) * 2 ** (GATED_SHIFT + coarser)), 'float32'), 1),
+      );
+      return { value: steps.reduce((a, b) => tf.mul(a, b)) as tf.Tensor2D };
+    },
+    () => [],
+  );
+}
+
+/**
+ * hidden = SILU[gate] · up in the units of its rows, rounded: [R, F], ±127.
+ * @param units - of `hiddenUnits`
+ */
+export function gated(
+  gate: tf.Tensor2D,
+  up: tf.Tensor2D,
+  units: tf.Tensor2D,
+  { values, slopes }: SiluTensors,
+): tf.Tensor2D {
   return withGradient<tf.Tensor2D, [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D]>(
     [gate, up],
     () => {
       const value =
-        runFused<tf.Tensor2D>(FUSED.gated, { gate, up, values }, { scale: 1 / 2 ** SHIFT }) ??
+        runFused<tf.Tensor2D>(FUSED.gated, { gate, up, units, values }, { scale: SCALE }) ??
         tf.tidy(() => {
-          const product = tf.mul(ofGate(values, gate), up);
-          const hidden = clip(roundShift(tf.cast(product, 'int32'), SHIFT), I8_MAX);
-          return tf.cast(hidden, 'float32') as tf.Tensor2D;
+          // Exact in float32: an integer below 2^21 by a power of two.
+          const product = tf.mul(tf.mul(ofGate(values, gate), up), tf.div(SCALE, units));
+          return tf.mul(tf.sign(product), tf.floor(tf.add(tf.abs(product), 0.5))) as tf.Tensor2D;
         });
-      return { value, saved: [value, gate, up] };
+      return { value, saved: [gate, up, units] };
     },
-    (dhidden, hidden, g, u) => {
-      const scale = 1 / 2 ** SHIFT;
-      const inputs = { dhidden, hidden, gate: g, up: u, values, slopes };
-      const fused = runFused<tf.Tensor[]>(FUSED.gatedGradient, inputs, { scale });
+    (dhidden, g, u, of) => {
+      const inputs = { dhidden, gate: g, up: u, units: of, values, slopes };
+      const fused = runFused<tf.Tensor[]>(FUSED.gatedGradient, inputs, { scale: SCALE });
       if (fused) return fused;
-      const d = tf.mul(unclipped(dhidden, hidden, I8_MAX), scale);
+      const d = tf.mul(dhidden, tf.div(SCALE, of));
       return [tf.mul(tf.mul(d, ofGate(slopes, g)), u), tf.mul(d, ofGate(values, g))];
     },
   );

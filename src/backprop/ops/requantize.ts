@@ -73,21 +73,31 @@ function rounded(sums: tf.Tensor2D, scale: Rescaling, { before, after, limit }: 
  * stops there.
  * @param x - [R, W], or null where the stream begins
  * @param sums - [R, W]
+ * @param units - [R, 1], powers of two that rows of sums are coarser by; constants to the gradient
  */
-export function addToStream(x: tf.Tensor2D | null, sums: tf.Tensor2D, scale: Rescaling): tf.Tensor2D {
+export function addToStream(
+  x: tf.Tensor2D | null,
+  sums: tf.Tensor2D,
+  scale: Rescaling,
+  units?: tf.Tensor2D,
+): tf.Tensor2D {
   const { multiplier, shift } = scale;
   const factor = multiplier / 2 ** shift;
-  return withGradient<tf.Tensor2D>(
+  return withGradient<tf.Tensor2D, tf.Tensor2D[]>(
     x ? [x, sums] : [sums],
     () => {
-      const inputs = x ? { x, sums } : { sums };
+      const inputs = { ...(x ? { x } : {}), sums, ...(units ? { units } : {}) };
       const fused = runFused<tf.Tensor2D>(FUSED.addToStream, inputs, { multiplier, shift });
-      if (fused) return { value: fused };
-      const branch = rescaled(sums, scale);
+      const saved = units ? [units] : [];
+      if (fused) return { value: fused, saved };
+      const branch = rescaled(units ? tf.mul(sums, units) : sums, scale);
       const sum = clip(x ? tf.add(tf.cast(x, 'int32'), branch) : branch, RESIDUAL_MAX);
-      return { value: tf.cast(sum, 'float32') as tf.Tensor2D };
+      return { value: tf.cast(sum, 'float32') as tf.Tensor2D, saved };
     },
-    (dy) => (x ? [dy.clone(), tf.mul(dy, factor)] : [tf.mul(dy, factor)]),
+    (dy, of) => {
+      const scaled = tf.mul(dy, units ? tf.mul(of, factor) : factor);
+      return x ? [dy.clone(), scaled] : [scaled];
+    },
   );
 }
 

@@ -8,6 +8,7 @@ import { walsh } from './nodes';
 import { philox, PURPOSE_PROBE } from './random';
 import {
   add,
+  addHidden,
   applyWindow,
   attentionInputs,
   DOWN,
@@ -85,6 +86,7 @@ function keepWindow(bytes: usize): void {
     feedForward(first, t.length);
     memory.copy(kept + <usize>t.keptN2, n, rowsOf(t.stride));
     memory.copy(kept + <usize>t.keptH, scratchBase + <usize>t.h, rowsOf(t.hiddenStride));
+    memory.copy(kept + <usize>t.keptCoarser, scratchBase + <usize>t.coarser, t.length << 2);
   }
   logitsOf(t.length);
 }
@@ -186,9 +188,13 @@ function goOn(first: i32, kept: usize, which: i32): void {
     feedForward(first, count);
     return;
   }
-  if (which == OUTPUT || which == DOWN) {
+  if (which == OUTPUT) {
     add(matrix, count, z, x);
-    if (which == OUTPUT) feedForward(first, count);
+    feedForward(first, count);
+    return;
+  }
+  if (which == DOWN) {
+    addHidden(matrix, count, z, kept + <usize>t.keptCoarser);
     return;
   }
   const other = scratchBase + <usize>(which == UP ? t.z : t.z2);

@@ -17,7 +17,10 @@ const LOGIT_SHIFT: i32 = 6;
 const RECIPROCAL_BITS: i32 = 19;
 const EXPONENT_BITS: i32 = 14;
 const WEIGHT_BITS: i32 = 14;
-const SILU_SHIFT: i32 = 13;
+/** Bits by which gated products are finer than hidden activations at their finest. */
+const GATED_SHIFT: i32 = 11;
+/** A scaled sum that passes this saturates the residual stream, whatever is there. */
+const SATURATING: i32 = 1 << 24;
 /** Matrices of a block, in model order. */
 export const QUERY: i32 = 0;
 export const KEY: i32 = 1;
@@ -67,6 +70,7 @@ export class Text {
   values: i32; // i8 [T, keyStride]
   mix: i32; // i8 [T, stride]
   h: i32; // i8 [T, hiddenStride]
+  coarser: i32; // i32 [T], of each row of h
   weights: i32; // i32 [T]
   sums: i32; // i32 [headSize padded to 16]
   zStride: i32;
@@ -85,6 +89,7 @@ export class Text {
   keptValues: i32;
   keptMix: i32;
   keptH: i32;
+  keptCoarser: i32;
   // offsets in a thread's scratch
   base: i32; // i32 [T, zStride], sums of the site that is disturbed
   other: i32; // i32 [T, zStride], of the gate or of what it gates, whichever is not
@@ -251,7 +256,7 @@ export function gated(first: i32, count: i32): void {
   const gates = matrixAt(first + GATE);
   for (let i = 0; i < count; i++) gate(gates, matrixAt(first + UP), z, scratchBase + <usize>t.z2, i, h);
   product(matrixAt(first + DOWN), count, h, z);
-  add(matrixAt(first + DOWN), count, z, scratchBase + <usize>t.x);
+  addHidden(matrixAt(first + DOWN), count, z, scratchBase + <usize>t.coarser);
 }
 
 @inline
@@ -261,7 +266,7 @@ export function product(matrix: Matrix, count: i32, x: usize, z: usize): void {
 
 @inline
 function halfOf(exponent: i32): v128 {
-  return i32x4.splat(exponent > 30 ? 0 : 1 << (exponent - 1));
+  return i32x4.splat(exponent > 30 ? 0 : (1 << exponent) >> 1);
 }
 
 /** n[count, W] from x: one root mean square becomes 32. What pads a row stays zero. */
@@ -274,10 +279,7 @@ export function normalize(count: i32): void {
     const n = scratchBase + <usize>t.n + <usize>(i * t.stride);
     let most = i32x4.splat(0);
     for (let unit = 0; unit < whole; unit += 4) most = i32x4.max_s(most, i32x4.abs(v128.load(x + <usize>(unit << 2))));
-    let largest = max(
-      max(i32x4.extract_lane(most, 0), i32x4.extract_lane(most, 1)),
-      max(i32x4.extract_lane(most, 2), i32x4.extract_lane(most, 3)),
-    );
+    let largest = largestOf(most);
     for (let unit = whole; unit < width; unit++) largest = max(largest, abs(load<i32>(x + <usize>(unit << 2))));
     const right = max(0, 32 - clz(largest) - t.valueBits);
     const left = max(0, t.valueBits - (32 - clz(largest)));
@@ -413,7 +415,7 @@ function attend(query: usize, keys: usize, values: usize, positions: i32, mix: u
   }
 }
 
-/** h = silu(gate)·up of a position. */
+/** h = silu(gate)·up of a position, in the finest unit that has room for all of them. */
 function gate(gates: Matrix, ups: Matrix, z: usize, z2: usize, i: i32, h: usize): void {
   const t = text();
   const row = <usize>((i * t.zStride) << 2);
@@ -422,34 +424,82 @@ function gate(gates: Matrix, ups: Matrix, z: usize, z2: usize, i: i32, h: usize)
   const mantissaU = i32x4.splat(ups.mantissa);
   const halfG = halfOf(gates.exponent);
   const halfU = halfOf(ups.exponent);
+  const center = t.silu + (127 << 1);
+  const whole = t.hidden & ~3;
+  let most = i32x4.splat(0);
   for (let unit = 0; unit < t.hidden; unit += 4) {
     const at = row + <usize>(unit << 2);
-    v128.store(z + at, clamp4(rescale4(v128.load(z + at), mantissaG, gates.exponent, halfG), 127));
-    v128.store(z2 + at, clamp4(rescale4(v128.load(z2 + at), mantissaU, ups.exponent, halfU), 127));
+    const slots = i32x4.shl(clamp4(rescale4(v128.load(z + at), mantissaG, gates.exponent, halfG), 127), 1);
+    const up = clamp4(rescale4(v128.load(z2 + at), mantissaU, ups.exponent, halfU), 127);
+    const silu = i32x4(
+      load<i16>(center + <usize>i32x4.extract_lane(slots, 0)),
+      load<i16>(center + <usize>i32x4.extract_lane(slots, 1)),
+      load<i16>(center + <usize>i32x4.extract_lane(slots, 2)),
+      load<i16>(center + <usize>i32x4.extract_lane(slots, 3)),
+    );
+    let products = i32x4.mul(silu, up);
+    if (unit == whole) products = v128.and(products, paddingOf(t.hidden & 3));
+    v128.store(z + at, products);
+    most = i32x4.max_s(most, i32x4.abs(products));
   }
-  for (let unit = 0; unit < t.hidden; unit++) {
-    const at = row + <usize>(unit << 2);
-    const silu = <i32>load<i16>(t.silu + <usize>((load<i32>(z + at) + 127) << 1));
-    store<i8>(to + <usize>unit, clip(roundShift(silu * load<i32>(z2 + at), SILU_SHIFT)));
+  const coarser = coarserBits(largestOf(most));
+  store<i32>(scratchBase + <usize>t.coarser + <usize>(i << 2), coarser);
+  const shift = GATED_SHIFT + coarser;
+  const half = i32x4.splat((1 << shift) >> 1);
+  for (let unit = 0; unit < t.hidden; unit += 4) {
+    const rounded = roundShift4(v128.load(z + row + <usize>(unit << 2)), shift, half);
+    const words = i16x8.narrow_i32x4_s(rounded, rounded);
+    v128.store32_lane(to + <usize>unit, i8x16.narrow_i16x8_s(words, words), 0);
   }
+}
+
+function coarserBits(largest: i32): i32 {
+  let coarser = 0;
+  while (roundShift(largest, GATED_SHIFT + coarser) > 127) coarser++;
+  return coarser;
+}
+
+@inline
+function largestOf(lanes: v128): i32 {
+  return max(
+    max(i32x4.extract_lane(lanes, 0), i32x4.extract_lane(lanes, 1)),
+    max(i32x4.extract_lane(lanes, 2), i32x4.extract_lane(lanes, 3)),
+  );
 }
 
 /** x += the scaled sums, saturating. */
 export function add(matrix: Matrix, count: i32, z: usize, x: usize): void {
   const t = text();
-  const mantissa = i32x4.splat(matrix.mantissa);
-  const half = halfOf(matrix.exponent);
-  const whole = t.width & ~3;
   for (let i = 0; i < count; i++) {
-    const from = z + <usize>((i * t.zStride) << 2);
-    const to = x + <usize>((i * t.stride) << 2);
-    for (let unit = 0; unit < t.width; unit += 4) {
-      const at = <usize>(unit << 2);
-      let v = rescale4(v128.load(from + at), mantissa, matrix.exponent, half);
-      // What pads x stays zero.
-      if (unit == whole) v = v128.and(v, paddingOf(t.width & 3));
-      v128.store(to + at, clamp4(i32x4.add(v128.load(to + at), v), RESIDUAL_MAX));
-    }
+    addRow(matrix, z + <usize>((i * t.zStride) << 2), 0, x + <usize>((i * t.stride) << 2));
+  }
+}
+
+/** The residual stream += the scaled sums of hidden activations, each row as much coarser as it says. */
+export function addHidden(matrix: Matrix, count: i32, z: usize, coarser: usize): void {
+  const t = text();
+  const x = scratchBase + <usize>t.x;
+  for (let i = 0; i < count; i++) {
+    const bits = load<i32>(coarser + <usize>(i << 2));
+    addRow(matrix, z + <usize>((i * t.zStride) << 2), bits, x + <usize>((i * t.stride) << 2));
+  }
+}
+
+@inline
+function addRow(matrix: Matrix, from: usize, coarser: i32, to: usize): void {
+  const width = text().width;
+  const mantissa = i32x4.splat(matrix.mantissa);
+  const exponent = max(0, matrix.exponent - coarser);
+  const left = max(0, coarser - matrix.exponent);
+  const half = halfOf(exponent);
+  const whole = width & ~3;
+  for (let unit = 0; unit < width; unit += 4) {
+    const at = <usize>(unit << 2);
+    let v = rescale4(v128.load(from + at), mantissa, exponent, half);
+    if (left > 0) v = i32x4.shl(clamp4(v, SATURATING), left);
+    // What pads x stays zero.
+    if (unit == whole) v = v128.and(v, paddingOf(width & 3));
+    v128.store(to + at, clamp4(i32x4.add(v128.load(to + at), v), RESIDUAL_MAX));
   }
 }
 

@@ -1,27 +1,17 @@
 /**
- * Alignments of a layer's directions: Σ_b δ̂·x of every weight by a tiled product of errors and
- * inputs, both transposed so that a row is a batch; then each sum is rounded and added, with the
- * sign of its weight, to the direction that the weight belongs to. Nothing of the size of the
- * weights is stored. δ̂ = 256·high + low comes in two planes of bytes, each a product of its own.
+ * Alignments: Σ_b δ̂·x of every weight by a tiled product of errors and inputs, both transposed so
+ * that a row is a batch. δ̂ = 256·high + low comes in two planes of signed bytes, each a product of
+ * its own. `align` rounds each sum and adds it, with the sign of its weight, to the direction that
+ * the weight belongs to; nothing of the size of the weights is stored. `alignWeights` adds it to
+ * the weight's own.
  */
 
 import { type Features, type Kernel, kernel, read, write } from './kernel.js';
 import { DIRECTION_OF, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
 import { ROUNDING } from './rounding.js';
-import {
-  dots,
-  type LeftSide,
-  range,
-  type TileCounts,
-  tiledProduct,
-  tileVariables,
-  TILE_SIDE,
-} from './tile.js';
+import { dots, forEachSum, range, type TileCounts, tiledProduct, tileVariables, TILE_SIDE } from './tile.js';
 
-const LEFTS: readonly LeftSide[] = [
-  { name: 'low', dots: 'dotsUnsigned' },
-  { name: 'high', dots: 'dotsSigned' },
-];
+const LEFTS = ['low', 'high'];
 /** Left sides in workgroup memory. */
 export const ALIGN_SIDES = LEFTS.length;
 /** Blocks of signs that a row of a tile, at most 128 weights, can meet. */
@@ -31,6 +21,21 @@ const BLOCKS = 2;
 export function alignSignBytes(rows: number): number {
   return rows * BLOCKS * 16;
 }
+
+/** The operands of the product, zero past their ends. */
+const LOADS = (
+  [
+    ['low', 'errorsLow', 'units'],
+    ['high', 'errorsHigh', 'units'],
+    ['right', 'inputs', 'inputs'],
+  ] as const
+).map(
+  ([name, buffer, count]) => `
+fn load_${name}(row: u32, word: u32) -> vec4<u32> {
+  if (row >= params.${count} || word >= params.depth) { return vec4<u32>(); }
+  return ${buffer}[row * params.stride + word];
+}`,
+);
 
 /**
  * `stride` is the vec4s of a row of errors or inputs, `depth` those that the batch fills.
@@ -45,11 +50,6 @@ export function alignKernel(
 > {
   const rows = TILE_SIDE * counts.lefts;
   const columns = TILE_SIDE * counts.rights;
-  const loads = [
-    ['low', 'errorsLow', 'units'],
-    ['high', 'errorsHigh', 'units'],
-    ['right', 'inputs', 'inputs'],
-  ] as const;
   return kernel({
     name: 'align',
     params: [...SET_PARAMS, 'units', 'inputs', 'stride', 'depth', 'first', 'shift'],
@@ -65,13 +65,7 @@ export function alignKernel(
       SIGN_BLOCK,
       DIRECTION_OF,
       dots(features),
-      ...loads.map(
-        ([name, buffer, count]) => `
-fn load_${name}(row: u32, word: u32) -> vec4<u32> {
-  if (row >= params.${count} || word >= params.depth) { return vec4<u32>(); }
-  return ${buffer}[row * params.stride + word];
-}`,
-      ),
+      ...LOADS,
       tileVariables(LEFTS, counts),
       `
 // The blocks of signs of each row of the tile, from the one that has its first weight.
@@ -108,6 +102,53 @@ ${tiledProduct(LEFTS, counts, 'params.depth')}
     let input = firstRight + local.x + ${TILE_SIDE}u * (at % ${counts.rights}u);
     addWeight(row, firstLeft + row, firstRight, input, products[at]);
   }
+}`,
+    ],
+  });
+}
+
+/**
+ * Adds the sums of a matrix to those of its weights, [units, inputs] from word `first` on.
+ * `stride` and `depth` as in `alignKernel`; workgroups: (tiles of units, tiles of inputs).
+ */
+export function alignWeightsKernel(
+  counts: TileCounts,
+  features: Features,
+): Kernel<
+  'errorsLow' | 'errorsHigh' | 'inputs' | 'alignments',
+  'units' | 'inputs' | 'stride' | 'depth' | 'first'
+> {
+  return kernel({
+    name: 'alignWeights',
+    params: ['units', 'inputs', 'stride', 'depth', 'first'],
+    buffers: {
+      errorsLow: read('array<vec4<u32>>'),
+      errorsHigh: read('array<vec4<u32>>'),
+      inputs: read('array<vec4<u32>>'),
+      alignments: write('array<i32>'),
+    },
+    code: [
+      dots(features),
+      ...LOADS,
+      tileVariables(LEFTS, counts),
+      `
+fn addWeight(unit: u32, input: u32, sum: i32) {
+  if (unit >= params.units || input >= params.inputs) { return; }
+  alignments[params.first + unit * params.inputs + input] += sum;
+}
+@compute @workgroup_size(${TILE_SIDE}, ${TILE_SIDE})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let firstLeft = group.x * ${TILE_SIDE * counts.lefts}u;
+  let firstRight = group.y * ${TILE_SIDE * counts.rights}u;
+${tiledProduct(LEFTS, counts, 'params.depth')}
+${forEachSum(
+  counts,
+  (end, unit, input) => `addWeight(${unit}, ${input}, sum_low_${end} + (sum_high_${end} << 8u));`,
+)}
 }`,
     ],
   });

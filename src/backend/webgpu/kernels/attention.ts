@@ -1,6 +1,7 @@
 /**
  * Causal attention with an integer softmax, three kernels: scores, their weights, and the mix of values. Row r has
  * position start + r mod length, and sees the keys of its window, which begin at row keysFrom + ⌊r / length⌋ · length.
+ * Of queries, keys and values there may be fewer rows, which then serve over and over.
  * `scores` is [rows at hand, heads, context]: rows from firstRow on, `rows` of them, so that it stays small.
  */
 
@@ -11,17 +12,22 @@ import { ROUNDING } from './rounding.js';
 import { ITEMS } from './transformer.js';
 
 export type AttentionParam =
-  | ('firstRow' | 'rows' | 'start' | 'length' | 'keysFrom' | 'context')
+  | ('firstRow' | 'rows' | 'start' | 'length' | 'context')
+  | ('keysFrom' | 'queryRows' | 'keyRows' | 'valueRows')
   | ('heads' | 'keyHeads' | 'headSize' | 'factor' | 'range' | 'shift' | 'words');
 
 export const ATTENTION_PARAMS = [
-  ...['firstRow', 'rows', 'start', 'length', 'keysFrom', 'context'],
+  ...['firstRow', 'rows', 'start', 'length', 'context'],
+  ...['keysFrom', 'queryRows', 'keyRows', 'valueRows'],
   ...['heads', 'keyHeads', 'headSize', 'factor', 'range', 'shift', 'words'],
 ] as AttentionParam[];
 
 const PLACES = `
 fn positionOf(row: u32) -> u32 { return params.start + row % params.length; }
-fn firstKeyOf(row: u32) -> u32 { return params.keysFrom + (row / params.length) * params.length; }
+// Where the window of a row begins, among so many rows.
+fn windowOf(row: u32, rows: u32) -> u32 {
+  return params.keysFrom + ((row / params.length) * params.length) % rows;
+}
 fn keyOffset(head: u32) -> u32 { return (head * params.keyHeads) / params.heads * params.headSize; }`;
 
 /** Items: rows × heads × context; those past a row's position do nothing. */
@@ -40,8 +46,8 @@ export function scoresKernel(): Kernel<'q' | 'keys' | 'scores', AttentionParam> 
   let head = (item / params.context) % params.heads;
   let row = params.firstRow + item / (params.context * params.heads);
   if (other > positionOf(row)) { return; }
-  let query = (row * params.heads + head) * params.headSize;
-  let key = (firstKeyOf(row) + other) * params.keyHeads * params.headSize + keyOffset(head);
+  let query = ((row % params.queryRows) * params.heads + head) * params.headSize;
+  let key = (windowOf(row, params.keyRows) + other) * params.keyHeads * params.headSize + keyOffset(head);
   var score = 0;
   for (var i = 0u; i < params.headSize; i++) { score += q[query + i] * keys[key + i]; }
   scores[item] = score;`,
@@ -113,7 +119,7 @@ export function mixKernel(): Kernel<'scores' | 'totals' | 'values' | 'mix', Atte
     if (unit < width) {
       let head = unit / params.headSize;
       let weightsAt = (local * params.heads + head) * params.context;
-      let value = firstKeyOf(row) * stride + keyOffset(head) + unit % params.headSize;
+      let value = windowOf(row, params.valueRows) * stride + keyOffset(head) + unit % params.headSize;
       var sum = 0;
       for (var other = 0u; other < count; other++) { sum += scores[weightsAt + other] * values[value + other * stride]; }
       let total = u32(totals[local * params.heads + head]);

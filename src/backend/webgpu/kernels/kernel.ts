@@ -7,7 +7,7 @@
 
 /** What the device's compiler has; results are the same without any of it. */
 export interface Features {
-  /** `dot4I8Packed` and `dot4U8Packed`: four 8-bit products and their sum in one instruction. */
+  /** `dot4I8Packed`: four 8-bit products and their sum in one instruction. */
   readonly dot: boolean;
   /** Sums over the threads that run together, without workgroup memory. */
   readonly subgroups: boolean;

@@ -8,18 +8,10 @@
 import { SCALE_BITS } from '../../../ternary/precision.js';
 import { type Features, type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { ROUNDING } from './rounding.js';
-import {
-  dots,
-  type LeftSide,
-  range,
-  type TileCounts,
-  tiledProduct,
-  tileVariables,
-  TILE_SIDE,
-} from './tile.js';
+import { dots, forEachSum, type TileCounts, tiledProduct, tileVariables, TILE_SIDE } from './tile.js';
 
 /** Rows of activations are left and weights right, so that neighbouring threads store neighbouring units. */
-const LEFTS: readonly LeftSide[] = [{ name: 'x', dots: 'dotsSigned' }];
+const LEFTS = ['x'];
 
 /** What makes one kernel differ from another; shapes are parameters, so that layers share kernels. */
 export interface LinearVariant {
@@ -83,7 +75,7 @@ const DIRECT = linearMain(
   let unit = item - row * params.units;
   var sum = 0;
   for (var word = 0u; word < params.depth; word++) {
-    sum = dotsSigned(sum, load_x(row, word), load_right(unit, word));
+    sum = dots(sum, load_x(row, word), load_right(unit, word));
   }
   store(row, unit, sum);`,
 );
@@ -101,14 +93,7 @@ fn main(
   let firstLeft = group.x * ${TILE_SIDE * counts.lefts}u;
   let firstRight = group.y * ${TILE_SIDE * counts.rights}u;
 ${tiledProduct(LEFTS, counts, 'params.depth')}
-${range(counts.lefts)
-  .flatMap((i) =>
-    range(counts.rights).map(
-      (j) =>
-        `  store(firstLeft + local.y + ${TILE_SIDE * i}u, firstRight + local.x + ${TILE_SIDE * j}u, sum_x_${i}_${j});`,
-    ),
-  )
-  .join('\n')}
+${forEachSum(counts, (end, row, unit) => `store(${row}, ${unit}, sum_x_${end});`)}
 }`,
   ];
 }

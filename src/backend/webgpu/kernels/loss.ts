@@ -8,7 +8,7 @@ import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
 export const LOSS_SIZE = 64;
 
 /** The two tables, one after the other, as `tables` takes them. */
-export function lossTables(): Int32Array {
+export function lossTables(): Int32Array<ArrayBuffer> {
   return Int32Array.of(...EXP2, ...LOG2);
 }
 

@@ -11,11 +11,23 @@ import { rowMain, sharingOf } from './reduce.js';
 import { ROUNDING } from './rounding.js';
 
 /** Units that share a Philox block, and threads of a workgroup. */
-const UNITS_PER_BLOCK = 128;
+export const UNITS_PER_BLOCK = 128;
 /** Probes of a group. */
 export const PROBES_PER_GROUP = 16;
 /** Threads of the other kernels here. */
 export const PROBE_SIZE = 64;
+
+/** `signsOf(base, unit, rank)`: bit r is set where probe r of the group is −1, bit 16 always. */
+export const SIGNS_OF = `
+// Bit r is the Walsh function r at a rank: parity(r & rank).
+fn walsh(rank: u32) -> u32 {
+  return (0xaaaau * (rank & 1u)) ^ (0xccccu * ((rank >> 1u) & 1u))
+    ^ (0xf0f0u * ((rank >> 2u) & 1u)) ^ (0xff00u * ((rank >> 3u) & 1u));
+}
+fn signsOf(base: vec4<u32>, unit: u32, rank: u32) -> u32 {
+  let bit = (base[(unit >> 5u) & 3u] >> (unit & 31u)) & 1u;
+  return 0x10000u | ((0xffffu * bit) ^ walsh(rank));
+}`;
 
 /**
  * For each unit of an example a word: bit r is set where probe r of the group is −1, bit 16
@@ -33,12 +45,8 @@ export function signsKernel(
     buffers: { x: read('array<u32>'), signs: write('array<u32>') },
     code: [
       PHILOX,
+      SIGNS_OF,
       `
-// Bit r is the Walsh function r at a rank: parity(r & rank).
-fn walsh(rank: u32) -> u32 {
-  return (0xaaaau * (rank & 1u)) ^ (0xccccu * ((rank >> 1u) & 1u))
-    ^ (0xf0f0u * ((rank >> 2u) & 1u)) ^ (0xff00u * ((rank >> 3u) & 1u));
-}
 fn baseBlock(block: u32, example: u32) -> vec4<u32> {
   return philox(
     vec4<u32>(block | (params.group << 16u), params.firstExample + example, params.step, ${streamOf(Purpose.probe, index)}u),
@@ -47,10 +55,6 @@ fn baseBlock(block: u32, example: u32) -> vec4<u32> {
 }
 fn activeAt(example: u32, unit: u32) -> bool {
   return ((x[example * ${outputWords}u + unit / 4u] >> (8u * (unit & 3u))) & 255u) != 0u;
-}
-fn signsOf(base: vec4<u32>, unit: u32, rank: u32) -> u32 {
-  let bit = (base[(unit >> 5u) & 3u] >> (unit & 31u)) & 1u;
-  return 0x10000u | ((0xffffu * bit) ^ walsh(rank));
 }`,
       alone ? signsAlone(units) : signsShared(units),
     ],
@@ -131,7 +135,7 @@ export function rewardsKernel(): Kernel<'losses' | 'rewards', 'pairs' | 'rewardS
 }
 
 /**
- * Errors go into two planes of bytes, transposed: a word has four examples of one unit, so that
+ * Errors go into two planes of signed bytes, transposed: a word has four examples of one unit, so that
  * their product with the inputs is one of bytes, too. A quad is four examples.
  */
 const STORE_QUAD = `
@@ -140,9 +144,8 @@ fn bytesOf(values: vec4<u32>) -> u32 {
   return bytes.x | bytes.y | bytes.z | bytes.w;
 }
 fn storeQuad(at: u32, errors: vec4<i32>) {
-  let bits = bitcast<vec4<u32>>(errors);
-  errorsLow[at] = bytesOf(bits);
-  errorsHigh[at] = bytesOf(bits >> vec4<u32>(8u));
+  errorsLow[at] = bytesOf(bitcast<vec4<u32>>(errors));
+  errorsHigh[at] = bytesOf(bitcast<vec4<u32>>((errors + vec4<i32>(128)) >> vec4<u32>(8u)));
 }`;
 
 type ErrorParam = 'rows' | 'firstQuad' | 'stride';
@@ -153,7 +156,7 @@ type ErrorParam = 'rows' | 'firstQuad' | 'stride';
  */
 export function errorsKernel({
   units,
-}: LayerPlan): Kernel<
+}: Pick<LayerPlan, 'units'>): Kernel<
   'signs' | 'rewards' | 'errorsLow' | 'errorsHigh',
   ErrorParam | 'firstProbe' | 'probes' | 'add'
 > {
@@ -174,9 +177,9 @@ export function errorsKernel({
   var errors = vec4<i32>();
   if (params.add != 0u) {
     let places = vec4<u32>(24u, 16u, 8u, 0u);
-    let low = (vec4<u32>(errorsLow[at]) << places) >> vec4<u32>(24u);
+    let low = (vec4<i32>(bitcast<i32>(errorsLow[at])) << places) >> vec4<u32>(24u);
     let high = (vec4<i32>(bitcast<i32>(errorsHigh[at])) << places) >> vec4<u32>(24u);
-    errors = high * 256 + vec4<i32>(low);
+    errors = high * 256 + low;
   }
   for (var place = 0u; place < 4u; place++) {
     let example = 4u * group.y + place;
@@ -199,7 +202,7 @@ export function errorsKernel({
 export function exactErrorsKernel({
   widths,
   logitScale,
-}: Network): Kernel<
+}: Pick<Network, 'widths' | 'logitScale'>): Kernel<
   'tables' | 'labels' | 'z' | 'softmax' | 'errorsLow' | 'errorsHigh',
   ErrorParam | 'firstExample'
 > {
@@ -244,7 +247,7 @@ export function exactErrorsKernel({
 export function transposeKernel({
   inputs,
   depth,
-}: LayerPlan): Kernel<'x' | 'transposed', ErrorParam | 'firstRow'> {
+}: Pick<LayerPlan, 'inputs' | 'depth'>): Kernel<'x' | 'transposed', ErrorParam | 'firstRow'> {
   const words = 4 * depth;
   return kernel({
     name: 'transpose',

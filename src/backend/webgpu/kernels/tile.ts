@@ -58,31 +58,18 @@ function countFor(rows: number): number {
   return [1, 2, 4].find((count) => count * TILE_SIDE >= rows) ?? 8;
 }
 
-/** A left side: the function that loads it, and the one that multiplies it. */
-export interface LeftSide {
-  /** Names its tile; `load_NAME(row, word)` gives a vec4 of the row counted within the operand. */
-  readonly name: string;
-  readonly dots: 'dotsSigned' | 'dotsUnsigned';
-}
-
 /**
- * A sum and 16 products of bytes more, both sides signed or both unsigned; u7 activations are either. Each dot
- * product adds to what is there, so that a device can do both in one instruction.
+ * `dots(sum, a, b)`: a sum and 16 products of signed bytes more. Each dot product adds to what is there, so that a
+ * device can do both in one instruction.
  */
 export function dots({ dot }: Features): string {
   if (dot) {
     return `
-fn dotsSigned(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
+fn dots(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
   var next = dot4I8Packed(a.x, b.x) + sum;
   next = dot4I8Packed(a.y, b.y) + next;
   next = dot4I8Packed(a.z, b.z) + next;
   return dot4I8Packed(a.w, b.w) + next;
-}
-fn dotsUnsigned(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
-  var next = dot4U8Packed(a.x, b.x) + u32(sum);
-  next = dot4U8Packed(a.y, b.y) + next;
-  next = dot4U8Packed(a.z, b.z) + next;
-  return i32(dot4U8Packed(a.w, b.w) + next);
 }`;
   }
   return `
@@ -90,23 +77,19 @@ const BYTES = vec4<u32>(24u, 16u, 8u, 0u);
 fn signedBytes(word: u32) -> vec4<i32> {
   return (vec4<i32>(bitcast<i32>(word)) << BYTES) >> vec4<u32>(24u);
 }
-fn unsignedBytes(word: u32) -> vec4<i32> {
-  return vec4<i32>((vec4<u32>(word) << BYTES) >> vec4<u32>(24u));
-}
-fn dotsSigned(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
+fn dots(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
   return sum + dot(signedBytes(a.x), signedBytes(b.x)) + dot(signedBytes(a.y), signedBytes(b.y))
     + dot(signedBytes(a.z), signedBytes(b.z)) + dot(signedBytes(a.w), signedBytes(b.w));
-}
-fn dotsUnsigned(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return sum + dot(unsignedBytes(a.x), unsignedBytes(b.x)) + dot(unsignedBytes(a.y), unsignedBytes(b.y))
-    + dot(unsignedBytes(a.z), unsignedBytes(b.z)) + dot(unsignedBytes(a.w), unsignedBytes(b.w));
 }`;
 }
 
-/** Tiles in workgroup memory; the right one is called `right`. */
-export function tileVariables(lefts: readonly LeftSide[], counts: TileCounts): string {
+/**
+ * Tiles in workgroup memory; the right one is called `right`.
+ * @param lefts - names: `load_NAME(row, word)` gives a vec4 of the row counted within the operand
+ */
+export function tileVariables(lefts: readonly string[], counts: TileCounts): string {
   return [
-    ...lefts.map(({ name }) => tileVariable(name, counts.lefts)),
+    ...lefts.map((name) => tileVariable(name, counts.lefts)),
     tileVariable('right', counts.rights),
   ].join('\n');
 }
@@ -120,14 +103,14 @@ function tileVariable(name: string, count: number): string {
  * row `firstLeft + local.y + 16·i` and right row `firstRight + local.x + 16·j` in `sum_NAME_i_j`.
  * @param depth - WGSL for the vec4s of a row
  */
-export function tiledProduct(lefts: readonly LeftSide[], counts: TileCounts, depth: string): string {
+export function tiledProduct(lefts: readonly string[], counts: TileCounts, depth: string): string {
   const pairs = range(counts.lefts).flatMap((i) => range(counts.rights).map((j) => [i, j] as const));
-  const sums = lefts.flatMap(({ name }) => pairs.map(([i, j]) => `  var sum_${name}_${i}_${j} = 0;`));
-  const products = lefts.flatMap(({ name, dots: multiply }) =>
+  const sums = lefts.flatMap((name) => pairs.map(([i, j]) => `  var sum_${name}_${i}_${j} = 0;`));
+  const products = lefts.flatMap((name) =>
     range(counts.lefts).flatMap((i) => [
       `      { let left = tile_${name}[(local.y + ${TILE_SIDE * i}u) * ${PITCH}u + k];`,
       ...range(counts.rights).map(
-        (j) => `        sum_${name}_${i}_${j} = ${multiply}(sum_${name}_${i}_${j}, left, right_${j});`,
+        (j) => `        sum_${name}_${i}_${j} = dots(sum_${name}_${i}_${j}, left, right_${j});`,
       ),
       '      }',
     ]),
@@ -135,7 +118,7 @@ export function tiledProduct(lefts: readonly LeftSide[], counts: TileCounts, dep
   return `
 ${sums.join('\n')}
   for (var slice = 0u; slice < ${depth}; slice += ${DEPTH}u) {
-${lefts.map(({ name }) => fill(name, counts.lefts, 'firstLeft')).join('\n')}
+${lefts.map((name) => fill(name, counts.lefts, 'firstLeft')).join('\n')}
 ${fill('right', counts.rights, 'firstRight')}
     workgroupBarrier();
     for (var k = 0u; k < ${DEPTH}u; k++) {
@@ -146,6 +129,21 @@ ${products.join('\n')}
     }
     workgroupBarrier();
   }`;
+}
+
+/** A statement for each sum of a thread: `of(name of the sum's end, left row, right row)`. */
+export function forEachSum(
+  counts: TileCounts,
+  of: (end: string, left: string, right: string) => string,
+): string {
+  return range(counts.lefts)
+    .flatMap((i) =>
+      range(counts.rights).map((j) => {
+        const left = `firstLeft + local.y + ${TILE_SIDE * i}u`;
+        return `  ${of(`${i}_${j}`, left, `firstRight + local.x + ${TILE_SIDE * j}u`)}`;
+      }),
+    )
+    .join('\n');
 }
 
 /** All threads together bring the next slice of a side's rows. */

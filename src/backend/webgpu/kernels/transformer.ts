@@ -6,12 +6,10 @@
 
 import { RMS_RECIPROCAL_BITS } from '../../../ternary/rms-norm.js';
 import { FINER_MAX, ROTARY_BITS } from '../../../ternary/rotary.js';
-import { SILU_BITS } from '../../../ternary/silu.js';
+import { GATED_SHIFT } from '../../../ternary/silu.js';
 import {
   EMBEDDING_SHIFT,
   FINER_BITS,
-  GATE_BITS,
-  HIDDEN_BITS,
   I8_MAX,
   LOGIT_MAX,
   LOGIT_SHIFT,
@@ -22,8 +20,10 @@ import { ROUNDING } from './rounding.js';
 
 /** Threads of a workgroup, an item each. */
 export const ITEMS = 64;
-/** Threads that share a row of `normKernel`. */
-const NORM_SIZE = 64;
+/** Threads that share a row of `normKernel` or `gateKernel`. */
+const ROW_SIZE = 64;
+/** A scaled sum that passes this saturates the residual stream, whatever is there. */
+const SATURATING = 2 ** 24;
 
 /** `rescale` to the unit that follows, and clips. */
 const SCALING = `${ROUNDING}
@@ -71,6 +71,24 @@ fn valueAt(row: u32, unit: u32) -> i32 {
   });
 }
 
+/** x from sums of the embedding. Items: of x. */
+export function scaleKernel(): Kernel<'z' | 'x', 'items' | 'mantissa' | 'exponent'> {
+  return kernel({
+    name: 'scale',
+    params: ['items', 'mantissa', 'exponent'],
+    buffers: { z: read('array<i32>'), x: write('array<i32>') },
+    code: [
+      SCALING,
+      linearMain(
+        ITEMS,
+        `
+  if (item >= params.items) { return; }
+  x[item] = rescale(z[item], params.mantissa, params.exponent);`,
+      ),
+    ],
+  });
+}
+
 /** n from x: a root mean square of one becomes 32. A workgroup a row: `linearGroups(rows, 1)`. */
 export function normKernel(): Kernel<'x' | 'n', 'rows' | 'width' | 'words' | 'gain' | 'valueBits'> {
   return kernel({
@@ -93,7 +111,7 @@ fn shifted(value: i32, shift: i32) -> i32 {
   if (shift > 0) { return roundShift(value, u32(shift)); }
   return value << u32(-shift);
 }
-@compute @workgroup_size(${NORM_SIZE})
+@compute @workgroup_size(${ROW_SIZE})
 fn main(
   @builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) groups: vec3<u32>,
@@ -103,12 +121,12 @@ fn main(
   if (row >= params.rows) { return; }
   let first = row * params.width;
   var most = 0u;
-  for (var unit = thread; unit < params.width; unit += ${NORM_SIZE}u) { most = max(most, u32(abs(x[first + unit]))); }
+  for (var unit = thread; unit < params.width; unit += ${ROW_SIZE}u) { most = max(most, u32(abs(x[first + unit]))); }
   atomicMax(&largest, most);
   workgroupBarrier();
   let shift = 32 - i32(countLeadingZeros(atomicLoad(&largest))) - i32(params.valueBits);
   var sum = 0u;
-  for (var unit = thread; unit < params.width; unit += ${NORM_SIZE}u) {
+  for (var unit = thread; unit < params.width; unit += ${ROW_SIZE}u) {
     let y = shifted(x[first + unit], shift);
     sum += u32(y * y);
   }
@@ -116,7 +134,7 @@ fn main(
   workgroupBarrier();
   let root = max(1u, rootOf(atomicLoad(&squares)));
   let reciprocal = roundDiv(i32(params.gain << ${RMS_RECIPROCAL_BITS}u), root);
-  for (var word = thread; word < params.words; word += ${NORM_SIZE}u) {
+  for (var word = thread; word < params.words; word += ${ROW_SIZE}u) {
     var packed = 0u;
     for (var place = 0u; place < 4u; place++) {
       let unit = 4u * word + place;
@@ -207,40 +225,93 @@ export function addKernel(): Kernel<'z' | 'x', 'items' | 'mantissa' | 'exponent'
   });
 }
 
-/** h = silu(gate) · up. Items: words of h. */
-export function gateKernel(): Kernel<
-  'z' | 'z2' | 'silu' | 'h',
-  'rows' | 'units' | 'words' | 'mantissa' | 'exponent' | 'mantissa2' | 'exponent2'
+/**
+ * The same for sums of hidden activations, whose rows are as many bits coarser as `coarser` says, of coarserRows over
+ * and over. Items: of x.
+ */
+export function addHiddenKernel(): Kernel<
+  'z' | 'coarser' | 'x',
+  'items' | 'width' | 'coarserRows' | 'mantissa' | 'exponent'
 > {
   return kernel({
-    name: 'gate',
-    params: ['rows', 'units', 'words', 'mantissa', 'exponent', 'mantissa2', 'exponent2'],
-    buffers: {
-      z: read('array<i32>'),
-      z2: read('array<i32>'),
-      silu: read('array<i32>'),
-      h: write('array<u32>'),
-    },
+    name: 'addHidden',
+    params: ['items', 'width', 'coarserRows', 'mantissa', 'exponent'],
+    buffers: { z: read('array<i32>'), coarser: read('array<u32>'), x: write('array<i32>') },
     code: [
       SCALING,
       linearMain(
         ITEMS,
         `
-  if (item >= params.rows * params.words) { return; }
-  let row = item / params.words;
-  var packed = 0u;
-  for (var place = 0u; place < 4u; place++) {
-    let unit = 4u * (item % params.words) + place;
-    if (unit < params.units) {
-      let at = row * params.units + unit;
-      let gate = clipI8(rescale(z[at], params.mantissa, params.exponent));
-      let up = clipI8(rescale(z2[at], params.mantissa2, params.exponent2));
-      let gated = clipI8(roundShift(silu[gate + ${I8_MAX}] * up, ${SILU_BITS + GATE_BITS - HIDDEN_BITS}u));
-      packed |= (u32(gated) & 255u) << (8u * place);
-    }
-  }
-  h[item] = packed;`,
+  if (item >= params.items) { return; }
+  let bits = coarser[(item / params.width) % params.coarserRows];
+  let left = max(bits, params.exponent) - params.exponent;
+  let scaled = rescale(z[item], params.mantissa, max(params.exponent, bits) - bits);
+  let sum = x[item] + (clamp(scaled, -${SATURATING}, ${SATURATING}) << left);
+  x[item] = clamp(sum, -${RESIDUAL_MAX}, ${RESIDUAL_MAX});`,
       ),
+    ],
+  });
+}
+
+/**
+ * h = silu(gate) · up, of gateRows and upRows over and over, in the finest unit that has room for all of a row, and
+ * by how many bits that is coarser than the finest there is. A workgroup a row: `linearGroups(rows, 1)`.
+ */
+export function gateKernel(): Kernel<
+  'z' | 'z2' | 'silu' | 'h' | 'coarser',
+  ('rows' | 'units' | 'words' | 'gateRows' | 'upRows') | ('mantissa' | 'exponent' | 'mantissa2' | 'exponent2')
+> {
+  return kernel({
+    name: 'gate',
+    params: [
+      ...(['rows', 'units', 'words', 'gateRows', 'upRows'] as const),
+      ...(['mantissa', 'exponent', 'mantissa2', 'exponent2'] as const),
+    ],
+    buffers: {
+      z: read('array<i32>'),
+      z2: read('array<i32>'),
+      silu: read('array<i32>'),
+      h: write('array<u32>'),
+      coarser: write('array<u32>'),
+    },
+    code: [
+      SCALING,
+      `
+var<workgroup> largest: atomic<u32>;
+fn gatedAt(row: u32, unit: u32) -> i32 {
+  let gates = (row % params.gateRows) * params.units;
+  let ups = (row % params.upRows) * params.units;
+  let gate = clipI8(rescale(z[gates + unit], params.mantissa, params.exponent));
+  let up = clipI8(rescale(z2[ups + unit], params.mantissa2, params.exponent2));
+  return silu[gate + ${I8_MAX}] * up;
+}
+@compute @workgroup_size(${ROW_SIZE})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) groups: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let row = group.y * groups.x + group.x;
+  if (row >= params.rows) { return; }
+  var most = 0u;
+  for (var unit = thread; unit < params.units; unit += ${ROW_SIZE}u) { most = max(most, u32(abs(gatedAt(row, unit)))); }
+  atomicMax(&largest, most);
+  workgroupBarrier();
+  let all = i32(atomicLoad(&largest));
+  var shift = ${GATED_SHIFT}u;
+  while (roundShift(all, shift) > ${I8_MAX}) { shift += 1u; }
+  if (thread == 0u) { coarser[row] = shift - ${GATED_SHIFT}u; }
+  for (var word = thread; word < params.words; word += ${ROW_SIZE}u) {
+    var packed = 0u;
+    for (var place = 0u; place < 4u; place++) {
+      let unit = 4u * word + place;
+      if (unit < params.units) {
+        packed |= (u32(roundShift(gatedAt(row, unit), shift)) & 255u) << (8u * place);
+      }
+    }
+    h[row * params.words + word] = packed;
+  }
+}`,
     ],
   });
 }

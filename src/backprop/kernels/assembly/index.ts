@@ -3,7 +3,7 @@
 
 export { gemm, gemmScratch } from './gemm';
 export { attention, attentionGradient, attentionScratch } from './attention';
-export { gated, gatedGradient } from './gate';
+export { gated, gatedGradient, hiddenUnits } from './gate';
 export { linear, linearScratch, normalize, normalizeGradient } from './layer';
 export { adamw, expandPool, poolGradient, ternarize } from './weights';
 export { addToStream, requantize, requantizeGradient, rotate, rotateGradient } from './requantize';

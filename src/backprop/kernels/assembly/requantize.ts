@@ -73,17 +73,33 @@ export function requantizeGradient(dy: usize, y: usize, length: i32, factor: f32
   }
 }
 
-/** y[length] = clip(x + roundShift(sums · multiplier, shift)) of the residual stream; x may be 0, for none. */
-export function addToStream(x: usize, sums: usize, length: i32, multiplier: i32, shift: i32, y: usize): void {
+/**
+ * y[rows, columns] = clip(x + roundShift(sums · unit · multiplier, shift)) of the residual stream.
+ * @param x - may be 0, for none
+ * @param units - [rows] powers of two; may be 0, for ones
+ */
+export function addToStream(
+  x: usize,
+  sums: usize,
+  units: usize,
+  rows: i32,
+  columns: i32,
+  multiplier: i32,
+  shift: i32,
+  y: usize,
+): void {
   const half = halfOf(shift);
-  const factor = i32x4.splat(multiplier);
-  for (const end = sums + <usize>(length << 2); sums < end; sums += 16, y += 16) {
-    let v = rescaled(sums, factor, shift, half);
-    if (x) {
-      v = i32x4.add(integers(x), v);
-      x += 16;
+  for (let row = 0; row < rows; row++) {
+    const unit = units ? <i32>load<f32>(units + <usize>(row << 2)) : 1;
+    const factor = i32x4.splat(unit * multiplier);
+    for (const end = sums + <usize>(columns << 2); sums < end; sums += 16, y += 16) {
+      let v = rescaled(sums, factor, shift, half);
+      if (x) {
+        v = i32x4.add(integers(x), v);
+        x += 16;
+      }
+      v128.store(y, f32x4.convert_i32x4_s(clip(v, STREAM_MAX)));
     }
-    v128.store(y, f32x4.convert_i32x4_s(clip(v, STREAM_MAX)));
   }
 }
 
