@@ -20,6 +20,8 @@ import {
   forwardPasses,
   poolFile,
   replayTime,
+  textModel,
+  textSteps,
   timeToAccuracy,
   trainingSteps,
 } from './gpu/training.mjs';
@@ -49,6 +51,13 @@ const full = {
   ],
   forward: { widths: [784, 256, 256, 256, 10], batches: [1024, 16_384], seconds: 2 },
   training: { presets: ['default', 'paper'], steps: 40, changes: {} },
+  texts: [
+    { name: 'text, default', steps: 20, changes: {} },
+    {
+      ...{ name: 'text, 4 × 512, batch 64', steps: 4 },
+      changes: { blocks: 4, loopTo: 4, width: 512, heads: 8, keyHeads: 8, hidden: 1408, batch: 64 },
+    },
+  ],
   accuracy: { targets: [0.95, 0.97], every: 50 },
   replay: { model: '2000-2000-2000-2000-10', directions: [20_000, 20_000, 20_000, 1000], runs: 3 },
 };
@@ -64,6 +73,13 @@ const little = {
     steps: 3,
     changes: { batch: 64, probes: 2, pool: 256, directions: 16 },
   },
+  texts: [
+    {
+      name: 'text',
+      steps: 2,
+      changes: { width: 32, heads: 2, keyHeads: 2, hidden: 48, context: 8, batch: 4 },
+    },
+  ],
   accuracy: { targets: [0.5], every: 20, steps: 40 },
   replay: { model: '64-48-10', directions: [200, 40], runs: 1 },
 };
@@ -98,14 +114,22 @@ try {
   const training = [];
   for (const preset of plan.training.presets) {
     const config = configOf(preset, data.train.width, plan.training.changes);
-    const sides = {
-      gpu: await trainingSteps(gpu, config, data, plan.training.steps),
-      cpu: await trainingSteps(cpu, config, data, plan.training.steps),
-    };
-    training.push({ preset, model: config.model, batch: config.batch, steps: plan.training.steps, ...sides });
-    say(
-      `${preset}: ${sides.gpu.stepMs.toFixed(2)} ms a step on the GPU, ${sides.cpu.stepMs.toFixed(2)} on the CPU`,
-    );
+    const { steps } = plan.training;
+    training.push({
+      ...{ preset, model: config.model, batch: config.batch, steps },
+      gpu: await trainingSteps(gpu, config, data, steps),
+      cpu: await trainingSteps(cpu, config, data, steps),
+    });
+  }
+  for (const { name, steps, changes } of plan.texts) {
+    training.push({
+      ...{ preset: name, steps, ...textModel(changes) },
+      gpu: await textSteps(gpu, changes, steps),
+      cpu: await textSteps(cpu, changes, steps),
+    });
+  }
+  for (const { preset, gpu: ours, cpu: theirs } of training) {
+    say(`${preset}: ${ours.stepMs.toFixed(2)} ms a step on the GPU, ${theirs.stepMs.toFixed(2)} on the CPU`);
   }
   const { targets, every, steps } = plan.accuracy;
   const config = configOf('default', data.train.width, { ...plan.training.changes, ...(steps && { steps }) });

@@ -135,8 +135,8 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
   }
 
   get title(): string {
-    const { artifact, optimizer } = this.config;
-    return `ste, ${artifact}, ${optimizer}, ${(this.helpers?.parts ?? 0) > 0 ? 'threads' : '1 thread'}`;
+    const { artifact, quantizer, optimizer } = this.config;
+    return `ste, ${artifact}, ${quantizer}, ${optimizer}, ${(this.helpers?.parts ?? 0) > 0 ? 'threads' : '1 thread'}`;
   }
 
   get step(): number {

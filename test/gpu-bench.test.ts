@@ -47,7 +47,11 @@ describe.skipIf(webgpuFault !== null)('the GPU benchmark', () => {
     for (const { gpu, cpu } of [...results.forward, ...results.training, results.replay]) {
       expect(gpu.hash).toBe(cpu.hash);
     }
-    expect(results.training.map(({ preset }: { preset: string }) => preset)).toEqual(['default', 'paper']);
+    expect(results.training.map(({ preset }: { preset: string }) => preset)).toEqual([
+      'default',
+      'paper',
+      'text',
+    ]);
     const verdicts = results.requirements.map(({ verdict }: { verdict: string }) => verdict);
     expect(verdicts).toHaveLength(3);
     if (results.software) expect(verdicts.slice(0, 2).join()).toMatch(/^not checked.*not checked/);

@@ -62,6 +62,14 @@ it('killed on two threads and resumed on one, a run ends in the same bytes', asy
   expect(await readFile(out)).toEqual(await readFile(at('one.tern')));
 });
 
+it('sparse trits take fewer bytes, and train to the very scales of the artifact', async () => {
+  const sparse = ['--quantizer', 'sparse', '--threshold', '1.5', '--out', at('sparse.tern')];
+  const made = (await cliJson(train(...settings, ...sparse))) as Record<string, number>;
+  expect(made.bitsPerTrit).toBeLessThan(0.9 * (printed.bitsPerTrit as number));
+  expect(made.bitsPerByte).toBeLessThan(5);
+  expect(Math.abs(made.bitsPerByte - made.trainerBitsPerByte)).toBeLessThan(0.001);
+});
+
 it('what does not fit the budget is refused before it is trained, by how much', async () => {
   const { code, stderr } = await cli(train(...settings, '--out', at('big.tern'), '--budget', '5000'));
   expect(code).toBe(2);
@@ -71,6 +79,7 @@ it('what does not fit the budget is refused before it is trained, by how much', 
 
 it.each([
   [['--target-bpb', '0.5', '--steps', '1', '--out', 'x.tern'], 5, '"--target-bpb" expected at most 0.5'],
+  [['--quantizer', 'elastic'], 2, '"quantizer" expected absmean or twn or lloyd-max or sparse'],
   [['--width', '30'], 2, '"width" expected a multiple of 8'],
   [['--method', 'noise-step'], 2, '"tied" expected false'],
   [['--perturb', 'nodes'], 2, "unknown option '--perturb'"],

@@ -5,8 +5,11 @@ import { encodeSeedPool, openArtifact } from '../../dist/src/artifact/artifact.j
 import { rebuild } from '../../dist/src/artifact/rebuild.js';
 import { weightsHash } from '../../dist/src/artifact/weights-hash.js';
 import { PRESETS } from '../../dist/src/perturb/presets.js';
+import { TEXT_NOISE_STEP_PRESETS } from '../../dist/src/perturb/text-presets.js';
+import { TextNoiseStepTrainer } from '../../dist/src/perturb/text-trainer.js';
 import { NoiseStepTrainer } from '../../dist/src/perturb/trainer.js';
 import { networkOf } from '../../dist/src/ternary/network.js';
+import { transformerName } from '../../dist/src/ternary/transformer.js';
 import { median } from '../report.mjs';
 
 /** A preset for data of any width. */
@@ -41,6 +44,30 @@ export async function forwardPasses(backend, widths, batch, seconds) {
 /** Milliseconds of a training step, the last loss and the hash of the weights after all steps. */
 export async function trainingSteps(backend, config, data, steps) {
   const trainer = await NoiseStepTrainer.create(config, data.train, backend);
+  return timedSteps(trainer, steps, () => trainer.placed.readWeights());
+}
+
+/** The same of a transformer, on a text that is made here. */
+export async function textSteps(backend, changes, steps) {
+  const text = Uint8Array.from(
+    { length: 65_536 },
+    (_, i) => 97 + ((Math.imul(i + 1, 2654435761) >>> 28) % 9),
+  );
+  const trainer = await TextNoiseStepTrainer.create(textConfig(changes), text, backend);
+  return timedSteps(trainer, steps, () => trainer.values);
+}
+
+/** What a transformer is called, and its windows a step. */
+export function textModel(changes) {
+  const config = textConfig(changes);
+  return { model: transformerName(config), batch: config.batch };
+}
+
+function textConfig(changes) {
+  return { ...TEXT_NOISE_STEP_PRESETS.default, ...changes };
+}
+
+async function timedSteps(trainer, steps, weightsOf) {
   const times = [];
   let last;
   for (let step = 0; step < steps; step++) {
@@ -48,7 +75,7 @@ export async function trainingSteps(backend, config, data, steps) {
     last = await trainer.next();
     times.push(performance.now() - begun);
   }
-  const hash = await weightsHash(await trainer.placed.readWeights());
+  const hash = await weightsHash(await weightsOf());
   await trainer.placed.release();
   return { stepMs: median(times.slice(Math.min(2, steps - 1))), loss: last.loss, hash };
 }

@@ -150,6 +150,8 @@ export interface TextRoom {
   readonly windows: number;
   /** Whether `align` will be called. */
   readonly align?: boolean;
+  /** Probes that may go at once, if that takes memory: 16 if left out. More go one after another. */
+  readonly probes?: number;
 }
 
 /** How `align` disturbs the sums of a transformer's matrices. */

@@ -14,6 +14,7 @@ import {
   type TransformerShape,
 } from '../ternary/transformer.js';
 import { decay, EXACT_SUM_MAX, OPTIMIZERS, type OptimizerName } from './config.js';
+import { type QuantizerName, TRIT_QUANTIZERS } from './quantizers/names.js';
 import { SCHEDULES, type ScheduleName } from './schedules.js';
 
 export interface TextSteConfig extends TransformerShape {
@@ -30,6 +31,10 @@ export interface TextSteConfig extends TransformerShape {
    * depend on how many threads there are.
    */
   shards: number;
+  /** How the matrices of the blocks become trits: one of `TRIT_QUANTIZERS`. */
+  quantizer: QuantizerName;
+  /** Of the quantizer `sparse`: weights above so many σ are not zero. */
+  threshold: number;
   optimizer: OptimizerName;
   /** Largest step of the optimizer. */
   learningRate: number;
@@ -64,6 +69,8 @@ const RULES: Rules<TextSteConfig> = {
   steps: integer(1, STEPS_MAX),
   batch: integer(1, 4096),
   shards: integer(1, 64),
+  quantizer: oneOf(...TRIT_QUANTIZERS),
+  threshold: number('a number of σ above 0, at most 10', (value) => value > 0 && value <= 10),
   optimizer: oneOf(...OPTIMIZERS),
   learningRate: number('a number above 0, at most 100', (value) => value > 0 && value <= 100),
   schedule: oneOf(...SCHEDULES),

@@ -11,6 +11,8 @@ const base: TextSteConfig = {
   steps: 3000,
   batch: 16,
   shards: 2,
+  quantizer: 'sparse',
+  threshold: 0.8,
   optimizer: 'adamw',
   learningRate: 0.003,
   schedule: 'cosine',

@@ -87,7 +87,7 @@ export class TextSteTrainer {
     this.#batches.load(this.step);
     const { rate, decay } = factorsAt(config.schedule, this.step, config.steps, config.warmup);
     const size = { learningRate: rate * config.learningRate, weightDecay: decay * config.weightDecay };
-    const matrices = await quantizeShadows(this.model, this.parameters);
+    const matrices = await quantizeShadows(this.model, this.parameters, this.config);
     const { loss, hits, gradients } = await this.#gradients(matrices, this.#batches.windows);
     tf.dispose(matrices.weights as tf.Tensor[]);
     if (!Number.isFinite(loss)) {
@@ -110,7 +110,7 @@ export class TextSteTrainer {
 
   /** Bits a byte of a text by the model as it is now, by the trainer's own forward pass. */
   async evaluate(text: Uint8Array, stride = this.config.context): Promise<TextScore> {
-    const matrices = await quantizeShadows(this.model, this.parameters);
+    const matrices = await quantizeShadows(this.model, this.parameters, this.config);
     let windows = new Uint8Array();
     let length = 0;
     const evaluator = {
@@ -130,7 +130,7 @@ export class TextSteTrainer {
   async values(): Promise<Int8Array> {
     const { tensors, scales: last, parameters } = this.model;
     const values = new Int8Array(parameters);
-    const { weights, pairs } = await quantizeShadows(this.model, this.parameters);
+    const { weights, pairs } = await quantizeShadows(this.model, this.parameters, this.config);
     for (const [i, matrix] of weights.entries()) values.set(await matrix.data(), tensors[i].offset);
     values.set(pairs.flat(), last.offset);
     tf.dispose(weights as tf.Tensor[]);

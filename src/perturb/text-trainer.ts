@@ -92,7 +92,8 @@ export class TextNoiseStepTrainer {
     const model = checkTextNoiseStepConfig(config);
     checkTextLength(text, config.context, 'training text');
     const key = keyOf(config.seed);
-    const placed = await backend.placeText(model, { windows: config.batch, align: true });
+    const probes = config.train === 'head' ? 0 : config.probes;
+    const placed = await backend.placeText(model, { windows: config.batch, align: true, probes });
     const values = base ? base.slice() : firstValues(model, key);
     const trainer = new TextNoiseStepTrainer(config, model, key, placed, text, values, base);
     await placed.writeWeights(values);

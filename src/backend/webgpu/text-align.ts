@@ -6,7 +6,7 @@
 
 import { Purpose, streamOf } from '../../random/philox.js';
 import { type ScaledMatrix, type TransformerBlock, VOCABULARY } from '../../ternary/transformer.js';
-import type { TextProbes } from '../backend.js';
+import type { TextProbes, TextRoom } from '../backend.js';
 import type { DeviceBuffer } from './device.js';
 import { alignWeightsKernel, ALIGN_SIDES } from './kernels/align.js';
 import { linearGroups } from './kernels/kernel.js';
@@ -98,20 +98,21 @@ export class TextAligner {
   readonly #stride: number;
 
   /**
-   * @param windows - that go at a time
+   * @param room - windows and probes that go at a time
    * @param rowsMax - rows for which there is work memory
    */
   constructor(
     readonly forward: TextForward,
     readonly batch: Batch,
-    { windows, rowsMax }: { readonly windows: number; readonly rowsMax: number },
+    { windows, probes = PROBES_PER_GROUP }: Pick<TextRoom, 'windows' | 'probes'>,
+    rowsMax: number,
     take: Take,
   ) {
     const { model, device } = forward;
     const rows = windows * model.context;
     const widest = widestOf(model);
-    const copies = 2 * Math.max(1, Math.min(PROBES_PER_GROUP, Math.floor(rowsMax / (2 * rows))));
-    this.#copyRows = copies * rows;
+    const pairs = Math.min(PROBES_PER_GROUP, probes, Math.floor(rowsMax / (2 * rows)));
+    this.#copyRows = 2 * Math.max(1, pairs) * rows;
     this.#copies = takeActivations(model, this.#copyRows, device.workBytes, take);
     this.#copyLosses = take('losses of copies', this.#copyRows);
     this.alignments = take('alignments', model.parameters);

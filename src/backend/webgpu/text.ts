@@ -81,7 +81,8 @@ export class WebgpuText implements PlacedText {
         this.#aligner = new Aligner(
           this.#forward,
           { rows: this.#rows, ...this.#batch },
-          { windows: this.#windowsAtOnce, rowsMax },
+          { ...room, windows: this.#windowsAtOnce },
+          rowsMax,
           take,
         );
       }
