@@ -11,7 +11,7 @@ const base: TextSteConfig = {
   steps: 3000,
   batch: 16,
   shards: 2,
-  quantizer: 'sparse',
+  quantizer: 'absmean',
   threshold: 0.8,
   optimizer: 'adamw',
   learningRate: 0.003,
