@@ -44,7 +44,7 @@ export async function forwardPasses(backend, widths, batch, seconds) {
 /** Milliseconds of a training step, the last loss and the hash of the weights after all steps. */
 export async function trainingSteps(backend, config, data, steps) {
   const trainer = await NoiseStepTrainer.create(config, data.train, backend);
-  return timedSteps(trainer, steps, () => trainer.placed.readWeights());
+  return timedSteps(trainer, steps, async () => weightsHash(await trainer.placed.readWeights()));
 }
 
 /** The same of a transformer, on a text that is made here. */
@@ -54,7 +54,7 @@ export async function textSteps(backend, changes, steps) {
     (_, i) => 97 + ((Math.imul(i + 1, 2654435761) >>> 28) % 9),
   );
   const trainer = await TextNoiseStepTrainer.create(textConfig(changes), text, backend);
-  return timedSteps(trainer, steps, () => trainer.values);
+  return timedSteps(trainer, steps, () => weightsHash(trainer.values, trainer.model.tensors));
 }
 
 /** What a transformer is called, and its windows a step. */
@@ -67,7 +67,7 @@ function textConfig(changes) {
   return { ...TEXT_NOISE_STEP_PRESETS.default, ...changes };
 }
 
-async function timedSteps(trainer, steps, weightsOf) {
+async function timedSteps(trainer, steps, hashOf) {
   const times = [];
   let last;
   for (let step = 0; step < steps; step++) {
@@ -75,7 +75,7 @@ async function timedSteps(trainer, steps, weightsOf) {
     last = await trainer.next();
     times.push(performance.now() - begun);
   }
-  const hash = await weightsHash(await weightsOf());
+  const hash = await hashOf();
   await trainer.placed.release();
   return { stepMs: median(times.slice(Math.min(2, steps - 1))), loss: last.loss, hash };
 }
