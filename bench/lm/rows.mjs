@@ -13,7 +13,7 @@ export const BASE = '4 × 128, trained on a book';
 
 export const ROWS = [
   row('4 × 128', 'ste', ste()),
-  row('4 × 128, sparse', 'ste', ste('--quantizer', 'sparse')),
+  row('4 × 128 of sparse trits', 'ste', ste('--quantizer', 'sparse')),
   row('tiny, 2 × 64', 'ste', ste('--preset', 'tiny')),
   row('1 × 128', 'ste', recurrent(1, 1), { depth: 1 }),
   row('1 × 128, four times', 'recurrent', recurrent(1, 4), { depth: 4 }),
