@@ -10,6 +10,7 @@ import type { TextProbes, TextRoom } from '../backend.js';
 import type { DeviceBuffer } from './device.js';
 import { alignWeightsKernel, ALIGN_SIDES } from './kernels/align.js';
 import { linearGroups } from './kernels/kernel.js';
+import { COPY_SIZE, spreadKernel } from './kernels/perturb.js';
 import {
   errorsKernel,
   exactErrorsKernel,
@@ -20,7 +21,6 @@ import {
 } from './kernels/probes.js';
 import { keyParams } from './kernels/random.js';
 import {
-  copyRowsKernel,
   disturbSumsKernel,
   embeddingErrorsKernel,
   sizesKernel,
@@ -368,10 +368,10 @@ export class TextAligner {
     const { forward } = this;
     const { width } = forward.model;
     forward.recorder.add(
-      forward.kernel('copyRows', copyRowsKernel),
-      { rows: at.x, x },
-      { items: copies * width, period: rows * width },
-      linearGroups(copies * width, ITEMS),
+      forward.kernel('spread', spreadKernel),
+      { z: at.x, copies: x },
+      { count: copies * width, period: rows * width },
+      linearGroups(copies * width, COPY_SIZE),
     );
   }
 

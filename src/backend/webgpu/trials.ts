@@ -39,7 +39,7 @@ export function recordTrials(
   const makeEntries = space.kernel('entries', () => entriesKernel());
   const differences = space.kernel('differences', () => differencesKernel(plan.tile, device.features));
   const share = Math.min(nonzeros, SHARE_MAX);
-  const spread = space.kernel('spread', () => spreadKernel(plan.layers[0]));
+  const spread = space.kernel('spread', spreadKernel);
   const perturbs = plan.layers.map((layer, index) =>
     space.kernel(`perturb ${index}`, () => perturbKernel(layer, index === 0)),
   );
@@ -55,12 +55,12 @@ export function recordTrials(
         { ...setParams(set), firstDirection: (first + from) % set.directions, count: tried, nonzeros },
         linearGroups(tried * nonzeros, ENTRIES_SIZE),
       );
-      const spreadSums = rows * plan.layers[0].units;
+      const { units } = plan.layers[0];
       recorder.add(
         spread,
         { z: layers[0].z, copies: copyZ },
-        { count: spreadSums, examples: tile.rows },
-        linearGroups(spreadSums, COPY_SIZE),
+        { count: rows * units, period: tile.rows * units },
+        linearGroups(rows * units, COPY_SIZE),
       );
       const perturb = (index: number, x: DeviceBuffer) => {
         recorder.add(

@@ -9,7 +9,16 @@
 import { type Features, type Kernel, kernel, read, write } from './kernel.js';
 import { DIRECTION_OF, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
 import { ROUNDING } from './rounding.js';
-import { dots, forEachSum, range, type TileCounts, tiledProduct, tileVariables, TILE_SIDE } from './tile.js';
+import {
+  dots,
+  forEachSum,
+  range,
+  type TileCounts,
+  tiledProduct,
+  tileMain,
+  tileVariables,
+  TILE_SIDE,
+} from './tile.js';
 
 const LEFTS = ['low', 'high'];
 /** Left sides in workgroup memory. */
@@ -49,7 +58,6 @@ export function alignKernel(
   (typeof SET_PARAMS)[number] | 'units' | 'inputs' | 'stride' | 'depth' | 'first' | 'shift'
 > {
   const rows = TILE_SIDE * counts.lefts;
-  const columns = TILE_SIDE * counts.rights;
   return kernel({
     name: 'align',
     params: [...SET_PARAMS, 'units', 'inputs', 'stride', 'depth', 'first', 'shift'],
@@ -80,14 +88,10 @@ fn addWeight(row: u32, unit: u32, firstInput: u32, input: u32, product: i32) {
   let sign = 1 - 2 * i32((word >> (index & 31u)) & 1u);
   atomicAdd(&alignments[params.first + direction], sign * roundShift(product, params.shift));
 }
-@compute @workgroup_size(${TILE_SIDE}, ${TILE_SIDE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let firstLeft = group.x * ${rows}u;
-  let firstRight = group.y * ${columns}u;
+`,
+      tileMain(
+        counts,
+        `
   for (var slot = thread; slot < ${rows * BLOCKS}u; slot += ${TILE_SIDE * TILE_SIDE}u) {
     let weight = (firstLeft + slot / ${BLOCKS}u) * params.inputs + firstRight;
     signs[slot] = signBlock(weight / ${SIGNS_PER_BLOCK}u + slot % ${BLOCKS}u);
@@ -101,8 +105,8 @@ ${tiledProduct(LEFTS, counts, 'params.depth')}
     let row = local.y + ${TILE_SIDE}u * (at / ${counts.rights}u);
     let input = firstRight + local.x + ${TILE_SIDE}u * (at % ${counts.rights}u);
     addWeight(row, firstLeft + row, firstRight, input, products[at]);
-  }
-}`,
+  }`,
+      ),
     ],
   });
 }
@@ -136,20 +140,16 @@ fn addWeight(unit: u32, input: u32, sum: i32) {
   if (unit >= params.units || input >= params.inputs) { return; }
   alignments[params.first + unit * params.inputs + input] += sum;
 }
-@compute @workgroup_size(${TILE_SIDE}, ${TILE_SIDE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let firstLeft = group.x * ${TILE_SIDE * counts.lefts}u;
-  let firstRight = group.y * ${TILE_SIDE * counts.rights}u;
+`,
+      tileMain(
+        counts,
+        `
 ${tiledProduct(LEFTS, counts, 'params.depth')}
 ${forEachSum(
   counts,
   (end, unit, input) => `addWeight(${unit}, ${input}, sum_low_${end} + (sum_high_${end} << 8u));`,
-)}
-}`,
+)}`,
+      ),
     ],
   });
 }

@@ -76,8 +76,17 @@ export function linearGroups(items: number, size: number): readonly [x: number, 
   return [x, Math.ceil(groups / Math.max(1, x))];
 }
 
-/** The attributes of a `main` whose threads are counted through by `item`, see `linearGroups`. */
+/** A `main` whose threads are counted through by `item`, see `linearGroups`. */
 export function linearMain(size: number, body: string): string {
+  return countedMain(size, `(group.y * groups.x + group.x) * ${size}u + thread`, body);
+}
+
+/** A `main` whose workgroups are counted through by `item`: `linearGroups(items, 1)`. */
+export function groupMain(size: number, body: string): string {
+  return countedMain(size, 'group.y * groups.x + group.x', body);
+}
+
+function countedMain(size: number, item: string, body: string): string {
   return `
 @compute @workgroup_size(${size})
 fn main(
@@ -85,7 +94,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3<u32>,
   @builtin(local_invocation_index) thread: u32,
 ) {
-  let item = (group.y * groups.x + group.x) * ${size}u + thread;
+  let item = ${item};
 ${body}
 }`;
 }

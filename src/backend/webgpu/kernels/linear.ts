@@ -8,7 +8,7 @@
 import { SCALE_BITS } from '../../../ternary/precision.js';
 import { type Features, type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { ROUNDING } from './rounding.js';
-import { dots, forEachSum, type TileCounts, tiledProduct, tileVariables, TILE_SIDE } from './tile.js';
+import { dots, forEachSum, type TileCounts, tiledProduct, tileMain, tileVariables } from './tile.js';
 
 /** Rows of activations are left and weights right, so that neighbouring threads store neighbouring units. */
 const LEFTS = ['x'];
@@ -83,18 +83,12 @@ const DIRECT = linearMain(
 function tiled(counts: TileCounts): string[] {
   return [
     tileVariables(LEFTS, counts),
-    `
-@compute @workgroup_size(${TILE_SIDE}, ${TILE_SIDE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let firstLeft = group.x * ${TILE_SIDE * counts.lefts}u;
-  let firstRight = group.y * ${TILE_SIDE * counts.rights}u;
+    tileMain(
+      counts,
+      `
 ${tiledProduct(LEFTS, counts, 'params.depth')}
-${forEachSum(counts, (end, row, unit) => `store(${row}, ${unit}, sum_x_${end});`)}
-}`,
+${forEachSum(counts, (end, row, unit) => `store(${row}, ${unit}, sum_x_${end});`)}`,
+    ),
   ];
 }
 

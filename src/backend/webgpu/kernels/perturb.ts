@@ -45,18 +45,18 @@ export function entriesKernel(): Kernel<
   });
 }
 
-/** Each example's sums for all of its copies. Workgroups: linear, COPY_SIZE of copies · units each. */
-export function spreadKernel({ units }: LayerPlan): Kernel<'z' | 'copies', 'count' | 'examples'> {
+/** What examples have, `period` words, for all of their copies. Workgroups: linear, COPY_SIZE of `count` each. */
+export function spreadKernel(): Kernel<'z' | 'copies', 'count' | 'period'> {
   return kernel({
     name: 'spread',
-    params: ['count', 'examples'],
+    params: ['count', 'period'],
     buffers: { z: read('array<i32>'), copies: write('array<i32>') },
     code: [
       linearMain(
         COPY_SIZE,
         `
   if (item >= params.count) { return; }
-  copies[item] = z[item % (params.examples * ${units}u)];`,
+  copies[item] = z[item % params.period];`,
       ),
     ],
   });

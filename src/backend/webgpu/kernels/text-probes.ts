@@ -4,7 +4,7 @@
  * position of a window; docs/transformer.md defines the rest.
  */
 
-import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
+import { groupMain, type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { SIGNS_OF, UNITS_PER_BLOCK } from './probes.js';
 import { PHILOX } from './random.js';
 import { ROUNDING } from './rounding.js';
@@ -25,13 +25,11 @@ export function sizesKernel(): Kernel<'z' | 'sizes', 'rows' | 'units' | 'sigma'>
       ROUNDING,
       `
 var<workgroup> absolute: atomic<i32>;
-@compute @workgroup_size(${SIZES_SIZE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let row = group.y * groups.x + group.x;
+`,
+      groupMain(
+        SIZES_SIZE,
+        `
+  let row = item;
   if (row >= params.rows) { return; }
   var sum = 0;
   for (var unit = thread; unit < params.units; unit += ${SIZES_SIZE}u) {
@@ -42,8 +40,8 @@ fn main(
   if (thread == 0u) {
     let mean = roundDiv(atomicLoad(&absolute), params.units);
     sizes[row] = max(1, roundShift(mean * i32(params.sigma), ${8 - SIZE_SHIFT}u));
-  }
-}`,
+  }`,
+      ),
     ],
   });
 }
@@ -65,16 +63,13 @@ export function textSignsKernel(): Kernel<
       SIGNS_OF,
       `
 var<workgroup> base: vec4<u32>;
-@compute @workgroup_size(${UNITS_PER_BLOCK})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
+`,
+      groupMain(
+        UNITS_PER_BLOCK,
+        `
   let blocks = (params.units + ${UNITS_PER_BLOCK - 1}u) / ${UNITS_PER_BLOCK}u;
-  let at = group.y * groups.x + group.x;
-  let example = at / blocks;
-  let block = at % blocks;
+  let example = item / blocks;
+  let block = item % blocks;
   if (example >= params.examples) { return; }
   if (thread == 0u) {
     base = philox(
@@ -84,8 +79,8 @@ fn main(
   }
   workgroupBarrier();
   let unit = block * ${UNITS_PER_BLOCK}u + thread;
-  if (unit < params.units) { signs[example * params.units + unit] = signsOf(base, unit, unit); }
-}`,
+  if (unit < params.units) { signs[example * params.units + unit] = signsOf(base, unit, unit); }`,
+      ),
     ],
   });
 }
@@ -114,23 +109,6 @@ export function disturbSumsKernel(): Kernel<
   let at = item % sums;
   let negative = (signs[at] >> ((params.firstProbe + copy / 2u) & 15u)) & 1u;
   z[item] = base[at] + sizes[at / params.units] * (1 - 2 * i32(negative ^ (copy & 1u)));`,
-      ),
-    ],
-  });
-}
-
-/** Rows of the examples for all of their copies. Items: of x. */
-export function copyRowsKernel(): Kernel<'rows' | 'x', 'items' | 'period'> {
-  return kernel({
-    name: 'copyRows',
-    params: ['items', 'period'],
-    buffers: { rows: read('array<i32>'), x: write('array<i32>') },
-    code: [
-      linearMain(
-        ITEMS,
-        `
-  if (item >= params.items) { return; }
-  x[item] = rows[item % params.period];`,
       ),
     ],
   });

@@ -131,6 +131,24 @@ ${products.join('\n')}
   }`;
 }
 
+/**
+ * A `main` of the product: `body` is what leaves the sums, and what becomes of them.
+ * Workgroups: (tiles of left rows, tiles of right rows).
+ */
+export function tileMain(counts: TileCounts, body: string): string {
+  return `
+@compute @workgroup_size(${TILE_SIDE}, ${TILE_SIDE})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let firstLeft = group.x * ${TILE_SIDE * counts.lefts}u;
+  let firstRight = group.y * ${TILE_SIDE * counts.rights}u;
+${body}
+}`;
+}
+
 /** A statement for each sum of a thread: `of(name of the sum's end, left row, right row)`. */
 export function forEachSum(
   counts: TileCounts,

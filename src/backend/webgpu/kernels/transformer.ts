@@ -15,7 +15,7 @@ import {
   LOGIT_SHIFT,
   RESIDUAL_MAX,
 } from '../../../ternary/transformer.js';
-import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
+import { groupMain, type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { ROUNDING } from './rounding.js';
 
 /** Threads of a workgroup, an item each. */
@@ -72,9 +72,18 @@ fn valueAt(row: u32, unit: u32) -> i32 {
 }
 
 /** x from sums of the embedding. Items: of x. */
-export function scaleKernel(): Kernel<'z' | 'x', 'items' | 'mantissa' | 'exponent'> {
+export function scaleKernel() {
+  return streamKernel('scale', 'scaled');
+}
+
+/** x += the scaled sums, saturating. Items: of x. */
+export function addKernel() {
+  return streamKernel('add', `clamp(x[item] + scaled, -${RESIDUAL_MAX}, ${RESIDUAL_MAX})`);
+}
+
+function streamKernel(name: string, value: string): Kernel<'z' | 'x', 'items' | 'mantissa' | 'exponent'> {
   return kernel({
-    name: 'scale',
+    name,
     params: ['items', 'mantissa', 'exponent'],
     buffers: { z: read('array<i32>'), x: write('array<i32>') },
     code: [
@@ -83,7 +92,8 @@ export function scaleKernel(): Kernel<'z' | 'x', 'items' | 'mantissa' | 'exponen
         ITEMS,
         `
   if (item >= params.items) { return; }
-  x[item] = rescale(z[item], params.mantissa, params.exponent);`,
+  let scaled = rescale(z[item], params.mantissa, params.exponent);
+  x[item] = ${value};`,
       ),
     ],
   });
@@ -111,13 +121,11 @@ fn shifted(value: i32, shift: i32) -> i32 {
   if (shift > 0) { return roundShift(value, u32(shift)); }
   return value << u32(-shift);
 }
-@compute @workgroup_size(${ROW_SIZE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let row = group.y * groups.x + group.x;
+`,
+      groupMain(
+        ROW_SIZE,
+        `
+  let row = item;
   if (row >= params.rows) { return; }
   let first = row * params.width;
   var most = 0u;
@@ -144,8 +152,8 @@ fn main(
       }
     }
     n[row * params.words + word] = packed;
-  }
-}`,
+  }`,
+      ),
     ],
   });
 }
@@ -201,25 +209,6 @@ export function narrowKernel(): Kernel<'z' | 'v', HeadParam> {
         `
   if (item >= params.rows * params.units) { return; }
   v[params.to * params.units + item] = clipI8(roundShift(finer(z[item]), ${FINER_BITS}u));`,
-      ),
-    ],
-  });
-}
-
-/** x += the scaled sums, saturating. Items: of x. */
-export function addKernel(): Kernel<'z' | 'x', 'items' | 'mantissa' | 'exponent'> {
-  return kernel({
-    name: 'add',
-    params: ['items', 'mantissa', 'exponent'],
-    buffers: { z: read('array<i32>'), x: write('array<i32>') },
-    code: [
-      SCALING,
-      linearMain(
-        ITEMS,
-        `
-  if (item >= params.items) { return; }
-  let sum = x[item] + rescale(z[item], params.mantissa, params.exponent);
-  x[item] = clamp(sum, -${RESIDUAL_MAX}, ${RESIDUAL_MAX});`,
       ),
     ],
   });
@@ -285,13 +274,11 @@ fn gatedAt(row: u32, unit: u32) -> i32 {
   let up = clipI8(rescale(z2[ups + unit], params.mantissa2, params.exponent2));
   return silu[gate + ${I8_MAX}] * up;
 }
-@compute @workgroup_size(${ROW_SIZE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(num_workgroups) groups: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let row = group.y * groups.x + group.x;
+`,
+      groupMain(
+        ROW_SIZE,
+        `
+  let row = item;
   if (row >= params.rows) { return; }
   var most = 0u;
   for (var unit = thread; unit < params.units; unit += ${ROW_SIZE}u) { most = max(most, u32(abs(gatedAt(row, unit)))); }
@@ -310,8 +297,8 @@ fn main(
       }
     }
     h[row * params.words + word] = packed;
-  }
-}`,
+  }`,
+      ),
     ],
   });
 }
