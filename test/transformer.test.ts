@@ -7,7 +7,7 @@ import { SOFTMAX, softmaxScale, softmaxWeight } from '../src/ternary/attention.j
 import { rmsNorm } from '../src/ternary/rms-norm.js';
 import { rotaryTables } from '../src/ternary/rotary.js';
 import { cosSin, exp } from '../src/ternary/series.js';
-import { SILU } from '../src/ternary/silu.js';
+import { SILU, siluGate } from '../src/ternary/silu.js';
 import {
   RESIDUAL_MAX,
   rescale,
@@ -52,6 +52,45 @@ describe('tables', () => {
     }
     expect(softmaxWeight(scale.range, scale)).toBe(0);
     expect(softmaxWeight(2 ** 26, scale)).toBe(0);
+  });
+});
+
+describe('siluGate', () => {
+  /** Half a unit of the table times the largest `up`. */
+  const TABLE_ERROR = 2 ** -12 * (127 / 16) + 1e-9;
+
+  /** Hidden activations as real numbers, and their unit. */
+  function gated(gates: Int8Array, ups: Int8Array) {
+    const hidden = new Int8Array(gates.length);
+    const coarser = siluGate(gates, ups, hidden);
+    const real = Array.from(gates, (gate, i) => (gate / 16 / (1 + Math.exp(-gate / 16))) * (ups[i] / 16));
+    return { hidden, coarser, unit: 2 ** (coarser - 4), real };
+  }
+
+  it('rounds to the finest unit that has room for all of a position, and clips none', () => {
+    const i8 = fc.integer({ min: -127, max: 127 });
+    const seen = new Set<number>();
+    fc.assert(
+      fc.property(fc.array(fc.tuple(i8, i8), { minLength: 1, maxLength: 40 }), (pairs) => {
+        const { hidden, coarser, unit, real } = gated(
+          Int8Array.from(pairs, ([gate]) => gate),
+          Int8Array.from(pairs, ([, up]) => up),
+        );
+        seen.add(coarser);
+        hidden.forEach((value, i) => {
+          expect(Math.abs(value * unit - real[i])).toBeLessThanOrEqual(unit / 2 + TABLE_ERROR);
+        });
+        const largest = Math.max(...real.map(Math.abs));
+        if (coarser > 0) expect(largest).toBeGreaterThan(127.5 * (unit / 2) - TABLE_ERROR);
+      }),
+      { numRuns: 500 },
+    );
+    expect([...seen].sort()).toEqual([0, 1, 2, 3]);
+  });
+
+  it('holds the largest there is, with either sign', () => {
+    const { hidden, coarser } = gated(Int8Array.of(127, 127, 0), Int8Array.of(127, -127, 127));
+    expect({ coarser, hidden: [...hidden] }).toEqual({ coarser: 3, hidden: [126, -126, 0] });
   });
 });
 
