@@ -1,13 +1,24 @@
 // Builds the package: AssemblyScript → wasm binaries, two a set of kernels (with and without relaxed
 // SIMD, where that matters), embedded in generated modules; TypeScript → dist; and the modules for browsers →
-// dist/browser. `node scripts/build.mjs kernels` makes the generated modules alone.
+// dist/browser. `node scripts/build.mjs kernels` makes the generated modules alone. A generated module names the
+// digest of what it was made from, and is made again only when that has changed.
 
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile, execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { deflateRawSync } from 'node:zlib';
 import { BROWSER_MODULES, bundleForBrowsers } from './browser.mjs';
 
@@ -46,10 +57,10 @@ const KERNELS = [
   },
 ];
 
-function compileKernels({ source, memory, features, constants = {} }, relaxed, folder) {
+async function compileKernels({ source, memory, features, constants = {} }, relaxed, folder) {
   const binary = join(folder, relaxed ? 'relaxed.wasm' : 'plain.wasm');
   const enabled = ['simd', 'bulk-memory', ...features, ...(relaxed ? ['relaxed-simd'] : [])];
-  execFileSync(
+  await promisify(execFile)(
     process.execPath,
     [
       command('assemblyscript', 'asc'),
@@ -63,7 +74,7 @@ function compileKernels({ source, memory, features, constants = {} }, relaxed, f
       ]),
       ...['--outFile', binary],
     ],
-    { cwd: root, stdio: 'inherit' },
+    { cwd: root },
   );
   const bytes = readFileSync(binary);
   requireNoData(bytes, source);
@@ -85,27 +96,46 @@ function requireNoData(bytes, source) {
   }
 }
 
-function buildKernels(set) {
+/** The digest of all that decides the bytes of kernels: their sources, how they are built, and the compiler. */
+function digestOfSources() {
+  const sources = readdirSync(join(root, 'src'), { recursive: true })
+    .map((path) => path.replaceAll('\\', '/'))
+    .filter((path) => path.includes('assembly/') && path.endsWith('.ts'));
+  const compiler = readFileSync(require.resolve('assemblyscript/package.json'));
+  const hash = createHash('sha256')
+    .update(compiler)
+    .update(readFileSync(fileURLToPath(import.meta.url)));
+  for (const path of sources.sort()) hash.update(path).update(readFileSync(join(root, 'src', path)));
+  return hash.digest('hex');
+}
+
+async function buildKernels(set, digest) {
+  const target = join(root, set.target);
+  const notice = `/** Made by scripts/build.mjs from ${set.source}; its sources have the digest ${digest}. */\n`;
+  if (existsSync(target) && readFileSync(target, 'utf8').startsWith(notice)) return;
   const folder = mkdtempSync(join(tmpdir(), 'ternseed-build-'));
   try {
-    const relaxed = set.plainOnly ? Buffer.alloc(0) : compileKernels(set, true, folder);
-    const plain = compileKernels(set, false, folder);
+    const relaxed = set.plainOnly ? Buffer.alloc(0) : await compileKernels(set, true, folder);
+    const plain = await compileKernels(set, false, folder);
     // The builds have most of their bytes in common: deflated as one they take little more than either.
     const embedded = {
       relaxedBytes: relaxed.length,
       plainBytes: plain.length,
       deflated: deflateRawSync(Buffer.concat([relaxed, plain]), { level: 9 }).toString('base64'),
     };
-    writeFileSync(
-      join(root, set.target),
-      `/** Made by scripts/build.mjs from ${set.source}. */\nexport const kernels = ${JSON.stringify(embedded)};\n`,
-    );
+    writeFileSync(target, `${notice}export const kernels = ${JSON.stringify(embedded)};\n`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-KERNELS.forEach(buildKernels);
+const digest = digestOfSources();
+const waiting = [...KERNELS];
+await Promise.all(
+  Array.from({ length: availableParallelism() }, async () => {
+    for (let set = waiting.shift(); set; set = waiting.shift()) await buildKernels(set, digest);
+  }),
+);
 if (process.argv[2] !== 'kernels') {
   rmSync(join(root, 'dist'), { recursive: true, force: true });
   execFileSync(process.execPath, [command('typescript', 'tsc'), '-p', 'tsconfig.build.json'], {
