@@ -129,6 +129,10 @@ def read_header(payload, version):
     except ValueError as error:
         raise Fault(f"expected a header of JSON: {error}") from error
     check(isinstance(header, dict), "expected a JSON object")
+    if "arithmetic" in header:
+        number = header["arithmetic"]
+        check(type(number) is int and number > 1, "expected an arithmetic above 1, or none")
+        raise Fault(f"expected arithmetic 1, got {number}: written by a newer version of ternseed")
     for key, kind in (("kind", str), ("model", (str, dict)), ("key", str), ("cut", int), ("directions", list)):
         check(isinstance(header.get(key), kind), f"expected a header with {key!r}")
     check(re.fullmatch("[0-9a-f]{16}", header["key"]), "expected a key of 16 hex digits")

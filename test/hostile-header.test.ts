@@ -121,6 +121,26 @@ describe('a header', () => {
     expectRefused(withJson({ ...runOf(KINDS[2]).header, ...change })),
   );
 
+  it('of another arithmetic is refused by both numbers, whatever else is unknown in it', () => {
+    const newer = { ...runOf(KINDS[2]).header, arithmetic: 2, model: { depth: 7 }, fused: true };
+    for (const kind of KINDS) {
+      expect(() => openArtifact(withJson({ ...newer, kind: kind.artifact }, kind))).toThrow(
+        /^header at byte \d+: expected arithmetic 1, got 2: it was written by a newer version/,
+      );
+    }
+  });
+
+  it.each([0, 1, -2, 1.5, 2 ** 53, '2', null, [2]])(
+    'of the arithmetic %j is an ArtifactError',
+    (arithmetic) => {
+      const bytes = withJson({ ...runOf(KINDS[2]).header, arithmetic });
+      expectRefused(bytes);
+      expect(() => openArtifact(bytes)).toThrow(
+        'expected "arithmetic" to be an integer above 1, or left out',
+      );
+    },
+  );
+
   it('whose words would reach a terminal is told of with its control characters escaped', () => {
     for (const model of ['\u001b[31m', '\u202e10-4', '4-\u0007']) {
       const bytes = withJson({ ...runOf(KINDS[2]).header, model });

@@ -10,6 +10,7 @@ import { openArtifact } from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Vector } from './vectors.test.js';
 import { reference } from './support/backends.js';
+import { headerPayload, joinSections, splitSections } from './support/sections.js';
 
 const reader = fileURLToPath(new URL('../docs/reader.py', import.meta.url));
 const folder = fileURLToPath(new URL('vectors', import.meta.url));
@@ -69,6 +70,19 @@ describe('reader.py', () => {
     const lines = stdout.trim().split('\n');
     expect(lines).toHaveLength(paths.length);
     for (const line of lines) expect(line).toContain('"fault":');
+  });
+
+  it('refuses another arithmetic by both numbers, as this reader does', () => {
+    const [{ path }] = vectors.filter(({ version }) => version === 2);
+    const [header, ...body] = splitSections(readFileSync(path));
+    const json = openArtifact(readFileSync(path)).header;
+    const target = join(temporary, 'arithmetic.tern');
+    const bytes = joinSections([{ ...header, payload: headerPayload({ ...json, arithmetic: 2 }) }, ...body]);
+    writeFileSync(target, bytes);
+    const { status, stdout } = spawnSync('python3', [reader, target], { encoding: 'utf8' });
+    expect(status).toBe(3);
+    expect(stdout).toContain('expected arithmetic 1, got 2');
+    expect(() => openArtifact(bytes)).toThrow('expected arithmetic 1, got 2');
   });
 });
 

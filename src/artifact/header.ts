@@ -8,6 +8,7 @@ import { deflateSync, inflateSync } from 'fflate';
 import { DIRECTIONS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
+import { ARITHMETIC } from '../ternary/arithmetic.js';
 import { isTernary, type Model, type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { isPrecision, type LayerPrecision, PRECISIONS } from '../ternary/precision.js';
 import {
@@ -109,7 +110,11 @@ const DICTIONARIES: Record<Version, Uint8Array> = {
 /** The header's payload. */
 export function encodeHeader(header: Header): Uint8Array {
   const { kind, key, cut, directions, config, data, base } = header;
-  const ordered = { kind, ...modelKeys(header), key, cut, directions, config, data, ...(base && { base }) };
+  const arithmetic = ARITHMETIC === 1 ? {} : { arithmetic: ARITHMETIC };
+  const ordered = {
+    ...{ kind, ...arithmetic, ...modelKeys(header), key, cut, directions, config, data },
+    ...(base && { base }),
+  };
   const json = new TextEncoder().encode(JSON.stringify(ordered));
   const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARIES[VERSION] });
   return new ByteWriter().integer(json.length).raw(deflated).finish();
@@ -202,9 +207,11 @@ const COMMON_RULES: Rules = {
   base: ['a name and the hash of weights', (value) => value === undefined || isBase(value)],
 };
 
-function checkHeader(value: unknown, fault: (what: string) => Error): Header {
-  if (!isRecord(value)) throw fault('expected a JSON object');
-  if (isNestedDeeper(value, NESTING_MAX)) throw fault(`expected at most ${NESTING_MAX} levels of JSON`);
+function checkHeader(json: unknown, fault: (what: string) => Error): Header {
+  if (!isRecord(json)) throw fault('expected a JSON object');
+  if (isNestedDeeper(json, NESTING_MAX)) throw fault(`expected at most ${NESTING_MAX} levels of JSON`);
+  const { arithmetic, ...value } = json;
+  checkArithmetic(arithmetic, fault); // before all else, of which another arithmetic may have other rules
   const rules = { ...COMMON_RULES, ...(isRecord(value.model) ? TRANSFORMER_RULES : PERCEPTRON_RULES) };
   for (const [key, [what, holds]] of Object.entries(rules)) {
     if (!holds(value[key])) throw fault(`expected "${key}" to be ${what}`);
@@ -223,6 +230,20 @@ function checkHeader(value: unknown, fault: (what: string) => Error): Header {
     throw fault('expected a transformer to be packed');
   checkDirections(header, network, fault);
   return header;
+}
+
+/** Weights and predictions of another arithmetic would be others, without a word. */
+function checkArithmetic(arithmetic: unknown, fault: (what: string) => Error): void {
+  if (arithmetic !== undefined && !isIntegerIn(arithmetic, 2, Number.MAX_SAFE_INTEGER)) {
+    throw fault('expected "arithmetic" to be an integer above 1, or left out');
+  }
+  const number = (arithmetic as number | undefined) ?? 1;
+  if (number === ARITHMETIC) return;
+  const [age, remedy] =
+    number > ARITHMETIC ? ['a newer', 'use that version, or one after it'] : ['an older', 'use that version'];
+  throw fault(
+    `expected arithmetic ${ARITHMETIC}, got ${number}: it was written by ${age} version of ternseed: ${remedy}`,
+  );
 }
 
 /** Seeds are for trits; and what goes without saying is not said. */
