@@ -12,7 +12,7 @@ import {
 } from '../src/artifact/checkpoint.js';
 import { VERSION } from '../src/artifact/container.js';
 import { differences } from '../src/artifact/delta.js';
-import { type Base, formatKey, type Header } from '../src/artifact/header.js';
+import { type Base, formatKey, type Header, parseKey } from '../src/artifact/header.js';
 import { encodeLogBlock, type LogStep, lossOfUnits } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -112,7 +112,8 @@ export class NoiseStepRun extends Run {
       const base = header.base
         ? { header: header.base, weights: await rebuildBase(header.base, out, named, backend) }
         : null;
-      const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights);
+      const key = parseKey(header.key);
+      const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights, key);
       const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
       requireSame(run.#unfinishedHeader(), header, run.path);
       if (log) {

@@ -3,7 +3,7 @@
 import { encodePacked } from '../src/artifact/artifact.js';
 import { encodeArrays, readArrays } from '../src/artifact/checkpoint.js';
 import { differences } from '../src/artifact/delta.js';
-import { formatKey, type Header } from '../src/artifact/header.js';
+import { formatKey, type Header, parseKey } from '../src/artifact/header.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import type { TextData } from '../src/data/text.js';
@@ -93,7 +93,8 @@ export class NoiseStepTextRun extends Run<TextNoiseStepConfig, Uint8Array> {
       const base = wanted
         ? { header: wanted, weights: await rebuildBase(wanted, out, named, backend) }
         : null;
-      const trainer = await TextNoiseStepTrainer.create(config, data.train, backend, base?.weights);
+      const key = parseKey(header.key);
+      const trainer = await TextNoiseStepTrainer.create(config, data.train, backend, base?.weights, key);
       const run = new NoiseStepTextRun(trainer, backend, out, data, lock, base);
       requireSame(run.#checkpointHeader(), header, run.path);
       if (step > config.steps) {

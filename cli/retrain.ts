@@ -4,7 +4,9 @@
  * packed weights have only the end, so they can be checked by training all of it again and no other way.
  */
 
+import seedrandom from 'seedrandom';
 import type { Artifact, SeedLog } from '../src/artifact/artifact.js';
+import { formatKey, parseKey } from '../src/artifact/header.js';
 import { lossOfUnits } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -12,10 +14,8 @@ import type { Dataset } from '../src/data/dataset.js';
 import { ConfigError, expected } from '../src/errors.js';
 import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
-import { keyOf } from '../src/random/key.js';
-import { permutationOf, permute } from '../src/random/permutation.js';
+import { digestOf, keyOf } from '../src/random/key.js';
 import { historyOf } from '../src/artifact/edit.js';
-import { Purpose, streamOf } from '../src/random/philox.js';
 import { parseNumber } from './config-options.js';
 import { headerOfTrainer } from './noise-step-run.js';
 import { count, percent, Progress } from './output.js';
@@ -78,7 +78,7 @@ export async function retrain(
   requireData(header, data, file);
   const config = checkedConfig<NoiseStepConfig>(header, CONFIG_KEYS, checkConfig);
   const { train } = splitTraining(data.train, config.holdout);
-  const trainer = await NoiseStepTrainer.create(config, train, backend, base);
+  const trainer = await NoiseStepTrainer.create(config, train, backend, base, parseKey(header.key));
   const progress = new Progress();
   try {
     const mine = headerOfTrainer(trainer, header.data, header.base);
@@ -86,9 +86,12 @@ export async function retrain(
     if (!isSameHeader(told, header)) {
       return { ok: false, detail: 'the header is not that of its configuration', steps: [], seed };
     }
-    return artifact.kind === 'log'
-      ? await checkLog(artifact, trainer, chooseSteps(artifact.steps, wanted, seed), seed, progress)
-      : await checkEnd(artifact, trainer, seed, progress);
+    const result =
+      artifact.kind === 'log'
+        ? await checkLog(artifact, trainer, chooseSteps(artifact.steps, wanted, seed), seed, progress)
+        : await checkEnd(artifact, trainer, seed, progress);
+    if (!result.ok || formatKey(keyOf(config.seed)) === header.key) return result;
+    return { ...result, detail: `${result.detail}; the key is not that of the seed, as in files up to 0.1` };
   } finally {
     progress.clear();
     await trainer.placed.release();
@@ -104,9 +107,15 @@ export function chooseSteps(steps: number, wanted: number, seed: string): number
   if (wanted >= steps) return Array.from({ length: steps }, (_, i) => i + 1);
   const ends = [[], [], [steps]][wanted] ?? [1, steps];
   const [least, most] = [ends.includes(1) ? 2 : 1, ends.includes(steps) ? steps - 1 : steps];
-  const order = permutationOf(keyOf(seed), 0, streamOf(Purpose.dataOrder, 0), most - least + 1);
-  const drawn = Array.from({ length: wanted - ends.length }, (_, i) => least + permute(order, i));
-  return [...ends, ...drawn].sort((a, b) => a - b);
+  // seedrandom repeats a short seed and sees low bytes alone; a digest has one length and no other bytes.
+  const random = seedrandom(digestOf(seed));
+  const drawn = new Set(ends);
+  // Floyd's sample without repetition: the one more that each turn allows is taken where the drawn one is already.
+  for (let last = most - (wanted - ends.length) + 1; last <= most; last++) {
+    const step = least + Math.floor(random() * (last - least + 1));
+    drawn.add(drawn.has(step) ? last : step);
+  }
+  return [...drawn].sort((a, b) => a - b);
 }
 
 async function checkLog(

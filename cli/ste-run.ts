@@ -2,7 +2,7 @@
 
 import { encodePacked, encodeSeedPool, type Outcome } from '../src/artifact/artifact.js';
 import { encodeArrays, readArrays } from '../src/artifact/checkpoint.js';
-import { formatKey, type Header } from '../src/artifact/header.js';
+import { formatKey, type Header, parseKey } from '../src/artifact/header.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { checkSteConfig, STE_KEYS, type SteConfig } from '../src/backprop/config.js';
 import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
@@ -69,7 +69,7 @@ export class SteRun extends Run {
       requireData(header, data, out);
       const config = checkedConfig(header, STE_KEYS, checkSteConfig);
       const { train } = splitTraining(data.train, config.holdout);
-      const trainer = await SteTrainer.create(config, train);
+      const trainer = await SteTrainer.create(config, train, parseKey(header.key));
       const run = new SteRun(trainer, backend, out, data, lock);
       requireSame(run.#checkpointHeader(), header, run.path);
       if (step > config.steps) {

@@ -2,7 +2,7 @@
 
 import { encodePacked } from '../src/artifact/artifact.js';
 import { encodeArrays, readArrays } from '../src/artifact/checkpoint.js';
-import { formatKey, type Header } from '../src/artifact/header.js';
+import { formatKey, type Header, parseKey } from '../src/artifact/header.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { startGradientThreads } from '../src/backprop/gradient-threads.js';
 import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
@@ -11,6 +11,7 @@ import { TextSteTrainer } from '../src/backprop/text-trainer.js';
 import type { GradientHelpers } from '../src/backprop/window-gradients.js';
 import type { TextData } from '../src/data/text.js';
 import { InputError, printable } from '../src/errors.js';
+import type { Key } from '../src/random/philox.js';
 import { shapeOf, transformerName } from '../src/ternary/transformer.js';
 import { readBytes, writeWhole } from './files.js';
 import {
@@ -86,7 +87,8 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
       const { header, step, arrays } = readArrays(await readBytes(partialPath(out)));
       requireData(header, data, out);
       const config = checkedConfig(header, TEXT_STE_KEYS, checkTextSteConfig);
-      const run = await TextRun.#create(config, data, backend, out, threads, lock);
+      const key = parseKey(header.key);
+      const run = await TextRun.#create(config, data, backend, out, threads, lock, key);
       try {
         requireSame(run.#checkpointHeader(), header, run.path);
         if (step > config.steps) {
@@ -111,13 +113,14 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
     out: string,
     threads: number,
     lock: WriteLock,
+    key?: Key,
   ): Promise<TextRun> {
     const model = checkTextSteConfig(config);
     // Threads have a TensorFlow.js of their own; only that of the CPU is worth having twice.
     const helpers =
       backend.name === 'wasm' ? await startGradientThreads(model, config.shards, threads) : null;
     return new TextRun(
-      await TextSteTrainer.create(config, data.train, helpers),
+      await TextSteTrainer.create(config, data.train, helpers, key),
       helpers,
       backend,
       out,

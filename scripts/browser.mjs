@@ -47,7 +47,7 @@ export async function bundleForBrowsers(name) {
     text,
   }));
   const [module, ...chunks] = files.sort((a, b) => Number(b.name === name) - Number(a.name === name));
-  const notice = `/*! ternseed ${version}; with fflate, © Arjun Barrett, and seedrandom, © David Bau. All MIT licensed. */\n`;
+  const notice = `/*! ternseed ${version}; with fflate, © Arjun Barrett, and noble-hashes, © Paul Miller. All MIT licensed. */\n`;
   return [{ name, text: notice + module.text }, ...chunks];
 }
 

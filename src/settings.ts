@@ -1,6 +1,7 @@
 /** The rules that settings of a run are checked by, in one wording for both trainers. */
 
 import { expected } from './errors.js';
+import { isSeed } from './random/key.js';
 
 /** What a value must be, in words and as a test. */
 export type Rule = readonly [what: string, holds: (value: unknown) => boolean];
@@ -31,6 +32,11 @@ export const listOf = (what: string, holds: (value: unknown) => boolean): Rule =
 export const text: Rule = [
   'text of at most 256 characters',
   (value) => typeof value === 'string' && value.length <= 256,
+];
+
+export const seedText: Rule = [
+  'text of at most 256 Unicode characters',
+  (value) => text[1](value) && isSeed(value as string),
 ];
 
 /** A rule for every setting of a configuration. */

@@ -14,12 +14,12 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const ALLOWED: Record<string, readonly string[]> = {
   'errors.ts': [],
   ternary: ['errors.ts'],
-  random: [],
+  random: ['errors.ts'],
   backend: ['ternary', 'random', 'errors.ts'],
   artifact: ['backend', 'ternary', 'random', 'errors.ts'],
   quantize: ['ternary', 'errors.ts'],
   exchange: ['artifact', 'backend', 'quantize', 'ternary', 'random', 'errors.ts'],
-  'settings.ts': ['errors.ts'],
+  'settings.ts': ['random', 'errors.ts'],
   perturb: ['backend', 'ternary', 'random', 'data', 'errors.ts', 'settings.ts'],
   backprop: ['backend', 'ternary', 'random', 'data', 'quantize', 'errors.ts', 'settings.ts'],
   data: ['random', 'errors.ts', 'artifact/crc32.ts'],
@@ -34,14 +34,14 @@ const PACKAGES: Record<string, readonly string[]> = {
   artifact: ['fflate'],
   backend: ['fflate', 'webgpu'],
   data: ['fflate'],
-  random: ['seedrandom'],
+  random: ['@noble/hashes/sha2.js', '@noble/hashes/utils.js'],
   backprop: [
     '@tensorflow/tfjs-core',
     '@tensorflow/tfjs-backend-cpu',
     '@tensorflow/tfjs-backend-wasm',
     '@tensorflow/tfjs-backend-webgpu',
   ],
-  cli: ['commander'],
+  cli: ['commander', 'seedrandom'],
 };
 
 interface Import {

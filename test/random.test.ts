@@ -4,6 +4,7 @@
  * matter of luck.
  */
 
+import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { ReferenceBackend } from '../src/backend/reference/reference.js';
@@ -395,16 +396,40 @@ describe('streams', () => {
 });
 
 describe('keyOf', () => {
-  it('is the start of seedrandom’s stream, as its README publishes it', () => {
-    // seedrandom('hello.')() is 0.9282578795792454: 53 bits of the stream, most significant first.
-    const published = 0.9282578795792454 * 2 ** 32;
-    const [low, high] = keyOf('hello.');
-    expect(low).toBe(Math.floor(published));
-    expect(high >>> 11).toBe((published - Math.floor(published)) * 2 ** 21);
+  it('is the start of the SHA-256 of the text in UTF-8', () => {
+    // FIPS 180-4's example: SHA-256("abc") = ba7816bf 8f01cfea 414140de …; words are low, high.
+    expect(keyOf('abc')).toEqual([0x8f01cfea, 0xba7816bf]);
+    // printf '🌱š' | sha256sum
+    const digest = createHash('sha256').update('🌱š', 'utf8').digest();
+    expect(keyOf('🌱š')).toEqual([digest.readUInt32BE(4), digest.readUInt32BE(0)]);
   });
 
-  it('has its golden value', () => {
-    // node -e "r = require('seedrandom')('hello'); console.log(r.int32() >>> 0, r.int32() >>> 0)"
-    expect(keyOf('hello')).toEqual([2_346_625_720, 216_716_144]);
+  it('gives 100,000 seeds of several alphabets as many keys', () => {
+    const alphabets = [
+      '0123456789',
+      'a',
+      'áàâäãåāăąčďéèšžß',
+      'абвгдежзиклмнопр',
+      '種子亂數一二三四五六',
+      '🌱🌲🌳🌴🌵🎄🍀',
+    ];
+    const seeds = new Set(['', ' ', '1', '1 ', '01', '1.0', 'A', 'Á', 'A\u0301', '\0', '\0\0']);
+    for (const alphabet of alphabets) {
+      const letters = [...alphabet];
+      for (let i = 0; i < 20_000; i++) {
+        // All numbers in the alphabet's base, and of one letter every length up to the longest seed.
+        if (letters.length === 1) seeds.add(letters[0].repeat(i % 257));
+        else seeds.add(i.toString(letters.length).replace(/./g, (digit) => letters[parseInt(digit, 36)]));
+      }
+    }
+    expect(seeds.size).toBeGreaterThan(100_000);
+    expect(new Set(Array.from(seeds, (seed) => keyOf(seed).join())).size).toBe(seeds.size);
+  });
+
+  it('refuses what has no UTF-8 of its own', () => {
+    for (const seed of ['\ud800', 'a\udfffb', '\ufffd']) {
+      expect(() => keyOf(seed)).toThrow('"seed" expected text of Unicode characters');
+    }
+    expect(() => keyOf('\u{1f331}')).not.toThrow();
   });
 });

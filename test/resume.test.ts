@@ -7,18 +7,23 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NoiseStepRun } from '../cli/noise-step-run.js';
+import { openArtifact } from '../src/artifact/artifact.js';
 import { headerOfUnfinished, readCheckpoint, readUnfinishedLog } from '../src/artifact/checkpoint.js';
+import { formatKey } from '../src/artifact/header.js';
 import { SignedCoder, TritCoder } from '../src/artifact/integer-coder.js';
 import { BitModel, RangeEncoder } from '../src/artifact/range-coder.js';
 import type { LogStep } from '../src/artifact/seed-log.js';
+import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { type Dataset, loadIdxDirectory } from '../src/data/dataset.js';
 import { TernseedError } from '../src/errors.js';
 import type { NoiseStepConfig } from '../src/perturb/config.js';
+import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import type { Key } from '../src/random/philox.js';
 import { cli, cliJson, onlyObject, startCli } from './support/cli.js';
 import { concat, headerPayload, joinSections, leb128, splitSections } from './support/sections.js';
-import { writeTinyData } from './support/tiny-data.js';
+import { tinyTrainingSet, writeTinyData } from './support/tiny-data.js';
 import { tinyConfig, tinyOptions } from './support/tiny-runs.js';
 
 let root: string;
@@ -97,11 +102,25 @@ describe.each([
     expect(await finished(run)).toEqual(whole);
   });
 
+  it('with a key that is not that of its seed, as 0.1 wrote it, keeps that key', async () => {
+    // node -e "r = require('seedrandom')('tiny'); console.log(r.int32() >>> 0, r.int32() >>> 0)"
+    const key: Key = [1_934_132_846, 3_153_143_620];
+    const partial = await partialAfter(config, 0);
+    const payload = headerPayload({ ...openHeader(partial).header, key: formatKey(key) });
+    const old = joinSections(splitSections(partial).with(0, { type: 'H', payload }));
+    const { header, weightsHash: hash } = openArtifact(await resumedFrom(old));
+    expect(header.key).toBe(formatKey(key));
+    const trainer = await NoiseStepTrainer.create(config, tinyTrainingSet, wasm, undefined, key);
+    while (trainer.step < config.steps) await trainer.next();
+    expect(hash).toBe(await weightsHash(await trainer.placed.readWeights()));
+    await trainer.placed.release();
+  });
+
   it('whose header does not belong to its configuration is refused', async () => {
     const partial = await partialAfter(config, 5);
     const { header } = openHeader(partial);
     const lies = [
-      ...[{ directions: [1, 1] }, { key: '0'.repeat(16) }, { model: '36-9-4' }, { cut: config.cut + 1 }],
+      ...[{ directions: [1, 1] }, { model: '36-9-4' }, { cut: config.cut + 1 }],
       { config: { ...header.config, directions: 20, pool: 60 } },
     ];
     for (const lie of lies) {

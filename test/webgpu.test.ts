@@ -280,7 +280,7 @@ describe('without a GPU', () => {
     await cp(join(ROOT, 'dist'), join(folder, 'dist'), { recursive: true });
     await cp(join(ROOT, 'package.json'), join(folder, 'package.json'));
     await mkdir(join(folder, 'node_modules'));
-    for (const name of ['commander', 'fflate', 'seedrandom']) {
+    for (const name of ['@noble', 'commander', 'fflate', 'seedrandom']) {
       await symlink(join(ROOT, 'node_modules', name), join(folder, 'node_modules', name));
     }
     const run = (...args: string[]) =>

@@ -7,7 +7,17 @@ import { ConfigError, expected } from '../errors.js';
 import { allocateDirections } from '../random/allocation.js';
 import { DIRECTIONS_MAX, STEPS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
-import { checkSettings, integer, listOf, number, oneOf, flag, type Rules, text } from '../settings.js';
+import {
+  checkSettings,
+  integer,
+  listOf,
+  number,
+  oneOf,
+  flag,
+  type Rules,
+  seedText,
+  text,
+} from '../settings.js';
 import { ACTIVATION_MAX, type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { QUANTIZER_PRECISIONS, QUANTIZERS, type QuantizerName } from './quantizers/names.js';
 import { SCHEDULES, type ScheduleName } from './schedules.js';
@@ -83,7 +93,7 @@ const RULES: Rules<SteConfig> = {
   ),
   cut: integer(0, CUT_MAX),
   pool: integer(1, DIRECTIONS_MAX),
-  seed: text,
+  seed: seedText,
   steps: integer(1, STEPS_MAX),
   holdout: integer(0, 2 ** 31 - 1),
   batch: integer(1, 65_536),

@@ -5,7 +5,7 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { checkSettings, flag, integer, number, oneOf, type Rules, text } from '../settings.js';
+import { checkSettings, flag, integer, number, oneOf, type Rules, seedText } from '../settings.js';
 import {
   EMBEDDINGS,
   I8_MAX,
@@ -65,7 +65,7 @@ const RULES: Rules<TextSteConfig> = {
   loops: integer(1, 64),
   tied: flag,
   embedding: oneOf(...Object.keys(EMBEDDINGS)),
-  seed: text,
+  seed: seedText,
   steps: integer(1, STEPS_MAX),
   batch: integer(1, 4096),
   shards: integer(1, 64),

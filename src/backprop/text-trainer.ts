@@ -49,6 +49,7 @@ export class TextSteTrainer {
    * Draws the first weights, on the current backend of TensorFlow.js.
    * @param text - to train on
    * @param helpers - other threads that take parts of each batch; the bits are the same without
+   * @param key - of every random decision, instead of that of the seed: a run keeps the one in its header
    * @throws {ConfigError} when the configuration or the text do not fit
    * @example
    * await openTensorflow('wasm');
@@ -59,10 +60,10 @@ export class TextSteTrainer {
     config: TextSteConfig,
     text: Uint8Array,
     helpers: GradientHelpers | null = null,
+    key: Key = keyOf(config.seed),
   ): Promise<TextSteTrainer> {
     const model = checkTextSteConfig(config);
     checkTextLength(text, config.context, 'training text');
-    const key = keyOf(config.seed);
     return new TextSteTrainer(config, model, key, await shadowMatrices(model, key), text, helpers);
   }
 

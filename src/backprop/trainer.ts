@@ -79,16 +79,20 @@ export class SteTrainer {
 
   /**
    * Draws the first weights, on the current backend of TensorFlow.js.
+   * @param key - of every random decision, instead of that of the seed: a run keeps the one in its header
    * @throws {ConfigError} when the configuration or the data do not fit
    * @example
    * await openTensorflow('wasm');
    * const trainer = await SteTrainer.create(config, data.train);
    * while (trainer.step < config.steps) await trainer.next();
    */
-  static async create(config: SteConfig, data: TrainingSet): Promise<SteTrainer> {
+  static async create(
+    config: SteConfig,
+    data: TrainingSet,
+    key: Key = keyOf(config.seed),
+  ): Promise<SteTrainer> {
     const network = checkSteConfig(config);
     checkTrainingSet(data, network.widths, config.shift);
-    const key = keyOf(config.seed);
     const counts = steDirections(config, network);
     const layers =
       config.artifact === 'pool'

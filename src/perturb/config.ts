@@ -7,7 +7,17 @@ import { NODES_BATCH_MAX, PROBES_MAX } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
 import { DIRECTIONS_MAX, NONZEROS_MAX, STEPS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
-import { checkSettings, falling, flag, integer, number, oneOf, type Rules, text } from '../settings.js';
+import {
+  checkSettings,
+  falling,
+  flag,
+  integer,
+  number,
+  oneOf,
+  type Rules,
+  seedText,
+  text,
+} from '../settings.js';
 import { type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { allocateDirections } from '../random/allocation.js';
 
@@ -69,7 +79,7 @@ const RULES: Rules<NoiseStepConfig> = {
   perturb: oneOf('weights', 'nodes'),
   artifact: oneOf('log', 'pool', 'packed'),
   train: oneOf('all', 'head'),
-  seed: text,
+  seed: seedText,
   steps: integer(1, STEPS_MAX),
   holdout: integer(0, 2 ** 31 - 1),
   batch: integer(1, 65_536),

@@ -6,7 +6,7 @@
 import { NODES_BATCH_MAX, PROBES_MAX } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { checkSettings, flag, integer, number, oneOf, type Rules, text } from '../settings.js';
+import { checkSettings, flag, integer, number, oneOf, type Rules, seedText } from '../settings.js';
 import {
   EMBEDDINGS,
   type Transformer,
@@ -60,7 +60,7 @@ const RULES: Rules<TextNoiseStepConfig> = {
   tied: flag,
   embedding: oneOf(...Object.keys(EMBEDDINGS)),
   train: oneOf('all', 'head'),
-  seed: text,
+  seed: seedText,
   steps: integer(1, STEPS_MAX),
   batch: integer(1, 4096),
   learningRate: number('a number above 0, at most 127', (value) => value > 0 && value <= 127),

@@ -77,6 +77,7 @@ export class TextNoiseStepTrainer {
    * Places the model of a configuration on a backend and draws its first values.
    * @param text - to train on
    * @param base - values of all tensors, to begin with instead: what is trained is a delta on them
+   * @param key - of every random decision, instead of that of the seed: a run keeps the one in its header
    * @throws {ConfigError} when the configuration or the text do not fit
    * @throws {BackendError} when the device is lost
    * @example
@@ -88,10 +89,10 @@ export class TextNoiseStepTrainer {
     text: Uint8Array,
     backend: Backend,
     base: Int8Array | null = null,
+    key: Key = keyOf(config.seed),
   ): Promise<TextNoiseStepTrainer> {
     const model = checkTextNoiseStepConfig(config);
     checkTextLength(text, config.context, 'training text');
-    const key = keyOf(config.seed);
     const probes = config.train === 'head' ? 0 : config.probes;
     const placed = await backend.placeText(model, { windows: config.batch, align: true, probes });
     const values = base ? base.slice() : firstValues(model, key);

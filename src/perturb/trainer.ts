@@ -48,7 +48,6 @@ export interface TrainerState {
 }
 
 export class NoiseStepTrainer {
-  readonly key: Key;
   readonly counts: readonly number[];
   readonly #batches: Batches;
   readonly #optimizer: PoolOptimizer | null;
@@ -60,9 +59,9 @@ export class NoiseStepTrainer {
     readonly config: NoiseStepConfig,
     readonly network: Network,
     readonly placed: PlacedNetwork,
+    readonly key: Key,
     data: TrainingSet,
   ) {
-    this.key = keyOf(config.seed);
     this.#batches = new Batches(this.key, data, config.batch, config.shift);
     this.counts = directionCounts(config, network);
     const pooled = config.artifact !== 'log';
@@ -76,6 +75,7 @@ export class NoiseStepTrainer {
   /**
    * Places the network of a configuration on a backend and draws its first weights.
    * @param base - trits of all tensors, to begin with instead: what is trained is a delta on them
+   * @param key - of every random decision, instead of that of the seed: a run keeps the one in its header
    * @throws {ConfigError} when the configuration or the data do not fit
    * @example
    * const trainer = await NoiseStepTrainer.create(config, data.train, backend);
@@ -86,6 +86,7 @@ export class NoiseStepTrainer {
     data: TrainingSet,
     backend: Backend,
     base?: Int8Array,
+    key: Key = keyOf(config.seed),
   ): Promise<NoiseStepTrainer> {
     const network = checkConfig(config);
     checkTrainingSet(data, network.widths, config.shift);
@@ -94,8 +95,8 @@ export class NoiseStepTrainer {
       probes: config.perturb === 'nodes' ? config.probes : 0,
       weights: config.perturb === 'weights',
     });
-    const trainer = new NoiseStepTrainer(config, network, placed, data);
-    await (base ? placed.startLatents(base, config.cut) : placed.initLatents(trainer.key, config.cut));
+    const trainer = new NoiseStepTrainer(config, network, placed, key, data);
+    await (base ? placed.startLatents(base, config.cut) : placed.initLatents(key, config.cut));
     return trainer;
   }
 
