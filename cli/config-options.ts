@@ -226,10 +226,24 @@ function parseSetting(key: string, text: string, example: unknown): unknown {
   return parseNumber(option, text);
 }
 
-/** A number as people write it; everything else is refused. */
+/** A finite number as people write it; everything else is refused. */
 export function parseNumber(option: string, text: string): number {
-  if (!/^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text)) throw expected(option, 'a number', text);
-  return Number(text);
+  const value = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isFinite(value)) throw expected(option, 'a number', text);
+  return value;
+}
+
+/** An integer from `least` on, up to `most`; `what` says so in words. */
+export function parseInteger(
+  option: string,
+  text: string,
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+  what = `an integer in ${least}…${most}`,
+): number {
+  const value = parseNumber(option, text);
+  if (!Number.isInteger(value) || value < least || value > most) throw expected(option, what, text);
+  return value;
 }
 
 /** `10-20`, or `10` for one alone. */

@@ -15,7 +15,7 @@ import { loadText } from '../src/data/text.js';
 import { ConfigError, expected, InputError } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
-import { parseNumber } from './config-options.js';
+import { parseInteger } from './config-options.js';
 import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
@@ -99,9 +99,11 @@ async function evaluateTransformer(
   backend: Backend,
 ): Promise<Measured> {
   const model = artifact.network as Transformer;
-  const stride = options.stride === undefined ? model.context : parseNumber('--stride', options.stride);
-  if (stride < 1 || stride > model.context)
-    throw expected('--stride', `1…${model.context}, the context`, stride);
+  const what = `an integer in 1…${model.context}, the context`;
+  const stride =
+    options.stride === undefined
+      ? model.context
+      : parseInteger('--stride', options.stride, 1, model.context, what);
   const text = await loadText(options.data);
   const placed = await backend.placeText(model, { windows: WINDOWS });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));

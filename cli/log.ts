@@ -6,7 +6,7 @@ import { readWholeSections, SectionType } from '../src/artifact/container.js';
 import { historyOf } from '../src/artifact/edit.js';
 import type { ReadStep } from '../src/artifact/seed-log.js';
 import { expected, printable } from '../src/errors.js';
-import { parseNumber, parseRange } from './config-options.js';
+import { parseInteger, parseRange } from './config-options.js';
 import { requireLog } from './logs.js';
 import { readPathOrUrl } from './files.js';
 import { count, printResult } from './output.js';
@@ -25,8 +25,10 @@ export async function log(file: string, options: LogOptions): Promise<void> {
   const range = options.steps === undefined ? { from: 1, to: total } : parseRange('--steps', options.steps);
   if (range.from < 1 || range.to > total)
     throw expected('--steps', `a range within 1-${total}`, options.steps);
-  const every = options.every === undefined ? 1 : parseNumber('--every', options.every);
-  if (!Number.isInteger(every) || every < 1) throw expected('--every', 'a positive integer', options.every);
+  const every =
+    options.every === undefined
+      ? 1
+      : parseInteger('--every', options.every, 1, undefined, 'a positive integer');
   const rows = [];
   for (const { step, seedStep, nonzeros, loss, coefficients, bytes } of steps) {
     if (step > range.to) break;

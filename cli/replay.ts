@@ -9,7 +9,7 @@ import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
-import { parseNumber, parseRange } from './config-options.js';
+import { parseInteger, parseRange } from './config-options.js';
 import { readBytes } from './files.js';
 import { rebuildByIndex, requireLog } from './logs.js';
 import { count, printResult, table } from './output.js';
@@ -27,7 +27,7 @@ export interface ReplayOptions extends BaseOptions {
 }
 
 export async function replay(file: string, options: ReplayOptions): Promise<void> {
-  const wanted = options.step === undefined ? undefined : parseNumber('--step', options.step);
+  const wanted = options.step === undefined ? undefined : parseInteger('--step', options.step, 0);
   if (options.index && options.tensor !== undefined) {
     throw new ConfigError('"--index" is of all weights: leave out "--tensor" or "--index"');
   }

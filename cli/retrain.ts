@@ -16,7 +16,7 @@ import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/c
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { digestOf, keyOf } from '../src/random/key.js';
 import { historyOf } from '../src/artifact/edit.js';
-import { parseNumber } from './config-options.js';
+import { parseInteger } from './config-options.js';
 import { headerOfTrainer } from './noise-step-run.js';
 import { count, percent, Progress } from './output.js';
 import { checkedConfig, isSameHeader, requireData, splitTraining } from './run.js';
@@ -48,8 +48,7 @@ export function stepsToRetrain(text: string, artifact: Artifact): number {
     );
   }
   if (text === 'all') return steps;
-  const wanted = parseNumber('--retrain', text);
-  if (!Number.isInteger(wanted) || wanted < 1) throw expected('--retrain', 'a positive integer or all', text);
+  const wanted = parseInteger('--retrain', text, 1, undefined, 'a positive integer or all');
   if (kind !== 'log') {
     throw new ConfigError(
       `"--retrain" expected all, got ${count(wanted)}: a ${kind} keeps no history, so it can be checked only by ` +

@@ -2,12 +2,12 @@
 
 import { isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { sample } from '../src/backend/sample.js';
+import { sample, TEMPERATURE_MAX } from '../src/backend/sample.js';
 import { ArtifactError, escapeControls, expected } from '../src/errors.js';
 import { keyOf } from '../src/random/key.js';
-import type { Transformer } from '../src/ternary/transformer.js';
+import { type Transformer, VOCABULARY } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
-import { parseNumber } from './config-options.js';
+import { parseInteger, parseNumber } from './config-options.js';
 import { readPathOrUrl } from './files.js';
 
 export interface SampleCommandOptions extends BaseOptions {
@@ -24,9 +24,11 @@ export interface SampleCommandOptions extends BaseOptions {
 const LENGTH_MAX = 1_000_000;
 
 export async function sampleText(file: string, options: SampleCommandOptions): Promise<void> {
-  const length = parseNumber('--length', options.length);
-  if (!Number.isInteger(length) || length < 1 || length > LENGTH_MAX) {
-    throw expected('--length', `an integer in 1…${LENGTH_MAX}`, options.length);
+  const length = parseInteger('--length', options.length, 1, LENGTH_MAX);
+  const topK = parseInteger('--top-k', options.topK, 1, VOCABULARY);
+  const temperature = parseNumber('--temperature', options.temperature);
+  if (temperature < 0 || temperature > TEMPERATURE_MAX) {
+    throw expected('--temperature', `a number in 0…${TEMPERATURE_MAX}`, options.temperature);
   }
   if (options.prompt === '') throw expected('--prompt', 'at least one character', 'none');
   const artifact = openArtifact(await readPathOrUrl(file));
@@ -41,8 +43,7 @@ export async function sampleText(file: string, options: SampleCommandOptions): P
     await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
     const bytes = sample(placed, {
       prompt: new TextEncoder().encode(options.prompt),
-      ...{ length, temperature: parseNumber('--temperature', options.temperature) },
-      ...{ topK: parseNumber('--top-k', options.topK), key: keyOf(options.seed) },
+      ...{ length, temperature, topK, key: keyOf(options.seed) },
     });
     const decoder = new TextDecoder();
     const write = (text: string) => {

@@ -13,7 +13,13 @@ import { ConfigError, expected, printable, TargetError } from '../src/errors.js'
 import { checkTextNoiseStepConfig, type TextNoiseStepConfig } from '../src/perturb/text-config.js';
 import { SHAPE_KEYS, shapeOf, type Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
-import { namesOfSettings, parseNumber, resolveConfig, TEXT_SETTINGS } from './config-options.js';
+import {
+  namesOfSettings,
+  parseInteger,
+  parseNumber,
+  resolveConfig,
+  TEXT_SETTINGS,
+} from './config-options.js';
 import { readBytes, readPathOrUrl } from './files.js';
 import { NoiseStepTextRun } from './noise-text-run.js';
 import type { TrainedBase } from './noise-step-run.js';
@@ -256,9 +262,11 @@ function requireGoals(
 function readGoals({ budget, targetBpb }: TrainTextOptions): { target: number | null; budget: number } {
   const goals = {
     target: targetBpb === undefined ? null : parseNumber('--target-bpb', targetBpb),
-    budget: budget === undefined ? Number.POSITIVE_INFINITY : parseNumber('--budget', budget),
+    budget:
+      budget === undefined
+        ? Number.POSITIVE_INFINITY
+        : parseInteger('--budget', budget, 1, undefined, 'a number of bytes'),
   };
-  if (!(goals.budget >= 1)) throw expected('--budget', 'a number of bytes', budget);
   if (goals.target !== null && !(goals.target >= 0)) throw expected('--target-bpb', 'bits a byte', targetBpb);
   return goals;
 }

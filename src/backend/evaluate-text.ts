@@ -1,5 +1,6 @@
 /** Bits a byte of a placed transformer over a text, in windows that follow one another or overlap. */
 
+import { expected } from '../errors.js';
 import { LOSS_BITS } from '../ternary/loss.js';
 import type { PlacedText } from './backend.js';
 
@@ -16,6 +17,7 @@ export interface TextScore {
  * @param windows - that are loaded at once, at most those the transformer was placed with
  * @param stride - bytes from one window to the next, 1…context. With the context itself, windows follow one
  *   another; with less, they overlap, and of each but the first its last `stride` bytes count
+ * @throws {ConfigError} when one of them is out of range, or the text has nothing to predict
  * @example const { bitsPerByte } = await evaluateText(placed, text.validation, { windows: 32, stride: 64 });
  */
 export async function evaluateText(
@@ -24,6 +26,11 @@ export async function evaluateText(
   { windows, stride }: { windows: number; stride: number },
 ): Promise<TextScore> {
   const { context } = placed.model;
+  if (text.length < 2) throw expected('text', 'at least 2 bytes, one of which is predicted', text.length);
+  if (!Number.isInteger(windows) || windows < 1) throw expected('windows', 'a positive integer', windows);
+  if (!Number.isInteger(stride) || stride < 1 || stride > context) {
+    throw expected('stride', `an integer in 1…${context}, the context`, stride);
+  }
   const foretold = text.length - 1;
   let units = 0;
   let right = 0;

@@ -21,6 +21,8 @@ export interface SampleOptions {
   readonly key: Key;
 }
 
+/** The largest temperature: all bytes are as good as equally likely. */
+export const TEMPERATURE_MAX = 100;
 /** Fraction bits of the temperature. */
 const TEMPERATURE_BITS = 8;
 /** A logit that is so far below the largest has no weight; its product with 2^8 stays exact. */
@@ -34,8 +36,9 @@ const RANGE = 2 ** 30;
 export async function* sample(placed: PlacedText, options: SampleOptions): AsyncGenerator<number> {
   const { prompt, length, temperature, topK, key } = options;
   if (prompt.length === 0) throw expected('prompt', 'at least one byte', 'none');
-  if (!(temperature >= 0 && temperature <= 100))
-    throw expected('temperature', 'a number in 0…100', temperature);
+  if (!Number.isInteger(length) || length < 0) throw expected('length', 'a number of bytes', length);
+  if (!(temperature >= 0 && temperature <= TEMPERATURE_MAX))
+    throw expected('temperature', `a number in 0…${TEMPERATURE_MAX}`, temperature);
   if (!Number.isInteger(topK) || topK < 1 || topK > VOCABULARY) throw expected('topK', '1…256', topK);
   const { context } = placed.model;
   const warmth = Math.floor(temperature * 2 ** TEMPERATURE_BITS + 0.5);
