@@ -4,7 +4,7 @@ import { type Artifact, encodePacked, openArtifact, perceptronArtifact } from '.
 import { withoutBase } from '../src/artifact/header.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected } from '../src/errors.js';
-import { exportGguf, GGUF_FORMS, type GgufForm } from '../src/exchange/export-gguf.js';
+import { exportGguf, GGUF_FORMS, type GgufForm, requireGguf } from '../src/exchange/export-gguf.js';
 import { exportJson } from '../src/exchange/export-json.js';
 import {
   exportSafetensors,
@@ -35,6 +35,9 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
   if (!EXPORT_FORMS.includes(to as ExportForm)) throw expected('--to', EXPORT_FORMS.join(', '), to);
   const dtype = dtypeOf(to as ExportForm, options.dtype);
   const artifact = openArtifact(await readPathOrUrl(file));
+  // What has no such form is refused before work begins.
+  if (to === 'gguf') requireGguf(artifact, dtype as GgufForm);
+  if (to === 'safetensors') perceptronArtifact(artifact);
   const backend = await openBackend(options.backend, options.threads);
   try {
     const weights = await rebuildOnBase(artifact, file, options, backend);
@@ -59,7 +62,7 @@ function dtypeOf(to: ExportForm, dtype: string | undefined): string {
   ] as readonly string[];
   if (dtype === undefined) return choices[0] ?? '';
   if (choices.length === 0)
-    throw new ConfigError(`"--dtype" is for safetensors and gguf, not for ${to}: leave it away`);
+    throw new ConfigError(`"--dtype" is for safetensors and gguf, not for ${to}: leave it out`);
   if (!choices.includes(dtype)) throw expected('--dtype', choices.join(' or '), dtype);
   return dtype;
 }

@@ -9,8 +9,19 @@ import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { type Dataset, type Examples, loadData } from '../src/data/dataset.js';
 import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import { type Calibration, calibrate } from '../src/exchange/calibrate.js';
-import { assembleLayers, importSafetensors, type RealModel } from '../src/exchange/import-safetensors.js';
-import { exactTernary, MATRIX_QUANTIZER_NAMES, quantizeMatrix } from '../src/quantize/matrix.js';
+import {
+  assembleLayers,
+  type ImportOptions as ReadOptions,
+  importSafetensors,
+} from '../src/exchange/import-safetensors.js';
+import { type Layout, LAYOUTS } from '../src/exchange/layer-order.js';
+import type { RealModel } from '../src/exchange/real-layers.js';
+import {
+  exactTernary,
+  type IntegerMatrix,
+  MATRIX_QUANTIZER_NAMES,
+  quantizeMatrix,
+} from '../src/quantize/matrix.js';
 import { networkOf } from '../src/ternary/network.js';
 import { parseNumber } from './config-options.js';
 import { readPathOrUrl, writeWhole } from './files.js';
@@ -22,6 +33,8 @@ export interface ImportOptions {
   readonly gain?: string;
   readonly logitScale?: string;
   readonly centred?: string;
+  readonly layout?: string;
+  readonly layers?: string;
   readonly data?: string;
   readonly backend: BackendChoice;
   readonly threads?: number;
@@ -31,28 +44,46 @@ export interface ImportOptions {
 /** What a layer becomes unless the user says otherwise: trits where it is ternary already, else this. */
 const QUANTIZER = 'int8-row';
 
+/** What only files of real weights leave open, and what it is called on the command line. */
+const REAL_OPTIONS = {
+  gain: '--gain',
+  logitScale: '--logit-scale',
+  centred: '--centred',
+  layout: '--layout',
+  layers: '--layers',
+} as const;
+
+/** An accuracy is near chance that is no further above the most frequent class's share than this part of the rest. */
+const NEAR_CHANCE = 0.1;
+
 export async function importModel(file: string, options: ImportOptions): Promise<void> {
   const settings = readSettings(options);
-  const model = await importSafetensors(await readPathOrUrl(file), { anew: options.quantizer !== undefined });
-  const given = ['gain', 'logitScale', 'centred'].find(
-    (name) => options[name as keyof ImportOptions] !== undefined,
+  const bytesOfFile = await readPathOrUrl(file);
+  const data = options.data === undefined ? null : await loadData(options.data);
+  const model = await read(bytesOfFile, {
+    anew: options.quantizer !== undefined,
+    ...settings.reading,
+    ...(data && { fits: { inputs: data.train.width, classes: data.train.classes } }),
+  });
+  const given = (Object.keys(REAL_OPTIONS) as (keyof typeof REAL_OPTIONS)[]).find(
+    (name) => options[name] !== undefined,
   );
   if (model.kind === 'exported' && given !== undefined) {
     throw new ConfigError(
-      `"--${given === 'logitScale' ? 'logit-scale' : given}" is said by "${printable(file)}", an export of ternseed: leave it away`,
+      `"${REAL_OPTIONS[given]}" is said by "${printable(file)}", an export of ternseed: leave it out`,
     );
   }
-  const data = options.data === undefined ? null : await loadData(options.data);
   const backend = await openBackend(options.backend, options.threads);
   try {
     const made =
       model.kind === 'exported'
-        ? { ...model, calibration: null }
+        ? { ...model, calibration: null, reading: null, notes: [] }
         : await quantized(model, settings, data, backend);
-    const { header, weights, steps, calibration } = made;
+    const { header, weights, steps, calibration, reading } = made;
     const bytes = encodePacked(header, weights, { steps, weightsHash: made.weightsHash });
     const { network } = perceptronArtifact(openArtifact(bytes)); // what is written is read first
     const score = data && (await scoreOf());
+    const notes = [...made.notes, ...(score && reading ? remarksOn(score.accuracy, data.test) : [])];
     writeWhole(options.out, bytes);
     const { gain, logitScale, centred } = header;
     printResult(
@@ -60,6 +91,7 @@ export async function importModel(file: string, options: ImportOptions): Promise
       {
         ...{ path: options.out, bytes: bytes.length, kind: 'packed', model: header.model },
         ...{ precision: network.precision, centred, gain, logitScale, weightsHash: made.weightsHash },
+        ...(reading && { reading, notes }),
         ...(calibration && { calibration }),
         ...(score && { ...score, split: 'test' }),
       },
@@ -67,6 +99,13 @@ export async function importModel(file: string, options: ImportOptions): Promise
         `${options.out}: packed, ${count(bytes.length)} bytes (${((8 * bytes.length) / network.parameters).toFixed(3)} bits a weight)`,
         ...table([
           ['model', `${header.model}, ${[...new Set(network.precision)].join(', ')}`],
+          ...(reading
+            ? ([
+                ['layers', `${reading.layers.map(printable).join(', ')} (by ${reading.layersBy})`],
+                ['layout', `${reading.layout} (by ${reading.layoutBy})`],
+                ['quantizers', [...new Set(reading.quantizers)].join(', ')],
+              ] as const)
+            : []),
           ['activations', `gain ${gain}, ${centred ? 'centred' : 'not centred'}, logit scale ${logitScale}`],
           ...(calibration
             ? ([
@@ -77,6 +116,7 @@ export async function importModel(file: string, options: ImportOptions): Promise
             ? ([['test accuracy', `${percent(score.accuracy)} of ${count(score.examples)}`]] as const)
             : []),
           ['weights hash', made.weightsHash],
+          ...notes.map((note) => ['note', note] as const),
         ]),
       ],
     );
@@ -94,19 +134,53 @@ export async function importModel(file: string, options: ImportOptions): Promise
   }
 }
 
+/** Reads the file; a fault that a setting mends names the option. */
+async function read(bytes: Uint8Array, options: ReadOptions) {
+  try {
+    return await importSafetensors(bytes, options);
+  } catch (cause) {
+    if (!(cause instanceof InputError || cause instanceof ConfigError)) throw cause;
+    const message = cause.message.replace(/"(layout|layers|quantizer)"/g, '"--$1"');
+    throw cause instanceof InputError
+      ? new InputError(message, { cause })
+      : new ConfigError(message, { cause });
+  }
+}
+
+/** What may be the matter with a model that is hardly better than a guess. */
+function remarksOn(accuracy: number, { labels, classes }: Examples): string[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (const label of labels) counts[label] += 1;
+  const chance = Math.max(...counts) / labels.length;
+  if (accuracy > chance + NEAR_CHANCE * (1 - chance)) return [];
+  return [
+    `the test accuracy is near that of a guess, ${percent(chance)}: the file may be of other data, its inputs may have ` +
+      'been normalized in a way that no file says, or its layers may be in another order ("--layers") or layout ("--layout")',
+  ];
+}
+
 interface Settings {
+  readonly reading: { readonly layout?: Layout; readonly layers?: readonly string[] };
   readonly quantizer: string | null;
   readonly gain?: number;
   readonly logitScale?: number;
   readonly centred: boolean;
 }
 
-function readSettings({ quantizer, gain, logitScale, centred = 'false' }: ImportOptions): Settings {
+function readSettings(options: ImportOptions): Settings {
+  const { quantizer, gain, logitScale, centred = 'false', layout, layers } = options;
   if (quantizer !== undefined && !(MATRIX_QUANTIZER_NAMES as string[]).includes(quantizer)) {
     throw expected('--quantizer', MATRIX_QUANTIZER_NAMES.join(', '), quantizer);
   }
   if (centred !== 'true' && centred !== 'false') throw expected('--centred', 'true or false', centred);
+  if (layout !== undefined && !(LAYOUTS as readonly string[]).includes(layout)) {
+    throw expected('--layout', LAYOUTS.join(' or '), layout);
+  }
   return {
+    reading: {
+      ...(layout !== undefined && { layout: layout as Layout }),
+      ...(layers !== undefined && { layers: layers.split(',').map((name) => name.trim()) }),
+    },
     quantizer: quantizer ?? null,
     ...(gain !== undefined && { gain: parseNumber('--gain', gain) }),
     ...(logitScale !== undefined && { logitScale: parseNumber('--logit-scale', logitScale) }),
@@ -117,10 +191,13 @@ function readSettings({ quantizer, gain, logitScale, centred = 'false' }: Import
 /** A real model as an integer network. */
 async function quantized(model: RealModel, settings: Settings, data: Dataset | null, backend: Backend) {
   const { quantizer, centred } = settings;
-  const layers = model.layers.map(
-    (layer) =>
-      (quantizer === null ? exactTernary(layer) : null) ?? quantizeMatrix(quantizer ?? QUANTIZER, layer),
-  );
+  const layers = model.layers.map((layer) => {
+    const trits = quantizer === null ? exactTernary(layer) : null;
+    return trits
+      ? { ...trits, by: 'trits as they are' }
+      : { ...quantizeMatrix(quantizer ?? QUANTIZER, layer), by: quantizer ?? QUANTIZER };
+  });
+  const notes = [...model.notes, ...layers.flatMap((layer, i) => rowsLost(model.layers[i], layer))];
   const { precision, weights } = assembleLayers(layers);
   const { gain, logitScale, calibration } = await activations();
   const options = { centred, gain, logitScale, precision };
@@ -131,11 +208,14 @@ async function quantized(model: RealModel, settings: Settings, data: Dataset | n
     config: {
       method: 'import',
       quantizer: quantizer ?? `trits as they are, else ${QUANTIZER}`,
+      layout: model.reading.layout,
       tensors: model.layers.map(({ name }) => printable(name)), // which also bounds their length
     },
     data: { name: 'unknown', hash: 'unknown' },
   };
-  return { header, weights, steps: 0, weightsHash: await weightsHash(weights, network.tensors), calibration };
+  const reading = { ...model.reading, quantizers: layers.map(({ by }) => by) };
+  const hash = await weightsHash(weights, network.tensors);
+  return { header, weights, steps: 0, weightsHash: hash, calibration, reading, notes };
 
   async function activations(): Promise<{
     gain: number;
@@ -148,7 +228,7 @@ async function quantized(model: RealModel, settings: Settings, data: Dataset | n
     }
     if (!data) {
       const missing = givenGain === undefined ? '--gain' : '--logit-scale';
-      throw new ConfigError(`"${missing}" expected a number, got none: say it, or "--data" to choose it on`);
+      throw new ConfigError(`"${missing}" expected a number, got none: give it, or "--data" to choose it on`);
     }
     const fixed = {
       ...{ centred, precision },
@@ -160,6 +240,20 @@ async function quantized(model: RealModel, settings: Settings, data: Dataset | n
     const calibration = await calibrate(model.widths, weights, fixed, examples, backend);
     return { ...calibration, calibration };
   }
+}
+
+/** Rows of a layer that its largest ones leave nothing of. */
+function rowsLost(
+  { name, rows, columns, weights }: RealModel['layers'][number],
+  made: IntegerMatrix,
+): string[] {
+  const isAny = (values: Float64Array | Int8Array, row: number) =>
+    values.subarray(row * columns, (row + 1) * columns).some((value: number) => value !== 0);
+  let lost = 0;
+  for (let row = 0; row < rows; row++) if (isAny(weights, row) && !isAny(made.weights, row)) lost += 1;
+  return lost === 0
+    ? []
+    : [`${lost} of ${rows} rows of ${printable(name)} are too small beside the largest and became 0`];
 }
 
 /** What the arithmetic refuses is the user's setting: the file's shapes have been checked. */

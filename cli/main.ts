@@ -128,6 +128,14 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .description('pack a perceptron without biases, quantized where it is not already')
     .requiredOption('--out <file>', 'where the packed artifact goes')
     .option('--quantizer <name>', `${quantizers.join(', ')} (default: trits stay, else int8-row)`)
+    .option(
+      '--layout <name>',
+      'what the two sizes of a matrix are, where the file leaves it open: outputs-inputs (PyTorch) or inputs-outputs (Keras, JAX)',
+    )
+    .option(
+      '--layers <names>',
+      'the layers from the inputs on, where the file leaves it open: fc1.weight,fc2.weight',
+    )
     .option('--gain <number>', 'activation of a pre-activation of one mean absolute value')
     .option('--logit-scale <number>', 'exponent of the softmax per unit of a logit, in 2^-16')
     .option('--centred <flag>', 'whether normalization subtracts the mean (default: false)')

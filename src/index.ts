@@ -18,9 +18,11 @@ export {
 export {
   assembleLayers,
   type ExportedModel,
+  type ImportOptions,
   importSafetensors,
-  type RealModel,
 } from './exchange/import-safetensors.js';
+export type { Fits, Layout, Reading } from './exchange/layer-order.js';
+export type { RealModel, RealOptions } from './exchange/real-layers.js';
 export {
   exactTernary,
   type IntegerMatrix,

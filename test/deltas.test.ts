@@ -160,6 +160,20 @@ describe('the command line', () => {
     expect(replayed.weightsHash).toBe(alone.weightsHash);
   });
 
+  it('exports a delta whole where a form has no base, and by its name where it has one', async () => {
+    const { weightsHash } = await run('inspect', at('second.tern'));
+    for (const dtype of ['u8', 'f32']) {
+      const file = at(`second.${dtype}.safetensors`);
+      await run('export', at('second.tern'), '--to', 'safetensors', '--dtype', dtype, '--out', file);
+      expect(await run('import', file, '--out', at('back.tern'))).toMatchObject({ weightsHash });
+      expect((await run('inspect', at('back.tern'))).base).toBeUndefined();
+    }
+    await run('export', at('second.tern'), '--to', 'json', '--out', at('second.json'));
+    const json = JSON.parse(await readFile(at('second.json'), 'utf8')) as { header: { base: unknown } };
+    const { weightsHash: hash } = await run('inspect', at('first.tern'));
+    expect(json.header.base).toEqual({ name: 'first.tern', hash });
+  });
+
   it('finds bases elsewhere by name, and says which hash is missing', async () => {
     await mkdir(at('apart'));
     await copyFile(at('second.tern'), at('apart', 'second.tern'));

@@ -7,7 +7,7 @@ import { type GGUFParseOutput, gguf } from '@huggingface/gguf';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TransformerHeader } from '../src/artifact/header.js';
-import { exportGguf, type GgufForm } from '../src/exchange/export-gguf.js';
+import { exportGguf, type GgufForm, requireGguf } from '../src/exchange/export-gguf.js';
 import { float16, toFloat16 } from '../src/exchange/half-floats.js';
 import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
 import { FloatTransformer } from './support/float-transformer.js';
@@ -24,13 +24,14 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-function exported(shape: TransformerShape, form: GgufForm): Uint8Array {
+function exported(
+  shape: TransformerShape,
+  form: GgufForm,
+  values = randomValues(transformerOf(shape), 4),
+): Uint8Array {
   const network = transformerOf(shape);
   const header = { model: shape } as TransformerHeader;
-  return exportGguf({ header, network, weightsHash: 'ab' }, randomValues(network, 4), {
-    form,
-    producer: 'test 1',
-  });
+  return exportGguf({ header, network, weightsHash: 'ab' }, values, { form, producer: 'test 1' });
 }
 
 async function parsed(bytes: Uint8Array): Promise<GGUFParseOutput> {
@@ -97,7 +98,11 @@ function dequantized(
 
 describe('toFloat16', () => {
   it('gives every binary16 back, and the nearest of any number', () => {
-    for (let bits = 0; bits < 0x7c00; bits++) expect(toFloat16(float16(bits))).toBe(bits);
+    for (let bits = 0; bits <= 0x7c00; bits++) {
+      for (const signed of [bits, 0x8000 | bits]) {
+        if (toFloat16(float16(signed)) !== signed) throw new Error(`binary16 0x${signed.toString(16)}`);
+      }
+    }
     expect([toFloat16(-1), toFloat16(65_519), toFloat16(65_520), toFloat16(-0)]).toEqual([
       0xbc00, 0x7bff, 0x7c00, 0x8000,
     ]);
@@ -123,6 +128,7 @@ describe('a GGUF export', () => {
       'llama.attention.head_count_kv': 2,
       'llama.context_length': 16,
       'ternseed.weights_hash': 'ab',
+      'general.quantization_version': 2,
     });
     const tokens = (metadata as unknown as Record<string, string[]>)['tokenizer.ggml.tokens'];
     expect(new Set(tokens).size).toBe(256);
@@ -134,6 +140,16 @@ describe('a GGUF export', () => {
     ]);
   });
 
+  it.each([
+    // llama.h: LLAMA_FTYPE_MOSTLY_F16, _TQ1_0, _TQ2_0
+    ['f16', 1],
+    ['tq1_0', 36],
+    ['tq2_0', 37],
+  ] as const)('as %s says that it is of file type %i', async (form, type) => {
+    const { metadata } = await parsed(exported(WIDE, form));
+    expect(metadata).toMatchObject({ 'general.file_type': type });
+  });
+
   it.each(['tq2_0', 'tq1_0', 'f16'] as const)(
     'as %s is the real-valued model that the integers stand for',
     async (form) => {
@@ -141,28 +157,69 @@ describe('a GGUF export', () => {
       const bytes = exported(WIDE, form);
       const file = await parsed(bytes);
       const float = new FloatTransformer(model, randomValues(model, 4));
-      const near = (name: string, expected: number[]) => {
-        const read = dequantized(bytes, file, name);
-        expect(read).toHaveLength(expected.length);
-        const largest = Math.max(...expected.map(Math.abs));
-        const worst = Math.max(...read.map((value, i) => Math.abs(value - expected[i])));
-        expect(worst / largest).toBeLessThan(2 ** -10);
+      const exact = (name: string, expected: number[]) => {
+        expect(dequantized(bytes, file, name).every((value, i) => value === expected[i])).toBe(true);
       };
-      near('token_embd.weight', float.matrixOf(model.embed, 2 ** (8 - 12)).flat());
-      near('blk.0.attn_q.weight', float.matrixOf(model.layers[0].query, 2 ** (5 - 4 - 7)).flat());
-      near('blk.2.ffn_down.weight', float.matrixOf(model.layers[1].down, 2 ** (4 - 12)).flat());
-      near('blk.1.attn_output.weight', float.matrixOf(model.layers[1].output, 2 ** (5 - 12)).flat());
-      near('output.weight', float.matrixOf(model.head, Math.LN2 * 2 ** (5 - 10)).flat());
-      near('output_norm.weight', new Array(256).fill(1));
+      // Eight bits by seven of a scale are more than the eleven of binary16, which f16 rounds to.
+      const eight = (name: string, expected: number[]) =>
+        exact(name, form === 'f16' ? expected.map((value) => float16(toFloat16(value))) : expected);
+      eight('token_embd.weight', float.matrixOf(model.embed, 2 ** (8 - 12)).flat());
+      exact('blk.0.attn_q.weight', float.matrixOf(model.layers[0].query, 2 ** (5 - 4 - 7)).flat());
+      exact('blk.2.ffn_down.weight', float.matrixOf(model.layers[1].down, 2 ** (4 - 12)).flat());
+      exact('blk.1.attn_output.weight', float.matrixOf(model.layers[1].output, 2 ** (5 - 12)).flat());
+      eight('output.weight', float.matrixOf(model.head, 2 ** (5 - 10)).flat());
+      exact('output_norm.weight', new Array(256).fill(Math.fround(Math.LN2))); // bits to nats
       expect(float.lossBits(randomText(1, 9))).toHaveLength(8);
     },
   );
 
   it('of rows that are no multiples of 256 takes f16 alone', async () => {
     expect(() => exported(SMALL_SHAPE, 'tq2_0')).toThrow(
-      '"dtype" expected rows that are multiples of 256 for tq2_0, got 32 in blk.0.attn_q.weight: use "--dtype f16"',
+      '"dtype" expected rows that are multiples of 256 for tq2_0, got 32 in blk.0.attn_q.weight: use "f16", which takes any',
     );
     const { tensorInfos } = await parsed(exported(SMALL_SHAPE, 'f16'));
     expect(tensorInfos).toHaveLength(3 + 2 * 9);
+  });
+
+  it('has every scale as it is, or is refused with the name of the matrix', async () => {
+    const model = transformerOf(SMALL_SHAPE);
+    const { offset } = model.scales;
+    const place = offset + 2 * model.layers[1].up.scale;
+    const scaled = (mantissa: number, exponent: number) => {
+      const values = randomValues(model, 4);
+      values.set([mantissa, exponent], place);
+      return exported(SMALL_SHAPE, 'f16', values);
+    };
+    // A sum of `up` in 2^-5 becomes one in 2^-4: its real scale is mantissa · 2^(1 - exponent).
+    for (const [mantissa, exponent] of [
+      [127, 1],
+      [127, 25],
+      [96, 30],
+      [64, 31],
+    ]) {
+      const bytes = scaled(mantissa, exponent);
+      const read = dequantized(bytes, await parsed(bytes), 'blk.1.ffn_up.weight');
+      const scale = mantissa * 2 ** (1 - exponent);
+      expect(new Set(read.map(Math.abs))).toEqual(new Set([0, scale]));
+    }
+    for (const [mantissa, exponent] of [
+      [127, 26],
+      [64, 32],
+      [1, 60],
+      [127, 127],
+    ]) {
+      expect(() => scaled(mantissa, exponent)).toThrow(
+        `"blk.1.ffn_up.weight" expected a scale that is a multiple of 2^-24, as GGUF keeps scales in binary16, got ${mantissa} · 2^${1 - exponent}`,
+      );
+    }
+  });
+
+  it('of a small artifact whose loops make a long file is refused before work', () => {
+    const looped = { ...WIDE, width: 2048, hidden: 2048, blocks: 2, loopFrom: 0, loopTo: 2, loops: 64 };
+    const network = transformerOf(looped);
+    const header = { model: looped } as TransformerHeader;
+    expect(() => requireGguf({ header, network }, 'f16')).toThrow(
+      '"dtype" expected a form of at most 1073741824 bytes',
+    );
   });
 });

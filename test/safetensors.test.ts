@@ -69,7 +69,7 @@ describe('a safetensors file', () => {
 describe('a file that lies is refused with the place:', () => {
   const OK = { a: entry('U8', [4], [0, 4]) };
   const CASES: [string, Uint8Array, RegExp][] = [
-    ['no bytes', bytes(0), /length at byte 0: expected 8 bytes, got 0/],
+    ['no bytes', bytes(0), /expected a file of safetensors, got an empty file/],
     ['seven bytes', bytes(7), /length at byte 7/],
     [
       'a header longer than the file',
@@ -85,7 +85,7 @@ describe('a file that lies is refused with the place:', () => {
     [
       'a header above the limit',
       rawSafetensors(`{}${' '.repeat(SAFETENSORS_HEADER_MAX)}`, bytes(0)),
-      /length at byte 0: expected a header of at most 1048576/,
+      /length at byte 0: expected a header of at most 8388608.*: leave some metadata out/,
     ],
     ['no JSON', rawSafetensors('{"a":', bytes(4)), /header at byte 8: expected JSON: /],
     [
@@ -211,6 +211,32 @@ describe('a file that lies is refused with the place:', () => {
     expect(make).not.toHaveBeenCalled();
   });
 
+  it.each([
+    ['PK\x03\x04\x14\0\0\0\x08\x08', /a zip archive, as PyTorch's \.pt.*save_file/],
+    ['\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P', /a pickle/],
+    ['\x89HDF\r\n\x1a\n\0\0', /HDF5/],
+    ['GGUF\x03\0\0\0\x1b\0\0\0', /GGUF/],
+    ['TERN\x02H]\x99\x02\x83\xa7', /an artifact of ternseed, which needs no import/],
+    ['\x08\x07\x12\x07pytorch\x1a\x052.1.0', /a protobuf, as ONNX/],
+    ['\x1c\0\0\0TFL3\x14\0 \0', /TensorFlow Lite/],
+    ['\x93NUMPY\x01\0v\0{', /a NumPy array/],
+    ['\x89PNG\r\n\x1a\n\0\0', /a picture/],
+    ['\x1f\x8b\x08\0\0\0\0\0\0\x03', /unpack it/],
+    ['version https://git-lfs.github.com/spec/v1\noid', /a pointer of Git LFS/],
+    ['\n<!DOCTYPE html><html>', /a web page/],
+    ['{"metadata": {"total_size": 1}, "weight_map": {}}', /JSON: the weights are in another file/],
+    ['\0\0\x08\x03\0\0\xea`\0\0\0\x1c', /IDX data/],
+    ['label,pixel0,pixel1\n', /length at byte 0.*cut short, or no file of safetensors\?/],
+  ])('of another format is called what it is: %j', async (text, what) => {
+    const file = new Uint8Array(Buffer.from(text.padEnd(600, '\0'), 'latin1'));
+    expect(() => readSafetensors(file)).toThrow(what);
+    await expect(importSafetensors(file)).rejects.toThrow(InputError);
+  });
+
+  test('null metadata are none, as for the format’s own reader', () => {
+    expect(readSafetensors(rawSafetensors({ __metadata__: null, ...OK }, bytes(4))).metadata).toEqual({});
+  });
+
   it('cut at any byte', () => {
     const file = real([3, 2, 2]);
     for (let length = 0; length < file.length; length++) {
@@ -264,6 +290,9 @@ test('numbers of sixteen bits are those of IEEE 754', () => {
   ]) {
     expect(float16(bits)).toBe(value);
   }
-  const halves = new Float32Array(new Uint32Array([0x3f800000, 0xc0490000, 0x7f7f0000]).buffer);
-  expect([0x3f80, 0xc049, 0x7f7f].map(bfloat16)).toEqual([...halves]);
+  // A bfloat16 is the upper half of a float32, all of them.
+  const floats = new Float32Array(Uint32Array.from({ length: 0x10000 }, (_, bits) => bits << 16).buffer);
+  floats.forEach((value, bits) => {
+    if (!Object.is(bfloat16(bits), value)) throw new Error(`bfloat16 0x${bits.toString(16)}`);
+  });
 });

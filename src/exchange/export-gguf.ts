@@ -1,10 +1,10 @@
 /**
  * A transformer for llama.cpp and whatever else reads GGUF: architecture `llama`, trits as TQ2_0 or TQ1_0, embedding
  * and head as Q8_0, a vocabulary of the 256 bytes. What is exported is the real-valued model that the integers stand
- * for; blocks that are applied several times are written as often.
+ * for; blocks that are applied several times are written as often. Scales are exact, or the export is refused.
  */
 
-import { ArtifactError } from '../errors.js';
+import { ArtifactError, ConfigError } from '../errors.js';
 import type { Artifact } from '../artifact/artifact.js';
 import { modelName } from '../artifact/header.js';
 import {
@@ -22,7 +22,17 @@ import {
   type Transformer,
   VOCABULARY,
 } from '../ternary/transformer.js';
-import { BYTE_BLOCK, constant, encodeGguf, type GgufTensor, type GgufValue, quantized } from './gguf.js';
+import {
+  BLOCK_BYTES,
+  BLOCK_WEIGHTS,
+  constant,
+  encodeGguf,
+  type GgmlType,
+  type GgufTensor,
+  type GgufValue,
+  isExactScale,
+  quantized,
+} from './gguf.js';
 
 /** How trits are written. */
 export const GGUF_FORMS = ['tq2_0', 'tq1_0', 'f16'] as const;
@@ -45,14 +55,88 @@ const BLOCK: Readonly<Record<BlockMatrix, readonly [name: string, from: number, 
   down: ['ffn_down', HIDDEN_BITS, RESIDUAL_BITS],
 };
 
+/** What llama.cpp calls files of mostly one type: `llama_ftype` of its llama.h. */
+const FILE_TYPES: Readonly<Record<GgufForm, number>> = { f16: 1, tq1_0: 36, tq2_0: 37 };
+/** The version of the block formats of ggml, `GGML_QNT_VERSION`. */
+const QUANTIZATION_VERSION = 2;
+/** A file may not be longer: it is made in memory, and loops can make a small artifact any length. */
+export const GGUF_BYTES_MAX = 2 ** 30;
+
 /** Our normalization divides by the root itself; llama.cpp adds this to its square. */
 const EPSILON = 1e-12;
+
+/** A matrix of the export: its name in llama.cpp, and the units that its scale leads between. */
+interface Written {
+  readonly name: string;
+  readonly matrix: ScaledMatrix;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** All matrices, in the order of the file; a block that is applied several times comes as often. */
+function matricesOf(model: Transformer): readonly Written[] {
+  const { embed, head, headShift } = model;
+  const blocks = model.order.flatMap((layer, block) =>
+    Object.entries(BLOCK).map(([key, [name, from, to]]) => {
+      const matrix = model.layers[layer][key as BlockMatrix];
+      return { name: `blk.${block}.${name}.weight`, matrix, from, to };
+    }),
+  );
+  return [
+    { name: 'token_embd.weight', matrix: embed, from: EMBEDDING_SHIFT, to: RESIDUAL_BITS },
+    ...blocks,
+    { name: 'output.weight', matrix: head, from: NORM_BITS - headShift, to: LOGIT_BITS },
+  ];
+}
+
+function typeOf({ matrix }: Written, form: GgufForm): Exclude<GgmlType, 'f32'> {
+  const { values, columns } = matrix.weights;
+  if (values === 'trit') return form;
+  return columns % BLOCK_WEIGHTS.q8_0 === 0 && form !== 'f16' ? 'q8_0' : 'f16';
+}
+
+/**
+ * Refuses what cannot be written by its shape alone, before anything is rebuilt.
+ * @returns the model
+ * @throws {ArtifactError} when it is a perceptron's
+ * @throws {ConfigError} when rows are not multiples of 256, which trits need, or the file would be too long
+ */
+export function requireGguf(
+  { network: model, header }: Pick<Artifact, 'header' | 'network'>,
+  form: GgufForm,
+): Transformer {
+  if (model.architecture !== 'transformer') {
+    throw new ArtifactError(
+      `header at byte 5: expected a transformer, got the perceptron ${modelName(header)}: export it as "safetensors"`,
+    );
+  }
+  let bytes = 0;
+  for (const one of matricesOf(model)) {
+    const type = typeOf(one, form);
+    const { rows, columns } = one.matrix.weights;
+    const block = BLOCK_WEIGHTS[type];
+    if (columns % block !== 0) {
+      throw new ConfigError(
+        `"dtype" expected rows that are multiples of ${block} for ${type}, got ${columns} in ${one.name}: ` +
+          'use "f16", which takes any',
+      );
+    }
+    bytes += (rows * columns * BLOCK_BYTES[type]) / block;
+  }
+  if (bytes > GGUF_BYTES_MAX) {
+    throw new ConfigError(
+      `"dtype" expected a form of at most ${GGUF_BYTES_MAX} bytes, got ${form} with ${bytes}, as blocks are written ` +
+        'as often as they are applied: use "tq1_0", or fewer loops',
+    );
+  }
+  return model;
+}
 
 /**
  * Writes a transformer as GGUF.
  * @param artifact - an opened artifact of a transformer
  * @param values - what it rebuilds to
- * @throws {ArtifactError} when it is a perceptron's
+ * @throws {ArtifactError} when it is a perceptron's, or a scale is none that binary16 has, naming the matrix
  * @throws {ConfigError} when rows are not multiples of 256, which trits need: "f16" takes any
  * @example exportGguf(artifact, await rebuildVerified(artifact, backend), { form: 'tq2_0', producer: 'me 1.0' })
  */
@@ -61,48 +145,44 @@ export function exportGguf(
   values: Int8Array,
   { form, producer }: GgufOptions,
 ): Uint8Array {
-  const { network: model, header, weightsHash } = artifact;
-  if (model.architecture !== 'transformer') {
-    throw new ArtifactError(
-      `header at byte 5: expected a transformer, got the perceptron ${modelName(header)}`,
-    );
-  }
-  const scaleOf = ({ scale }: ScaledMatrix, from: number, to: number): number => {
-    const at = model.scales.offset + 2 * scale;
-    return (values[at] / 2 ** values[at + 1]) * 2 ** (from - to);
-  };
-  const matrix = (name: string, one: ScaledMatrix, scale: number): GgufTensor => {
-    const { rows, columns, offset, values: kind } = one.weights;
+  const { header, weightsHash } = artifact;
+  const model = requireGguf(artifact, form);
+  const written = matricesOf(model).map((one): GgufTensor => {
+    const { name, matrix, from, to } = one;
+    const at = model.scales.offset + 2 * matrix.scale;
+    const [mantissa, exponent] = [values[at], values[at + 1]];
+    const scale = mantissa * 2 ** (from - to - exponent);
+    // What binary16 has not would be rounded, below 2^-25 to 0.
+    if (!isExactScale(scale)) {
+      throw new ArtifactError(
+        `"${name}" expected a scale that is a multiple of 2^-24, as GGUF keeps scales in binary16, got ` +
+          `${mantissa} · 2^${from - to - exponent}: export it as "packed" or "json", which keep it`,
+      );
+    }
+    const { rows, columns, offset } = matrix.weights;
     const integers = values.subarray(offset, offset + rows * columns);
-    const wide = columns % BYTE_BLOCK === 0 && form !== 'f16' ? 'q8_0' : 'f16';
-    return quantized(
-      { name: `${name}.weight`, rows, columns },
-      kind === 'trit' ? form : wide,
-      integers,
-      scale,
-    );
-  };
-  const embedding = scaleOf(model.embed, EMBEDDING_SHIFT, RESIDUAL_BITS);
-  // A logit of llama.cpp is in nats.
-  const head = scaleOf(model.head, NORM_BITS - model.headShift, LOGIT_BITS) * Math.LN2;
+    return quantized({ name, rows, columns }, typeOf(one, form), integers, scale);
+  });
+  const [embedding, head] = [written[0], written[written.length - 1]];
+  const perBlock = Object.keys(BLOCK).length;
   const tensors = [
-    matrix('token_embd', model.embed, embedding),
-    ...model.order.flatMap((layer, block) => [
+    embedding,
+    ...model.order.flatMap((_, block) => [
       constant(`blk.${block}.attn_norm.weight`, model.width, 1),
       constant(`blk.${block}.ffn_norm.weight`, model.width, 1),
-      ...Object.entries(BLOCK).map(([key, [name, from, to]]) => {
-        const one = model.layers[layer][key as BlockMatrix];
-        return matrix(`blk.${block}.${name}`, one, scaleOf(one, from, to));
-      }),
+      ...written.slice(1 + block * perBlock, 1 + (block + 1) * perBlock),
     ]),
-    constant('output_norm.weight', model.width, 1),
-    matrix('output', model.head, head),
+    // A logit of llama.cpp is in nats, ours in bits; in float32, so that the head's scale stays exact.
+    constant('output_norm.weight', model.width, Math.LN2),
+    head,
   ];
   return encodeGguf({ ...aboutModel(model), ...tokenizer(), ...aboutFile() }, tensors);
 
   function aboutFile(): Record<string, GgufValue> {
     return {
       'general.name': { string: modelName(header) },
+      'general.file_type': { uint32: FILE_TYPES[form] },
+      'general.quantization_version': { uint32: QUANTIZATION_VERSION },
       'ternseed.producer': { string: producer },
       'ternseed.weights_hash': { string: weightsHash },
     };

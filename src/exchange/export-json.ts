@@ -53,7 +53,8 @@ export function* exportJson(artifact: Artifact, producer: string): Generator<str
     }
     case 'packed': {
       const parts = tensors.map(({ name, rows, columns }) => ({ name, size: rows * columns }));
-      yield* named('weights', parts, artifact.weights);
+      // Of a delta they are what is added to the base's.
+      yield* named(header.base ? 'differences' : 'weights', parts, artifact.weights);
       break;
     }
     default:

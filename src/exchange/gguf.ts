@@ -3,8 +3,7 @@
  * for trits and eight-bit integers. https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 
-import { ConfigError } from '../errors.js';
-import { toFloat16 } from './half-floats.js';
+import { float16, toFloat16 } from './half-floats.js';
 
 /** Types of tensors, by their numbers in ggml. */
 export const GGML_TYPES = { f32: 0, f16: 1, q8_0: 8, tq1_0: 34, tq2_0: 35 } as const;
@@ -32,9 +31,9 @@ const VERSION = 3;
 const ALIGNMENT = 32;
 /** Types of values. */
 const VALUE_TYPES = { uint32: 4, int32: 5, float32: 6, bool: 7, string: 8, array: 9 } as const;
-/** Weights of a block of trits, and of one of eight-bit integers. */
-export const TRIT_BLOCK = 256;
-export const BYTE_BLOCK = 32;
+/** Weights of a block, and its bytes. */
+export const BLOCK_WEIGHTS = { f32: 1, f16: 1, q8_0: 32, tq1_0: 256, tq2_0: 256 } as const;
+export const BLOCK_BYTES = { f32: 4, f16: 2, q8_0: 34, tq1_0: 54, tq2_0: 66 } as const;
 
 /** A whole file. */
 export function encodeGguf(
@@ -58,11 +57,16 @@ export function encodeGguf(
   return data.finish();
 }
 
+/** Whether a scale is kept as it is: all types have theirs in binary16. */
+export function isExactScale(scale: number): boolean {
+  return float16(toFloat16(scale)) === scale;
+}
+
 /**
- * Values in blocks of a type.
- * @param values - [rows · columns] integers, trits for tq1_0 and tq2_0
- * @param scale - what one is worth
- * @throws {ConfigError} when rows are not whole blocks
+ * Values in blocks of a type. A product of trits and an exact scale is exact; f16 rounds one of larger integers to 11
+ * bits, q8_0 keeps them.
+ * @param values - [rows · columns] integers, trits for tq1_0 and tq2_0; rows are whole blocks
+ * @param scale - what one is worth, exact
  */
 export function quantized(
   { name, rows, columns }: Pick<GgufTensor, 'name' | 'rows' | 'columns'>,
@@ -70,12 +74,7 @@ export function quantized(
   values: Int8Array,
   scale: number,
 ): GgufTensor {
-  const block = { f16: 1, q8_0: BYTE_BLOCK, tq1_0: TRIT_BLOCK, tq2_0: TRIT_BLOCK }[type];
-  if (columns % block !== 0) {
-    throw new ConfigError(
-      `"dtype" expected rows that are multiples of ${block} for ${type}, got ${columns} in ${name}: use "--dtype f16"`,
-    );
-  }
+  const block = BLOCK_WEIGHTS[type];
   const writer = new GgufWriter();
   const half = toFloat16(scale);
   for (let at = 0; at < values.length; at += block) {

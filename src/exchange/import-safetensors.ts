@@ -1,26 +1,26 @@
 /**
- * Networks from safetensors: those that export-safetensors.ts wrote come back as they were; any other
- * file is a list of real matrices of a multilayer perceptron without biases, still to be quantized.
+ * Models from safetensors: those that export-safetensors.ts wrote come back as they were; any other file is a list
+ * of real matrices of a multilayer perceptron without biases, which real-layers.ts reads.
  */
 
 import { ByteReader } from '../artifact/bytes.js';
-import {
-  decodeHeader,
-  encodeHeader,
-  LAYERS_MAX,
-  type PerceptronHeader,
-  networkOfHeader,
-} from '../artifact/header.js';
+import { decodeHeader, encodeHeader, type PerceptronHeader, networkOfHeader } from '../artifact/header.js';
 import { weightsHash } from '../artifact/weights-hash.js';
 import { InputError, printable, TernseedError } from '../errors.js';
-import type { IntegerMatrix, RealMatrix } from '../quantize/matrix.js';
+import type { IntegerMatrix } from '../quantize/matrix.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { networkOf, type Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/network.js';
 import { isWithin, SCALE_BITS, VALUE_RANGES } from '../ternary/precision.js';
 import { unpackTrits } from '../ternary/trits.js';
-import { bfloat16, float16 } from './half-floats.js';
 import { realWeight } from './export-safetensors.js';
-import { HEADER_AT, readSafetensors, type SafetensorsFile, type SafeTensor } from './safetensors.js';
+import { type RealModel, type RealOptions, readRealLayers, realsOf } from './real-layers.js';
+import {
+  type FileTensor,
+  headerFault,
+  placeOf,
+  readSafetensors,
+  type SafetensorsFile,
+} from './safetensors.js';
 
 /** A network that was exported from an artifact. */
 export interface ExportedModel {
@@ -33,32 +33,32 @@ export interface ExportedModel {
   readonly weightsHash: string;
 }
 
-/** A perceptron of real weights. */
-export interface RealModel {
-  readonly kind: 'real';
-  readonly widths: readonly number[];
-  /** From the inputs to the classes, with the name that each has in the file. */
-  readonly layers: readonly (RealMatrix & { readonly name: string })[];
-}
-
-type FileTensor = SafetensorsFile['tensors'][number];
-
 /** The forms that export-safetensors.ts writes, as their metadata say. */
 const EXPORTED = ['ternseed-u8', 'ternseed-f32'];
+
+export interface ImportOptions extends RealOptions {
+  /** Whether an export in float32 is to be taken as any other file of real matrices. */
+  readonly anew?: boolean;
+}
 
 /**
  * Reads a perceptron.
  * @param bytes - a safetensors file
- * @param anew - whether an export in float32 is to be taken as any other file of real matrices
- * @throws {InputError} when it is none that the integer network can represent, saying what was found
- * @example const model = await importSafetensors(await readFile('mlp.safetensors'));
+ * @param options - what the file does not say of real matrices; of an export nothing is needed
+ * @throws {InputError} when it is none that the integer model can represent, or more than one reading of it is
+ *   possible, saying what was found and which setting decides
+ * @throws {ConfigError} when layers were named that are not there or do not follow one another
+ * @example const model = await importSafetensors(await readFile('mlp.safetensors'), { layout: 'outputs-inputs' });
  */
 export async function importSafetensors(
   bytes: Uint8Array,
-  { anew = false }: { readonly anew?: boolean } = {},
+  { anew = false, ...options }: ImportOptions = {},
 ): Promise<ExportedModel | RealModel> {
   const file = readSafetensors(bytes);
-  return EXPORTED.includes(file.metadata.form) && !anew ? readExported(file) : readReal(file);
+  if (EXPORTED.includes(file.metadata.form) && !anew) return readExported(file);
+  // Scales of an export stand in its weights already.
+  const scales = EXPORTED.includes(file.metadata.form) ? /^layer[0-9]+\.scale$/ : null;
+  return readRealLayers(file, options, (name) => scales?.test(name) ?? false);
 }
 
 /**
@@ -84,11 +84,13 @@ async function readExported(file: SafetensorsFile): Promise<ExportedModel> {
   const network = networkOfHeader(header);
   const byName = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name } of network.tensors) {
-    if (!byName.has(name)) throw inHeader(`expected a tensor "${name}", got none`);
+    if (!byName.has(name)) throw headerFault(`expected a tensor "${name}", got none`);
   }
   const extra = file.tensors.find(({ name }) => network.tensors.every((tensor) => tensor.name !== name));
   if (extra)
-    throw new InputError(`safetensors: ${at(extra)}: expected no other tensor than ${metadata.model} has`);
+    throw new InputError(
+      `safetensors: ${placeOf(extra)}: expected no other tensor than ${metadata.model} has`,
+    );
 
   const read = (tensor: Tensor) => byName.get(tensor.name) as FileTensor;
   const packed = metadata.form === 'ternseed-u8';
@@ -110,9 +112,9 @@ async function readExported(file: SafetensorsFile): Promise<ExportedModel> {
   }
   const hash = await weightsHash(weights, network.tensors);
   if (hash !== metadata.weightsHash) {
-    throw inHeader(
+    throw headerFault(
       `expected weights with hash ${printable(metadata.weightsHash ?? 'none')}, as its metadata say, got ${hash}: ` +
-        'the weights were changed after the export; of float32, "--quantizer" takes them as they are',
+        'the weights were changed after the export; of float32, "quantizer" takes them as they are',
     );
   }
   return {
@@ -190,13 +192,13 @@ function integersOf(found: FileTensor, { values, rows, columns, name }: Tensor):
           : Int8Array.from(found.bytes);
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new InputError(`safetensors: ${at(found)}: ${cause.message}`, { cause });
+    throw new InputError(`safetensors: ${placeOf(found)}: ${cause.message}`, { cause });
   }
   const stray = integers.findIndex((value) => !isWithin(values, value));
   if (stray >= 0) {
     const range = VALUE_RANGES[values].join('…');
     throw new InputError(
-      `safetensors: ${at(found)}: expected values of ${name} in ${range}, got ${integers[stray]} as value ${stray}`,
+      `safetensors: ${placeOf(found)}: expected values of ${name} in ${range}, got ${integers[stray]} as value ${stray}`,
     );
   }
   return integers;
@@ -215,108 +217,12 @@ function integersOfReals(
     const integer = Math.round(real / realWeight(1, shift, scale));
     if (realWeight(integer, shift, scale) !== real || !isWithin(values, integer)) {
       throw new InputError(
-        `safetensors: ${at(found)}: expected a multiple of ${realWeight(1, shift, scale)} as value ${i}, got ${real}: ` +
-          '"--quantizer" takes the weights as they are',
+        `safetensors: ${placeOf(found)}: expected a multiple of ${realWeight(1, shift, scale)} as value ${i}, got ${real}: ` +
+          '"quantizer" takes the weights as they are',
       );
     }
     return integer;
   });
-}
-
-function readReal({ metadata, tensors }: SafetensorsFile): RealModel {
-  // Scales of an export stand in its weights already.
-  const exported = EXPORTED.includes(metadata.form);
-  const used = tensors.filter(({ name }) => !(exported && /^layer[0-9]+\.scale$/.test(name)));
-  const found = () => {
-    const shown = used
-      .slice(0, 12)
-      .map(({ name, dtype, shape }) => `${printable(name)} ${dtype} [${shape.join()}]`);
-    return used.length > shown.length
-      ? `${shown.join(', ')} and ${used.length - shown.length} more`
-      : shown.join(', ');
-  };
-  if (used.length < 1 || used.length > LAYERS_MAX) {
-    throw inHeader(`expected 1…${LAYERS_MAX} weight matrices, got ${used.length}: ${found()}`);
-  }
-  const other = used.find(({ shape }) => shape.length !== 2);
-  if (other) {
-    const what = /bias$/.test(other.name)
-      ? 'a bias, which the integer network has not: train without'
-      : 'none';
-    throw new InputError(
-      `safetensors: ${at(other)}: expected weight matrices [outputs, inputs] alone, got ${what}; the file holds ${found()}`,
-    );
-  }
-  const ordered = [byName(used), used].find(chains);
-  if (!ordered) {
-    throw inHeader(
-      'expected matrices that follow one another, the inputs of each as many as the outputs of the last; ' +
-        `got ${found()}`,
-    );
-  }
-  const widths = [ordered[0].shape[1], ...ordered.map(({ shape }) => shape[0])];
-  try {
-    networkOf(widths, { centred: false, gain: 127, logitScale: 1 });
-  } catch (cause) {
-    if (!(cause instanceof RangeError)) throw cause;
-    throw inHeader(`got ${found()}: ${cause.message}`, cause);
-  }
-  const layers = ordered.map((tensor) => {
-    const [rows, columns] = tensor.shape;
-    return { name: tensor.name, rows, columns, weights: realsOf(tensor) };
-  });
-  return { kind: 'real', widths, layers };
-}
-
-/** In the order of their names, numbers by value: `layer.2` before `layer.10`. */
-function byName(tensors: readonly FileTensor[]): FileTensor[] {
-  const collator = new Intl.Collator('en', { numeric: true });
-  return [...tensors].sort((a, b) => collator.compare(a.name, b.name));
-}
-
-function chains(tensors: readonly FileTensor[]): boolean {
-  return tensors.every(({ shape }, i) => i === 0 || shape[1] === tensors[i - 1].shape[0]);
-}
-
-/** Numbers of a tensor, as float32 has them. */
-function realsOf(tensor: FileTensor): Float64Array {
-  const { bytes, dtype } = tensor;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const reals = readNumbers(dtype, view);
-  if (!reals) {
-    throw new InputError(
-      `safetensors: ${at(tensor)}: expected weights in F32, F64, F16, BF16 or I8, got ${dtype}`,
-    );
-  }
-  const stray = reals.findIndex((real) => !Number.isFinite(real));
-  if (stray >= 0) {
-    throw new InputError(
-      `safetensors: ${at(tensor)}: expected finite numbers within float32, got ${reals[stray]} as value ${stray}`,
-    );
-  }
-  return reals;
-}
-
-function readNumbers(dtype: SafeTensor['dtype'], view: DataView): Float64Array | null {
-  const each = (size: number, read: (at: number) => number) => {
-    const reals = new Float64Array(view.byteLength / size);
-    for (let i = 0; i < reals.length; i++) reals[i] = Math.fround(read(i * size));
-    return reals;
-  };
-  switch (dtype) {
-    case 'F64':
-      return each(8, (i) => view.getFloat64(i, true));
-    case 'F32':
-      return each(4, (i) => view.getFloat32(i, true));
-    case 'F16':
-      return each(2, (i) => float16(view.getUint16(i, true)));
-    case 'BF16':
-      return each(2, (i) => bfloat16(view.getUint16(i, true)));
-    case 'I8':
-      return each(1, (i) => view.getInt8(i));
-    default:
-      return null;
-  }
 }
 
 function unpackNibbles(packed: Uint8Array, length: number): Int8Array {
@@ -329,20 +235,10 @@ function unpackNibbles(packed: Uint8Array, length: number): Int8Array {
 function expectShape(found: FileTensor, dtype: string, shape: readonly number[]): void {
   if (found.dtype === dtype && found.shape.join() === shape.join()) return;
   throw new InputError(
-    `safetensors: ${at(found)}: expected ${dtype} [${shape.join()}], got ${found.dtype} [${found.shape.join()}]`,
+    `safetensors: ${placeOf(found)}: expected ${dtype} [${shape.join()}], got ${found.dtype} [${found.shape.join()}]`,
   );
 }
 
-function at({ name, offset }: FileTensor): string {
-  return `"${printable(name)}" at byte ${offset}`;
-}
-
 function wrongMetadata(what: string, cause?: unknown): InputError {
-  return inHeader(`expected ${what}`, cause, 'metadata');
-}
-
-/** A fault of what the header says altogether. */
-function inHeader(what: string, cause?: unknown, where = 'header'): InputError {
-  const options = cause === undefined ? undefined : { cause };
-  return new InputError(`safetensors: ${where} at byte ${HEADER_AT}: ${what}`, options);
+  return headerFault(`expected ${what}`, cause, 'metadata');
 }

@@ -10,6 +10,7 @@
  */
 
 import { InputError, printable } from '../errors.js';
+import { nameOfFormat } from './other-formats.js';
 
 /** Bytes of an element. Other types of the format (complex, sub-byte) are refused. */
 export const DTYPE_BYTES = {
@@ -36,10 +37,10 @@ const LENGTH_BYTES = 8;
 /** Where the header begins. */
 export const HEADER_AT = LENGTH_BYTES;
 /**
- * The header may not be longer: room for thousands of tensors, where 128 are the most that can be
- * used. The format's own limit is 100 MB, which as JSON would unfold to gigabytes.
+ * The header may not be longer: room for a log of the training among the metadata, as some files have it. The
+ * format's own limit is 100 MB, which as JSON would unfold to gigabytes.
  */
-export const SAFETENSORS_HEADER_MAX = 2 ** 20;
+export const SAFETENSORS_HEADER_MAX = 2 ** 23;
 /** A shape may not have more dimensions: no tensor that is known has, and 2 can be used. */
 export const DIMENSIONS_MAX = 8;
 /** The writer pads the header with spaces so that the data begin at a multiple of this, as the format's own does. */
@@ -64,6 +65,9 @@ export interface SafetensorsFile {
   readonly tensors: readonly (SafeTensor & { readonly offset: number })[];
 }
 
+/** A tensor of a file, with its place. */
+export type FileTensor = SafetensorsFile['tensors'][number];
+
 /**
  * Reads a safetensors file. Nothing is allocated but the header's JSON: tensors are views.
  * @param bytes - the whole file; kept by reference
@@ -71,6 +75,16 @@ export interface SafetensorsFile {
  * @example const { metadata, tensors } = readSafetensors(await readFile('model.safetensors'));
  */
 export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
+  try {
+    return readContainer(bytes);
+  } catch (cause) {
+    const other = cause instanceof InputError ? nameOfFormat(bytes) : null;
+    if (other === null) throw cause;
+    throw new InputError(`safetensors: expected a file of safetensors, got ${other}`, { cause });
+  }
+}
+
+function readContainer(bytes: Uint8Array): SafetensorsFile {
   if (bytes.length < LENGTH_BYTES) {
     throw fault('length', bytes.length, `${LENGTH_BYTES} bytes, got ${bytes.length}`);
   }
@@ -78,7 +92,13 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
   const length = view.getBigUint64(0, true);
   const most = Math.min(SAFETENSORS_HEADER_MAX, bytes.length - LENGTH_BYTES);
   if (length > BigInt(most)) {
-    throw fault('length', 0, `a header of at most ${most} bytes in a file of ${bytes.length}, got ${length}`);
+    const remedy =
+      length < bytes.length ? ': leave some metadata out' : ': cut short, or no file of safetensors?';
+    throw fault(
+      'length',
+      0,
+      `a header of at most ${most} bytes in a file of ${bytes.length}, got ${length}${remedy}`,
+    );
   }
   const start = LENGTH_BYTES + Number(length);
   const text = decodeHeader(bytes.subarray(LENGTH_BYTES, start));
@@ -88,14 +108,19 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
     .filter(([name]) => name !== '__metadata__')
     .map(([name, entry]) => checkTensor(name, entry))
     .sort((a, b) => a.begin - b.begin || a.end - b.end);
-  const keys = header.__metadata__ === undefined ? 0 : 1 + Object.keys(metadata).length;
+  const keys = !Object.hasOwn(header, '__metadata__') ? 0 : 1 + Object.keys(metadata).length;
   if (countColons(text) !== keys + TENSOR_KEYS * tensors.length) {
     throw fault('header', HEADER_AT, 'every key once');
   }
   let at = 0;
   for (const { name, begin, end } of tensors) {
     const shown = `"${printable(name)}"`;
-    if (begin !== at) throw fault(shown, start + at, `to begin at ${at} of the data, got ${begin}`);
+    if (begin !== at) {
+      const why =
+        begin < at ? 'it shares bytes with another tensor: save a copy of it, or' : 'a hole in the data:';
+      const remedy = `${why} save the file again with the library of safetensors`;
+      throw fault(shown, start + at, `to begin at ${at} of the data, got ${begin}: ${remedy}`);
+    }
     if (end > bytes.length - start) {
       const left = bytes.length - start;
       throw fault(shown, start + begin, `to end within ${left} bytes of data, got ${end}: cut short?`);
@@ -174,9 +199,13 @@ function countColons(json: string): number {
 }
 
 function checkMetadata(value: unknown): Readonly<Record<string, string>> {
-  if (value === undefined) return {};
+  if (value === undefined || value === null) return {}; // null is none for the format's own reader
   if (!isRecord(value) || !Object.values(value).every((entry) => typeof entry === 'string')) {
-    throw fault('header', HEADER_AT, '"__metadata__" to be an object of texts');
+    throw fault(
+      'header',
+      HEADER_AT,
+      '"__metadata__" to be an object of texts: write numbers and lists as texts, or leave them out',
+    );
   }
   return value as Record<string, string>;
 }
@@ -211,6 +240,17 @@ function isCounts(value: unknown): value is number[] {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Where a tensor is, for a message. */
+export function placeOf({ name, offset }: FileTensor): string {
+  return `"${printable(name)}" at byte ${offset}`;
+}
+
+/** A fault of what the header says altogether. */
+export function headerFault(what: string, cause?: unknown, where = 'header'): InputError {
+  const options = cause === undefined ? undefined : { cause };
+  return new InputError(`safetensors: ${where} at byte ${HEADER_AT}: ${what}`, options);
 }
 
 function fault(where: string, offset: number, what: string, cause?: unknown): InputError {

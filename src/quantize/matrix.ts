@@ -76,9 +76,12 @@ export function quantizeMatrix(name: string, matrix: RealMatrix): IntegerMatrix 
   }
 }
 
+/** The scale of a row of trits may be rounded by this share: any from 16/127 of the largest on is. */
+const SCALE_ROUNDING_MAX = 1 / 32;
+
 /**
  * A matrix that is ternary already, whatever its scale: every row −s, 0, +s for an s of its own or of
- * the matrix. Exact but for the rounding of scales that differ.
+ * the matrix. Exact but for the rounding of scales that differ, by at most {@link SCALE_ROUNDING_MAX}.
  * @returns null when it is not
  */
 export function exactTernary({ rows, columns, weights }: RealMatrix): IntegerMatrix | null {
@@ -92,6 +95,10 @@ export function exactTernary({ rows, columns, weights }: RealMatrix): IntegerMat
   }
   const trits = Int8Array.from(weights, Math.sign);
   const sizes = new Set(magnitudes.filter((magnitude) => magnitude > 0));
+  const unit = largestOf(magnitudes) / ROW_SCALE_MAX;
+  for (const size of sizes) {
+    if (Math.abs(Math.round(size / unit) * unit - size) > SCALE_ROUNDING_MAX * size) return null;
+  }
   return sizes.size <= 1
     ? { precision: 'ternary', weights: trits, scales: null }
     : { precision: 'ternary-row', weights: trits, scales: relativeScales(magnitudes) };
@@ -114,6 +121,11 @@ function ternaryRows({ rows, columns, weights }: RealMatrix, rule: ThresholdRule
     const sum = part.reduce((total, weight, i) => total + Math.abs(weight * out[i]), 0);
     magnitudes[row] = sum / Math.max(1, kept);
   }
+  // A row that is worth less than half of the least scale is nearer to nothing.
+  const least = largestOf(magnitudes) / ROW_SCALE_MAX / 2;
+  magnitudes.forEach((magnitude, row) => {
+    if (magnitude < least) trits.fill(0, row * columns, (row + 1) * columns);
+  });
   return { precision: 'ternary-row', weights: trits, scales: relativeScales(magnitudes) };
 }
 
