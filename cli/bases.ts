@@ -12,6 +12,7 @@ import { isUrl } from '../src/artifact/url-source.js';
 import type { Backend } from '../src/backend/backend.js';
 import { ArtifactError, InputError, printable } from '../src/errors.js';
 import { readPathOrUrl } from './files.js';
+import { shown } from './output.js';
 
 /** The files that `--base` named. */
 export interface BaseOptions {
@@ -44,7 +45,10 @@ export async function rebuildOnBase(
   options: BaseOptions,
   backend: Backend,
 ): Promise<Int8Array> {
-  return rebuildVerified(artifact, backend, await baseOf(artifact, file, options, backend));
+  const base = await baseOf(artifact, file, options, backend);
+  return shown(`rebuilding ${printable(file)}`, 'steps', (watch) =>
+    rebuildVerified(artifact, backend, base, watch),
+  );
 }
 
 /**
@@ -73,7 +77,9 @@ export async function rebuildBase(
     }
     const next = candidate.header.base;
     const under = next && (await rebuildBase(next, path, named, backend, left - 1));
-    return rebuildVerified(candidate, backend, under);
+    return shown(`rebuilding ${printable(path)}`, 'steps', (watch) =>
+      rebuildVerified(candidate, backend, under, watch),
+    );
   }
   throw new ArtifactError(
     `${what}, got ${others.length > 0 ? others.join(', ') : 'none'}: name it with "--base"`,

@@ -4,10 +4,10 @@ import { openArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { ConfigError, expected } from '../src/errors.js';
+import { ConfigError, expected, printable } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
 import { readPathOrUrl } from './files.js';
-import { count, printResult, table } from './output.js';
+import { count, printResult, shown, table } from './output.js';
 import { writeAlone } from './write-lock.js';
 
 const TARGETS = ['auto', 'log', 'pool', 'packed'];
@@ -28,7 +28,10 @@ export async function convert(file: string, options: ConvertOptions): Promise<vo
   const backend = await openBackend(options.backend, options.threads);
   try {
     const base = await baseOf(artifact, file, options, backend);
-    const forms = formsOf(artifact, bytes, await rebuildVerified(artifact, backend, base), base);
+    const weights = await shown(`rebuilding ${printable(file)}`, 'steps', (watch) =>
+      rebuildVerified(artifact, backend, base, watch),
+    );
+    const forms = formsOf(artifact, bytes, weights, base);
     const chosen = to === 'auto' ? smallestOf(forms) : forms.find(({ kind }) => kind === to);
     if (!chosen?.bytes)
       throw new ConfigError(`"--to" expected a form that it can have, got ${to}: ${chosen?.note}`);

@@ -10,7 +10,7 @@ import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
 import { parseRange } from './config-options.js';
 import { readPathOrUrl } from './files.js';
 import { openLog, rebuildByIndex } from './logs.js';
-import { count, percent, printResult, table } from './output.js';
+import { count, percent, printResult, shown, table } from './output.js';
 
 export interface DiffOptions extends BaseOptions {
   readonly backend: BackendChoice;
@@ -50,7 +50,11 @@ async function diffSteps(file: string, options: DiffOptions): Promise<void> {
   try {
     const base = await baseOf(log, file, options, backend);
     const weightsAt = (step: number) =>
-      options.index ? rebuildByIndex(log, file, step, base) : rebuild(log, backend, step, base);
+      options.index
+        ? rebuildByIndex(log, file, step, base)
+        : shown(`rebuilding step ${count(step)}`, 'steps', (watch) =>
+            rebuild(log, backend, step, base, watch),
+          );
     const [left, right] = [await weightsAt(from), await weightsAt(to)];
     print(options, `steps ${count(from)} and ${count(to)} of ${file}`, log.network.tensors, left, right);
   } finally {

@@ -3,12 +3,11 @@
 import { openArtifact, type SeedLog } from '../src/artifact/artifact.js';
 import { concatLogs, type Edit, editLog, EDITS } from '../src/artifact/edit.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import type { Backend } from '../src/backend/backend.js';
 import { ConfigError, expected } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
 import { parseRange } from './config-options.js';
 import { openLog } from './logs.js';
-import { count, printResult, table } from './output.js';
+import { count, printResult, shown, table } from './output.js';
 import { writeAlone } from './write-lock.js';
 
 export interface EditOptions extends BaseOptions {
@@ -25,8 +24,8 @@ export async function edit(file: string, options: EditOptions): Promise<void> {
   const edits = EDITS.flatMap((name) => (options[name] ?? []).map((text) => parseEdit(name, text)));
   if (edits.length === 0)
     throw new ConfigError('"edit" expected "--drop", "--negate" or "--repeat" with a range of steps');
-  await write([await openLog(file)], [file], options, ([log], backend, base) =>
-    editLog(log, edits, backend, base),
+  await write([await openLog(file)], [file], options, ([log], backend, base, watch) =>
+    editLog(log, edits, backend, base, watch),
   );
 }
 
@@ -39,11 +38,12 @@ async function write(
   logs: readonly SeedLog[],
   [file]: readonly string[],
   options: EditOptions,
-  make: (logs: readonly SeedLog[], backend: Backend, base?: Int8Array) => Promise<Uint8Array>,
+  make: typeof concatLogs,
 ): Promise<void> {
   const backend = await openBackend(options.backend, options.threads);
   try {
-    const bytes = await make(logs, backend, await baseOf(logs[0], file, options, backend));
+    const base = await baseOf(logs[0], file, options, backend);
+    const bytes = await shown('rebuilding', 'steps', (watch) => make(logs, backend, base, watch));
     writeAlone(options.out, bytes);
     const { steps, weightsHash } = openArtifact(bytes);
     const before = logs.reduce((sum, log) => sum + log.steps, 0);

@@ -12,17 +12,18 @@ import { evaluateText } from '../src/backend/evaluate-text.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
 import { loadText } from '../src/data/text.js';
-import { ConfigError, expected, InputError } from '../src/errors.js';
+import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger } from './config-options.js';
 import { readPathOrUrl } from './files.js';
-import { count, percent, printResult, table } from './output.js';
+import { count, evaluated, percent, printResult, shown, table } from './output.js';
 
 export interface EvalOptions extends BaseOptions {
   readonly data: string;
   readonly split: string;
   readonly stride?: string;
+  readonly limit?: string;
   readonly backend: BackendChoice;
   readonly threads?: number;
   readonly json: boolean;
@@ -69,7 +70,9 @@ async function evaluatePerceptron(
   options: EvalOptions,
   backend: Backend,
 ): Promise<Measured> {
-  if (options.stride !== undefined) throw new ConfigError('"--stride" is for texts: leave it away');
+  for (const name of ['stride', 'limit'] as const) {
+    if (options[name] !== undefined) throw new ConfigError(`"--${name}" is for texts: leave it out`);
+  }
   const data = await loadData(options.data);
   const examples = data[options.split as 'test' | 'train'];
   const { widths } = artifact.network;
@@ -81,7 +84,7 @@ async function evaluatePerceptron(
   }
   const placed = await backend.place(artifact.network, { batch: 1000 });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
-  const score = await evaluateExamples(placed, examples);
+  const score = await shown('evaluating', 'examples', (watch) => evaluateExamples(placed, examples, watch));
   return {
     dataName: data.name,
     json: score,
@@ -104,20 +107,31 @@ async function evaluateTransformer(
     options.stride === undefined
       ? model.context
       : parseInteger('--stride', options.stride, 1, model.context, what);
-  const text = await loadText(options.data);
+  const most =
+    options.limit === undefined
+      ? undefined
+      : parseInteger(
+          '--limit',
+          options.limit,
+          model.context,
+          undefined,
+          `a number of bytes from ${model.context}, the context, on`,
+        );
+  const text = await shown(`reading ${printable(options.data)}`, 'bytes', (watch) =>
+    loadText(options.data, watch),
+  );
   const placed = await backend.placeText(model, { windows: WINDOWS });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
   const part = options.split === 'train' ? text.train : text.validation;
-  const score = await evaluateText(placed, part, { windows: WINDOWS, stride });
+  const score = await shown('evaluating', 'bytes', (watch) =>
+    evaluateText(placed, part, { windows: WINDOWS, stride, most, watch }),
+  );
   const loss = score.bitsPerByte * Math.LN2;
   return {
     dataName: text.name,
     json: { ...score, loss, stride },
     lines: [
-      [
-        'bits a byte',
-        `${score.bitsPerByte.toFixed(4)} (${loss.toFixed(4)} nats) over ${count(score.examples)} bytes`,
-      ],
+      ['bits a byte', `${score.bitsPerByte.toFixed(4)} (${loss.toFixed(4)} nats) over ${evaluated(score)}`],
       ['windows', `${model.context} bytes${stride === model.context ? '' : `, every ${stride}`}`],
       ['likeliest byte right', percent(score.accuracy)],
     ],

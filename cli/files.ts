@@ -3,32 +3,74 @@
  * the target, then renamed over it.
  */
 
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { WHOLE_BYTES_MAX } from '../src/artifact/byte-source.js';
+import type { Readable } from '../src/artifact/unfinished-log.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
+import { readBounded } from '../src/data/bounded-file.js';
 import { InputError, printable, TernseedError } from '../src/errors.js';
+import { shown } from './output.js';
+
+/** What a run of one's own leaves may be as large as one array. */
+export const RUN_BYTES_MAX = 2 ** 32 - 1;
 
 /**
  * Reads an artifact or a model, by its path or its URL.
- * @throws {InputError} when it cannot be read
+ * @throws {InputError} when it cannot be read, or has more than 2³⁰ bytes
  */
 export async function readPathOrUrl(name: string): Promise<Uint8Array> {
   if (!isUrl(name)) return readBytes(name);
-  const source = await urlSource(name);
-  return source.read(0, source.size);
+  return shown(`fetching ${printable(name)}`, 'bytes', async (watch) => {
+    const source = await urlSource(name, watch);
+    return source.read(0, source.size);
+  });
 }
 
 /**
  * Reads a file.
+ * @param most - bytes that it may have
+ * @throws {InputError} when it cannot be read, or is longer
+ */
+export async function readBytes(path: string, most = WHOLE_BYTES_MAX): Promise<Uint8Array> {
+  try {
+    return await shown(`reading ${printable(path)}`, 'bytes', ({ onProgress }) => {
+      let done = 0;
+      return readBounded(path, most, (piece, size) => {
+        done += piece.length;
+        onProgress?.(done, Math.max(done, size));
+      });
+    });
+  } catch (cause) {
+    throw cause instanceof InputError ? cause : unusable(path, 'to be readable', cause);
+  }
+}
+
+/**
+ * Opens a file that may be too large for memory; the caller closes it.
  * @throws {InputError} when it cannot be read
  */
-export async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    const { buffer, byteOffset, length } = await readFile(path);
-    return new Uint8Array(buffer, byteOffset, length);
-  } catch (cause) {
-    throw unusable(path, 'to be readable', cause);
-  }
+export function openReadable(path: string): Readable & { close(): void } {
+  const checked = <Result>(work: () => Result): Result => {
+    try {
+      return work();
+    } catch (cause) {
+      throw unusable(path, 'to be readable', cause);
+    }
+  };
+  const file = checked(() => openSync(path, 'r'));
+  return {
+    size: checked(() => fstatSync(file).size),
+    read: (offset, length) =>
+      checked(() => {
+        const bytes = new Uint8Array(length);
+        let done = 0;
+        for (let read = -1; read !== 0 && done < length; done += read) {
+          read = readSync(file, bytes, done, length - done, offset + done);
+        }
+        return bytes.subarray(0, done);
+      }),
+    close: () => closeSync(file),
+  };
 }
 
 /**

@@ -25,7 +25,7 @@ import {
 import { networkOf } from '../src/ternary/network.js';
 import { parseNumber } from './config-options.js';
 import { readPathOrUrl, writeWhole } from './files.js';
-import { count, percent, printResult, table } from './output.js';
+import { count, percent, printResult, shown, table } from './output.js';
 
 export interface ImportOptions {
   readonly out: string;
@@ -124,10 +124,8 @@ export async function importModel(file: string, options: ImportOptions): Promise
     async function scoreOf() {
       const placed = await backend.place(network, { batch: 1000 });
       await placed.writeWeights(weights);
-      return evaluateExamples(
-        placed,
-        fitting((data as Dataset).test, network.widths, options.data as string),
-      );
+      const examples = fitting((data as Dataset).test, network.widths, options.data as string);
+      return shown('evaluating', 'examples', (watch) => evaluateExamples(placed, examples, watch));
     }
   } finally {
     await backend.close();
@@ -237,7 +235,9 @@ async function quantized(model: RealModel, settings: Settings, data: Dataset | n
     };
     checked(() => networkOf(model.widths, { gain: 127, logitScale: 1, ...fixed }));
     const examples = fitting(data.train, model.widths, data.name);
-    const calibration = await calibrate(model.widths, weights, fixed, examples, backend);
+    const calibration = await shown('choosing gain and scale', 'trials', (watch) =>
+      calibrate(model.widths, weights, fixed, examples, backend, watch),
+    );
     return { ...calibration, calibration };
   }
 }

@@ -1,15 +1,15 @@
 /** `ternseed log FILE`: the history of a seed log, finished or not: a line a step. */
 
 import { openArtifact } from '../src/artifact/artifact.js';
-import { readUnfinishedLog } from '../src/artifact/checkpoint.js';
 import { readWholeSections, SectionType } from '../src/artifact/container.js';
 import { historyOf } from '../src/artifact/edit.js';
 import type { ReadStep } from '../src/artifact/seed-log.js';
+import { readUnfinishedLog } from '../src/artifact/unfinished-log.js';
 import { expected, printable } from '../src/errors.js';
 import { parseInteger, parseRange } from './config-options.js';
 import { requireLog } from './logs.js';
 import { readPathOrUrl } from './files.js';
-import { count, printResult } from './output.js';
+import { count, printResult, Progress } from './output.js';
 
 export interface LogOptions {
   readonly steps?: string;
@@ -19,6 +19,8 @@ export interface LogOptions {
 
 /** Losses in a log are in 2⁻⁶ bits. */
 const LOSS_UNITS = 64;
+/** More are for nobody to read, and one text of them would be longer than there are texts. */
+const LINES_MAX = 2_000_000;
 
 export async function log(file: string, options: LogOptions): Promise<void> {
   const { steps, total, directions, history } = await readSteps(file);
@@ -29,13 +31,25 @@ export async function log(file: string, options: LogOptions): Promise<void> {
     options.every === undefined
       ? 1
       : parseInteger('--every', options.every, 1, undefined, 'a positive integer');
+  const lineCount = Math.floor((range.to - range.from) / every) + 1;
+  if (lineCount > LINES_MAX) {
+    throw expected(
+      '--every',
+      `at most ${count(LINES_MAX)} lines, such as every ${Math.ceil((range.to - range.from + 1) / LINES_MAX)} steps, or fewer "--steps"`,
+      `${count(lineCount)} lines`,
+    );
+  }
   const rows = [];
+  const progress = new Progress();
+  const { onProgress } = progress.watch('reading the log', 'steps');
   for (const { step, seedStep, nonzeros, loss, coefficients, bytes } of steps) {
+    onProgress?.(step, range.to);
     if (step > range.to) break;
     if (step < range.from || (step - range.from) % every !== 0) continue;
     const kept = coefficients.reduce((sum, value) => sum + Math.abs(value), 0);
     rows.push({ step, seedStep, lossBits: loss / LOSS_UNITS, nonzeros, kept, bytes });
   }
+  progress.clear();
   const edited = rows.some(({ step, seedStep }) => step !== seedStep);
   const head = [
     'step',
@@ -70,15 +84,15 @@ async function readSteps(file: string): Promise<Steps> {
   const found = finished ? requireLog(openArtifact(bytes)) : readUnfinishedLog(bytes);
   const { header } = found;
   return {
-    ...('replaySteps' in found
-      ? { total: found.steps, steps: found.replaySteps() }
-      : { total: found.steps.length, steps: found.steps }),
+    ...{ total: found.steps, steps: found.replaySteps() },
     ...{ directions: header.directions.reduce((sum, one) => sum + one, 0), history: historyOf(header) },
   };
 }
 
 /** Columns of numbers, flush right. */
 function aligned(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const widths = rows[0].map((_, column) =>
+    rows.reduce((width, row) => Math.max(width, row[column].length), 0),
+  );
   return rows.map((row) => `  ${row.map((cell, column) => cell.padStart(widths[column])).join('  ')}`);
 }

@@ -31,6 +31,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .requiredOption('--data <source>', 'mnist, a folder of four IDX files, or a text')
     .option('--split <name>', 'test (of a text its last tenth) or train', 'test')
     .option('--stride <bytes>', 'of a text: from one window to the next (default: a whole window)')
+    .option('--limit <bytes>', 'of a text: predict so many, in windows spread over it (default: all)')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./eval.js')).evaluate(file, options));
 

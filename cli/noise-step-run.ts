@@ -1,27 +1,32 @@
 /** A noise-step run and its files: a log grows by a block a step, a pool's checkpoint is replaced now and then. */
 
 import { closeSync, fsyncSync, openSync, truncateSync } from 'node:fs';
-import { encodePacked, encodeSeedLog, encodeSeedPool, type Outcome } from '../src/artifact/artifact.js';
-import { ByteWriter } from '../src/artifact/bytes.js';
-import {
-  encodeCheckpoint,
-  headerOfUnfinished,
-  openingOfLog,
-  readCheckpoint,
-  readUnfinishedLog,
-} from '../src/artifact/checkpoint.js';
+import { encodePacked, encodeSeedPool, type Outcome, seedLogParts } from '../src/artifact/artifact.js';
+import { encodeCheckpoint, readCheckpoint } from '../src/artifact/checkpoint.js';
 import { VERSION } from '../src/artifact/container.js';
 import { differences } from '../src/artifact/delta.js';
 import { type Base, formatKey, type Header, parseKey } from '../src/artifact/header.js';
-import { encodeLogBlock, type LogStep, lossOfUnits } from '../src/artifact/seed-log.js';
+import { encodeLogBlock, lossOfUnits, type ReadStep } from '../src/artifact/seed-log.js';
+import { openingOfLog, readUnfinishedLog, type UnfinishedLog } from '../src/artifact/unfinished-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
+import { requireRebuildable } from '../src/artifact/work.js';
 import type { Backend } from '../src/backend/backend.js';
 import type { Dataset } from '../src/data/dataset.js';
 import { InputError, printable } from '../src/errors.js';
 import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import { Breath } from '../src/watch.js';
 import { rebuildBase } from './bases.js';
-import { readBytes, unusable, writeAll, writeWhole } from './files.js';
+import {
+  openReadable,
+  readBytes,
+  RUN_BYTES_MAX,
+  unusable,
+  writeAll,
+  writeParts,
+  writeWhole,
+} from './files.js';
+import { Progress } from './output.js';
 import {
   checkedConfig,
   type Extras,
@@ -32,6 +37,7 @@ import {
   Run,
   splitTraining,
   type StepReport,
+  unfinishedHeader,
 } from './run.js';
 import { withLock, type WriteLock } from './write-lock.js';
 
@@ -43,8 +49,7 @@ export interface TrainedBase {
 
 export class NoiseStepRun extends Run {
   readonly #header: Header;
-  /** Of a log: the steps so far, and the file that grows by them. */
-  readonly #steps: LogStep[] = [];
+  /** Of a log: the file that grows by its steps. */
   #file: number | null = null;
 
   private constructor(
@@ -79,6 +84,7 @@ export class NoiseStepRun extends Run {
       const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights);
       const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
       if (config.artifact === 'log') {
+        requireRebuildable(run.#header, config.steps, config.nonzeros[0]);
         const opening = openingOfLog(run.#header);
         writeWhole(run.path, opening);
         run.#grow(opening.length);
@@ -102,45 +108,72 @@ export class NoiseStepRun extends Run {
     named: readonly string[] = [],
   ): Promise<NoiseStepRun> {
     return withLock(out, async (lock) => {
-      const bytes = await readBytes(partialPath(out));
-      const log = headerOfUnfinished(bytes).kind === 'log' ? readUnfinishedLog(bytes) : null;
-      const checkpoint = log ? null : readCheckpoint(bytes);
-      const header = (log ?? checkpoint)?.header as Header;
-      requireData(header, data, out);
-      const config = checkedConfig(header, CONFIG_KEYS, checkConfig);
-      const { train } = splitTraining(data.train, config.holdout);
-      const base = header.base
-        ? { header: header.base, weights: await rebuildBase(header.base, out, named, backend) }
-        : null;
-      const key = parseKey(header.key);
-      const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights, key);
-      const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
-      requireSame(run.#unfinishedHeader(), header, run.path);
-      if (log) {
-        const stray = log.steps.findIndex(
-          ({ nonzeros, seedStep }, i) => !config.nonzeros.includes(nonzeros) || seedStep !== i + 1,
-        );
-        if (stray >= 0 || log.steps.length > config.steps) {
-          throw new InputError(
-            `"${printable(run.path)}" expected at most ${config.steps} steps of ${config.nonzeros} nonzeros, in order`,
-          );
-        }
-        for (const step of log.steps) {
-          await trainer.replay(step);
-          run.#steps.push(step);
-        }
-        if (log.version !== VERSION) writeWhole(run.path, run.#unfinishedLog());
-        run.#grow(log.version === VERSION ? log.length : run.#unfinishedLog().length);
-      } else if (checkpoint) {
-        if (checkpoint.step > config.steps) {
-          throw new InputError(
-            `"${printable(run.path)}" expected at most ${config.steps} steps, got ${checkpoint.step}`,
-          );
-        }
-        await trainer.restore(checkpoint);
+      const path = partialPath(out);
+      if ((await unfinishedHeader(out)).kind !== 'log') {
+        const checkpoint = readCheckpoint(await readBytes(path, RUN_BYTES_MAX));
+        return NoiseStepRun.#resume(checkpoint.header, data, backend, out, named, lock, async (run) => {
+          if (checkpoint.step > run.config.steps) {
+            throw new InputError(
+              `"${printable(path)}" expected at most ${run.config.steps} steps, got ${checkpoint.step}`,
+            );
+          }
+          await run.trainer.restore(checkpoint);
+        });
       }
-      return run;
+      const file = openReadable(path);
+      try {
+        const log = readUnfinishedLog(file);
+        return await NoiseStepRun.#resume(log.header, data, backend, out, named, lock, (run) =>
+          run.#goOn(log),
+        );
+      } finally {
+        file.close();
+      }
     });
+  }
+
+  static async #resume(
+    header: Header,
+    data: Dataset,
+    backend: Backend,
+    out: string,
+    named: readonly string[],
+    lock: WriteLock,
+    restore: (run: NoiseStepRun) => Promise<void>,
+  ): Promise<NoiseStepRun> {
+    requireData(header, data, out);
+    const config = checkedConfig(header, CONFIG_KEYS, checkConfig);
+    const { train } = splitTraining(data.train, config.holdout);
+    const base = header.base
+      ? { header: header.base, weights: await rebuildBase(header.base, out, named, backend) }
+      : null;
+    const key = parseKey(header.key);
+    const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights, key);
+    const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
+    requireSame(run.#unfinishedHeader(), header, run.path);
+    await restore(run);
+    return run;
+  }
+
+  /** Applies the steps of an unfinished log, and lets it grow on. */
+  async #goOn(log: UnfinishedLog): Promise<void> {
+    const { steps, nonzeros: stages } = this.config;
+    const progress = new Progress();
+    const breath = new Breath(progress.watch('replaying', 'steps'));
+    let done = 0;
+    for (const step of log.replaySteps()) {
+      done += 1;
+      if (!stages.includes(step.nonzeros) || step.seedStep !== done || done > steps) {
+        throw new InputError(
+          `"${printable(this.path)}" expected at most ${steps} steps of ${stages} nonzeros, in order`,
+        );
+      }
+      if (breath.due()) await breath.take(done, log.steps);
+      await this.trainer.replay(step);
+    }
+    progress.clear();
+    if (log.version === VERSION) this.#grow(log.length);
+    else this.#grow(writeParts(this.path, this.#blocksOf(log)));
   }
 
   get config(): NoiseStepConfig {
@@ -187,7 +220,6 @@ export class NoiseStepRun extends Run {
     const report = { ...record, nonzeros: log.nonzeros, kept, detail: `${log.nonzeros} nonzeros` };
     note(report);
     const step = { ...log, seedStep: record.step, loss: lossOfUnits(lossUnits) };
-    this.#steps.push(step);
     this.#write(encodeLogBlock(this.#header, record.step, [step]));
     return report;
   }
@@ -209,7 +241,7 @@ export class NoiseStepRun extends Run {
     const { artifact } = trainer.config;
     switch (artifact) {
       case 'log':
-        return encodeSeedLog(this.#header, this.#steps, outcome);
+        throw new TypeError('a log is written from its file');
       case 'pool':
         return encodeSeedPool(this.#header, trainer.poolCoefficients(), outcome);
       case 'packed':
@@ -230,11 +262,32 @@ export class NoiseStepRun extends Run {
     return { ...this.#header, kind: 'checkpoint', directions: this.trainer.counts };
   }
 
-  /** The log so far, a block a step. */
-  #unfinishedLog(): Uint8Array {
-    const file = new ByteWriter().raw(openingOfLog(this.#header));
-    for (const [i, step] of this.#steps.entries()) file.raw(encodeLogBlock(this.#header, i + 1, [step]));
-    return file.finish();
+  /** Of a log, its own steps in larger blocks, one after another. */
+  override async finish(): Promise<void> {
+    if (this.config.artifact !== 'log') return super.finish();
+    const { placed, step } = this.trainer;
+    const outcome: Outcome = { steps: step, weightsHash: await weightsHash(await placed.readWeights()) };
+    const file = openReadable(this.path);
+    try {
+      const log = readUnfinishedLog(file);
+      if (log.steps !== step) {
+        throw new InputError(
+          `"${printable(this.path)}" expected ${step} steps, got ${log.steps}: was it changed?`,
+        );
+      }
+      const progress = new Progress();
+      writeParts(this.out, seedLogParts(this.#header, shown(log, progress), outcome));
+      progress.clear();
+    } finally {
+      file.close();
+    }
+    this.discard();
+  }
+
+  /** A log of an older version as an unfinished one of this version, a block a step. */
+  *#blocksOf(log: UnfinishedLog): Generator<Uint8Array> {
+    yield openingOfLog(this.#header);
+    for (const step of log.replaySteps()) yield encodeLogBlock(this.#header, step.step, [step]);
   }
 
   /** Opens the growing log at a length, which cuts off a step that was half written. */
@@ -253,6 +306,15 @@ export class NoiseStepRun extends Run {
     } catch (cause) {
       throw unusable(this.path, 'to take the next step of the log', cause);
     }
+  }
+}
+
+/** The steps of a log, with progress. */
+function* shown(log: UnfinishedLog, progress: Progress): Generator<ReadStep> {
+  const { onProgress } = progress.watch('writing the log', 'steps');
+  for (const step of log.replaySteps()) {
+    onProgress?.(step.step, log.steps);
+    yield step;
   }
 }
 

@@ -16,7 +16,7 @@ import {
 import { TextNoiseStepTrainer } from '../src/perturb/text-trainer.js';
 import { shapeOf, transformerName } from '../src/ternary/transformer.js';
 import { rebuildBase } from './bases.js';
-import { readBytes, writeWhole } from './files.js';
+import { readBytes, RUN_BYTES_MAX, writeWhole } from './files.js';
 import type { TrainedBase } from './noise-step-run.js';
 import {
   checkedConfig,
@@ -86,7 +86,7 @@ export class NoiseStepTextRun extends Run<TextNoiseStepConfig, Uint8Array> {
     named: readonly string[],
   ): Promise<NoiseStepTextRun> {
     return withLock(out, async (lock) => {
-      const { header, step, arrays } = readArrays(await readBytes(partialPath(out)));
+      const { header, step, arrays } = readArrays(await readBytes(partialPath(out), RUN_BYTES_MAX));
       requireData(header, data, out);
       const config = checkedConfig(header, TEXT_NOISE_STEP_KEYS, checkTextNoiseStepConfig);
       const wanted = header.base;

@@ -2,6 +2,8 @@
  * What a verb prints: human text or one JSON object on stdout, progress and logs on stderr.
  */
 
+import type { Watch } from '../src/watch.js';
+
 /** Writes the result: the object with `--json`, else the lines. */
 export function printResult(json: boolean, result: object, lines: readonly string[]): void {
   process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${lines.join('\n')}\n`);
@@ -9,7 +11,7 @@ export function printResult(json: boolean, result: object, lines: readonly strin
 
 /** `label  value` lines, the labels padded to one width. */
 export function table(rows: readonly (readonly [label: string, value: string])[]): string[] {
-  const width = Math.max(...rows.map(([label]) => label.length));
+  const width = rows.reduce((most, [label]) => Math.max(most, label.length), 0);
   return rows.map(([label, value]) => `  ${label.padEnd(width)}  ${value}`);
 }
 
@@ -21,6 +23,11 @@ export function count(value: number): string {
 /** 0.9712 as `97.12%`. */
 export function percent(share: number): string {
   return `${(share * 100).toFixed(2)}%`;
+}
+
+/** What a text was judged by: `111,539 bytes`, or `262,144 of 20,000,000 bytes`. */
+export function evaluated({ examples, total }: { examples: number; total: number }): string {
+  return examples === total ? `${count(total)} bytes` : `${count(examples)} of ${count(total)} bytes`;
 }
 
 /** Seconds as `8.2 s` or `3 min 12 s`. */
@@ -53,6 +60,18 @@ export class Progress {
     }
   }
 
+  /**
+   * Shows how far some work is.
+   * @param what - is done: `rebuilding`
+   * @param units - that it is counted in: `steps`
+   */
+  watch(what: string, units: string): Watch {
+    return {
+      onProgress: (done, total) =>
+        this.show(() => `${what}: ${count(done)} of ${count(total)} ${units} (${percent(done / total)})`),
+    };
+  }
+
   /** A line that stays. */
   log(text: string): void {
     this.clear();
@@ -63,5 +82,23 @@ export class Progress {
   clear(): void {
     if (this.#drawn) process.stderr.write('\r\u001b[K');
     this.#drawn = false;
+  }
+}
+
+/**
+ * Runs work that shows how far it is: `rebuilding: 1,200 of 5,000 steps (24.00%)`.
+ * @param what - is done
+ * @param units - that it is counted in
+ */
+export async function shown<Result>(
+  what: string,
+  units: string,
+  work: (watch: Watch) => Promise<Result>,
+): Promise<Result> {
+  const progress = new Progress();
+  try {
+    return await work(progress.watch(what, units));
+  } finally {
+    progress.clear();
   }
 }

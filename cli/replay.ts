@@ -4,15 +4,15 @@ import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artif
 import { withoutBase } from '../src/artifact/header.js';
 import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
-import { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from '../src/artifact/rebuild.js';
+import { rebuild, rebuildPart, rebuildVerified, type Rows } from '../src/artifact/rebuild.js';
 import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { ConfigError } from '../src/errors.js';
+import { ConfigError, printable } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
 import { parseInteger, parseRange } from './config-options.js';
 import { readBytes } from './files.js';
 import { rebuildByIndex, requireLog } from './logs.js';
-import { count, printResult, table } from './output.js';
+import { count, printResult, shown, table } from './output.js';
 import { writeAlone } from './write-lock.js';
 
 export interface ReplayOptions extends BaseOptions {
@@ -44,7 +44,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
     const weights =
       options.tensor === undefined
         ? await rebuildAll(base)
-        : await rebuildPart(artifact, options.tensor, rows, step, base);
+        : await rebuildOne(artifact, options.tensor, rows, step, base);
     const seconds = (performance.now() - started) / 1000;
     const { tensors } = artifact.network;
     const alone = tensors
@@ -83,23 +83,27 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   async function rebuildAll(base?: Int8Array): Promise<Int8Array> {
     const whole = 'load' in artifact ? await artifact.load(step) : artifact;
     if (options.index) return rebuildByIndex(requireLog(whole), file, step, base);
-    return step === artifact.steps
-      ? rebuildVerified(whole, backend, base)
-      : rebuild(whole, backend, step, base);
+    return shown(`rebuilding ${printable(file)}`, 'steps', (watch) =>
+      step === artifact.steps
+        ? rebuildVerified(whole, backend, base, watch)
+        : rebuild(whole, backend, step, base, watch),
+    );
   }
 }
 
-async function rebuildPart(
+async function rebuildOne(
   artifact: Artifact | DistantArtifact,
   tensor: string,
   rows: Rows | null,
   step: number,
   base: Int8Array | undefined,
 ): Promise<Int8Array> {
-  if ('load' in artifact) {
-    return rows ? artifact.rebuildRows(tensor, rows, step, base) : artifact.rebuildTensor(tensor, step, base);
-  }
-  return rows ? rebuildRows(artifact, tensor, rows, step, base) : rebuildTensor(artifact, tensor, step, base);
+  return shown(`rebuilding ${printable(tensor)}`, 'steps', (watch) => {
+    if (!('load' in artifact)) return rebuildPart(artifact, tensor, rows, step, base, watch);
+    return rows
+      ? artifact.rebuildRows(tensor, rows, step, base, watch)
+      : artifact.rebuildTensor(tensor, step, base, watch);
+  });
 }
 
 /** `16-31`: rows 16 to 31, both among them. */

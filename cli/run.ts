@@ -5,11 +5,13 @@
  */
 
 import { existsSync, rmSync, statSync } from 'node:fs';
+import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import { encodeHeader, type Header } from '../src/artifact/header.js';
 import { toHex } from '../src/artifact/weights-hash.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
 import { ConfigError, expected, InputError, printable } from '../src/errors.js';
-import { writeWhole } from './files.js';
+import type { Watch } from '../src/watch.js';
+import { openReadable, writeWhole } from './files.js';
 import type { WriteLock } from './write-lock.js';
 
 /** The trainers. */
@@ -87,7 +89,7 @@ export abstract class Run<Config extends RunConfig = PerceptronRunConfig, Scored
   /** The finished artifact. */
   protected abstract encode(): Promise<Uint8Array>;
   /** What there is to say at the end beside accuracy and bytes. */
-  abstract extras(scored: Scored): Promise<Extras>;
+  abstract extras(scored: Scored, watch?: Watch): Promise<Extras>;
 
   /**
    * One step, and now and then a checkpoint.
@@ -148,6 +150,22 @@ export function requireFree(out: string): void {
     throw new ConfigError(
       `"${printable(partialPath(out))}" holds an unfinished run: go on with "--resume ${printable(out)}", or delete it`,
     );
+  }
+}
+
+/** Of an unfinished run, its header stands within so many bytes. */
+const OPENING_BYTES = 2 ** 17;
+
+/**
+ * The header of the unfinished run of an artifact.
+ * @throws {InputError} when there is none
+ */
+export async function unfinishedHeader(out: string): Promise<Header> {
+  const file = openReadable(partialPath(out));
+  try {
+    return headerOfUnfinished(file.read(0, OPENING_BYTES));
+  } finally {
+    file.close();
   }
 }
 

@@ -9,7 +9,8 @@ import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
 import { SteTrainer } from '../src/backprop/trainer.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
 import { InputError, printable } from '../src/errors.js';
-import { readBytes, writeWhole } from './files.js';
+import type { Watch } from '../src/watch.js';
+import { readBytes, RUN_BYTES_MAX, writeWhole } from './files.js';
 import { percent } from './output.js';
 import {
   checkedConfig,
@@ -65,7 +66,7 @@ export class SteRun extends Run {
    */
   static async resume(data: Dataset, backend: TensorflowBackend, out: string): Promise<SteRun> {
     return withLock(out, async (lock) => {
-      const { header, step, arrays } = readArrays(await readBytes(partialPath(out)));
+      const { header, step, arrays } = readArrays(await readBytes(partialPath(out), RUN_BYTES_MAX));
       requireData(header, data, out);
       const config = checkedConfig(header, STE_KEYS, checkSteConfig);
       const { train } = splitTraining(data.train, config.holdout);
@@ -111,8 +112,8 @@ export class SteRun extends Run {
   }
 
   /** The trainer's own evaluation, to hold against that of the artifact. */
-  async extras(scored: Examples): Promise<Extras> {
-    const { accuracy, loss } = await this.trainer.evaluate(scored);
+  async extras(scored: Examples, watch?: Watch): Promise<Extras> {
+    const { accuracy, loss } = await this.trainer.evaluate(scored, watch);
     return {
       json: {
         trainerAccuracy: accuracy,

@@ -9,11 +9,12 @@ import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
 import { checkTextSteConfig, TEXT_STE_KEYS, type TextSteConfig } from '../src/backprop/text-config.js';
 import { TextSteTrainer } from '../src/backprop/text-trainer.js';
 import type { GradientHelpers } from '../src/backprop/window-gradients.js';
-import type { TextData } from '../src/data/text.js';
+import { JUDGED_BYTES_MAX, type TextData } from '../src/data/text.js';
 import { InputError, printable } from '../src/errors.js';
 import type { Key } from '../src/random/philox.js';
 import { shapeOf, transformerName } from '../src/ternary/transformer.js';
-import { readBytes, writeWhole } from './files.js';
+import type { Watch } from '../src/watch.js';
+import { readBytes, RUN_BYTES_MAX, writeWhole } from './files.js';
 import {
   checkedConfig,
   type Extras,
@@ -84,7 +85,7 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
     threads: number,
   ): Promise<TextRun> {
     return withLock(out, async (lock) => {
-      const { header, step, arrays } = readArrays(await readBytes(partialPath(out)));
+      const { header, step, arrays } = readArrays(await readBytes(partialPath(out), RUN_BYTES_MAX));
       requireData(header, data, out);
       const config = checkedConfig(header, TEXT_STE_KEYS, checkTextSteConfig);
       const key = parseKey(header.key);
@@ -155,8 +156,8 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
   }
 
   /** The trainer's own evaluation, to hold against that of the artifact. */
-  async extras(scored: Uint8Array): Promise<Extras> {
-    const { bitsPerByte } = await this.trainer.evaluate(scored);
+  async extras(scored: Uint8Array, watch?: Watch): Promise<Extras> {
+    const { bitsPerByte } = await this.trainer.evaluate(scored, { most: JUDGED_BYTES_MAX, watch });
     return {
       json: { trainerBitsPerByte: bitsPerByte, tensors: this.trainer.tensorsInUse },
       rows: [['trainer’s own evaluation', `${bitsPerByte.toFixed(4)} bits a byte`]],

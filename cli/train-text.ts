@@ -8,7 +8,7 @@ import type { Backend } from '../src/backend/backend.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
 import { checkTextSteConfig, type TextSteConfig } from '../src/backprop/text-config.js';
-import { loadText } from '../src/data/text.js';
+import { JUDGED_BYTES_MAX, loadText, type TextData } from '../src/data/text.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { checkTextNoiseStepConfig, type TextNoiseStepConfig } from '../src/perturb/text-config.js';
 import { SHAPE_KEYS, shapeOf, type Transformer } from '../src/ternary/transformer.js';
@@ -23,7 +23,7 @@ import {
 import { readBytes, readPathOrUrl } from './files.js';
 import { NoiseStepTextRun } from './noise-text-run.js';
 import type { TrainedBase } from './noise-step-run.js';
-import { count, duration, percent, printResult, Progress, table } from './output.js';
+import { count, duration, evaluated, percent, printResult, Progress, shown, table } from './output.js';
 import { type Figures, openMetrics, readStepLimits, runSteps } from './steps.js';
 import type { Run, RunConfig } from './run.js';
 import { methodOf } from './train.js';
@@ -51,6 +51,7 @@ type TextRun = Run<RunConfig, Uint8Array>;
 /** A run that is ready, and where the integer model that comes out is evaluated. */
 interface Started {
   readonly run: TextRun;
+  readonly data: TextData;
   integers(): Promise<Backend>;
   close(): Promise<void>;
 }
@@ -78,12 +79,12 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
       ? await resolveConfig(TEXT_SETTINGS, method, { ...settings, preset: settings.preset ?? preset }, over)
       : null;
   const start = method === 'ste' ? startSte : startNoiseStep;
-  const { run, integers, close } = await start(config, out, options, budget);
+  const { run, data, integers, close } = await start(config, out, options, budget);
   const progress = new Progress();
   try {
     const metrics = openMetrics(run, options.metrics);
     const figures = await runSteps(run, metrics, `text --text ${options.text}`, limits, progress);
-    await report(run, figures, options, target, budget, await integers());
+    await report(run, data, figures, options, target, budget, await integers());
   } finally {
     progress.clear();
     run.close();
@@ -102,7 +103,7 @@ async function startNoiseStep(
   }
   const settings = config as unknown as TextNoiseStepConfig | null;
   if (settings) checkTextNoiseStepConfig(settings);
-  const data = await loadText(text);
+  const data = await readText(text);
   const backend = await openBackend(choice as BackendChoice, threads);
   try {
     const run = settings
@@ -115,7 +116,7 @@ async function startNoiseStep(
           budget,
         )
       : await NoiseStepTextRun.resume(data, backend, out, named);
-    return { run, integers: async () => backend, close: () => backend.close() };
+    return { run, data, integers: async () => backend, close: () => backend.close() };
   } catch (error) {
     await backend.close();
     throw error;
@@ -133,7 +134,7 @@ async function startSte(
   }
   const settings = config as unknown as TextSteConfig | null;
   if (settings) checkTextSteConfig(settings);
-  const data = await loadText(text);
+  const data = await readText(text);
   const tensorflow = await openTensorflow(choice as TensorflowChoice);
   let integers: Backend | null = null;
   const close = async () => {
@@ -146,11 +147,15 @@ async function startSte(
     const run = settings
       ? await TextRun.start(settings, data, tensorflow, out, cores, budget)
       : await TextRun.resume(data, tensorflow, out, cores);
-    return { run, integers: async () => (integers ??= await openBackend('auto', threads)), close };
+    return { run, data, integers: async () => (integers ??= await openBackend('auto', threads)), close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+function readText(text: string): Promise<TextData> {
+  return shown(`reading ${printable(text)}`, 'bytes', (watch) => loadText(text, watch));
 }
 
 /** The shape of the artifact that a delta is trained on. */
@@ -182,6 +187,7 @@ function transformerOfArtifact(artifact: Artifact): Transformer {
 /** Opens the file that was written, evaluates what it rebuilds to, and prints it. */
 async function report(
   run: TextRun,
+  { validation }: TextData,
   { seconds, forwardPasses }: Figures,
   options: TrainTextOptions,
   target: number | null,
@@ -189,14 +195,16 @@ async function report(
   backend: Backend,
 ): Promise<void> {
   const { text, json } = options;
-  const { validation } = await loadText(text);
   const artifact = openArtifact(await readBytes(run.out)) as Packed;
   const model = artifact.network as Transformer;
   const placed = await backend.placeText(model, { windows: WINDOWS });
   const weights = await rebuildOnBase(artifact, run.out, options, backend);
   await placed.writeWeights(weights);
-  const score = await evaluateText(placed, validation, { windows: WINDOWS, stride: model.context });
-  const extras = await run.extras(validation);
+  const judged = { windows: WINDOWS, stride: model.context, most: JUDGED_BYTES_MAX };
+  const score = await shown('evaluating', 'bytes', (watch) =>
+    evaluateText(placed, validation, { ...judged, watch }),
+  );
+  const extras = await shown('the trainer evaluates', 'bytes', (watch) => run.extras(validation, watch));
   const { parameters } = model;
   const bitsPerTrit = tritBits(artifact, model);
   const result = {
@@ -212,7 +220,7 @@ async function report(
     ...table([
       [
         'validation',
-        `${score.bitsPerByte.toFixed(4)} bits a byte (${result.loss.toFixed(4)} nats), from the file as rebuilt`,
+        `${score.bitsPerByte.toFixed(4)} bits a byte (${result.loss.toFixed(4)} nats) over ${evaluated(score)}, from the file as rebuilt`,
       ],
       ...extras.rows,
       ['likeliest byte right', `${percent(score.accuracy)} of ${count(score.examples)}`],

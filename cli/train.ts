@@ -3,8 +3,6 @@
 import { basename } from 'node:path';
 import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
-import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
-import type { Header } from '../src/artifact/header.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -21,8 +19,8 @@ import { costLines, costsOf } from './convert.js';
 import { EXAMPLE_SETTINGS, namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
 import { readBytes, readPathOrUrl, writeWhole } from './files.js';
 import { NoiseStepRun, type TrainedBase } from './noise-step-run.js';
-import { count, duration, Progress, percent, printResult, table } from './output.js';
-import { METHODS, type Method, partialPath, type Run, splitTraining } from './run.js';
+import { count, duration, Progress, percent, printResult, shown, table } from './output.js';
+import { METHODS, type Method, type Run, splitTraining, unfinishedHeader } from './run.js';
 import { type Figures, openMetrics, readStepLimits, runSteps } from './steps.js';
 
 export interface TrainOptions extends BaseOptions {
@@ -191,17 +189,15 @@ export async function methodOf(
   return found;
 }
 
-/** The header of the unfinished run of an artifact. */
-async function unfinishedHeader(out: string): Promise<Header> {
-  return headerOfUnfinished(await readBytes(partialPath(out)));
-}
-
 /** Writes an artifact anew in its smallest form; returns what all would have cost. */
 async function keepSmallest(out: string, options: TrainOptions, backend: Backend): Promise<Form[]> {
   const bytes = await readBytes(out);
   const artifact = openArtifact(bytes);
   const base = await baseOf(artifact, out, options, backend);
-  const forms = formsOf(artifact, bytes, await rebuildVerified(artifact, backend, base), base);
+  const weights = await shown(`rebuilding ${printable(out)}`, 'steps', (watch) =>
+    rebuildVerified(artifact, backend, base, watch),
+  );
+  const forms = formsOf(artifact, bytes, weights, base);
   writeWhole(out, smallestOf(forms).bytes);
   return forms;
 }
@@ -221,8 +217,11 @@ async function report(
   const placed = await backend.place(artifact.network, { batch: 1000 });
   const weights = await rebuildOnBase(artifact, run.out, options, backend);
   await placed.writeWeights(weights);
-  const { accuracy, loss, examples } = await evaluateExamples(placed, heldOut ?? dataset.test);
-  const extras = await run.extras(heldOut ?? dataset.test);
+  const scored = heldOut ?? dataset.test;
+  const { accuracy, loss, examples } = await shown('evaluating', 'examples', (watch) =>
+    evaluateExamples(placed, scored, watch),
+  );
+  const extras = await shown('the trainer evaluates', 'examples', (watch) => run.extras(scored, watch));
   const { parameters } = artifact.network;
   const packedBytes = packWeights(weights, artifact.network.tensors).length;
   const floatBytes = 4 * parameters;

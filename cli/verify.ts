@@ -9,10 +9,10 @@ import { rebuild } from '../src/artifact/rebuild.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
-import { ArtifactError, ConfigError } from '../src/errors.js';
+import { ArtifactError, ConfigError, printable } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
 import { readPathOrUrl } from './files.js';
-import { count, printResult } from './output.js';
+import { count, printResult, shown } from './output.js';
 import { retrain, type Retrained, stepsToRetrain } from './retrain.js';
 
 interface Check {
@@ -49,7 +49,9 @@ export async function verify(file: string, options: VerifyOptions): Promise<void
     checks.push({ name: 'checksums', ok: true, detail: `${sections.length} of ${sections.length} sections` });
     const started = performance.now();
     const base = await baseOf(artifact, file, options, backend);
-    const weights = await rebuild(artifact, backend, artifact.steps, base);
+    const weights = await shown(`rebuilding ${printable(file)}`, 'steps', (watch) =>
+      rebuild(artifact, backend, artifact.steps, base, watch),
+    );
     hash = await weightsHash(weights, artifact.network.tensors);
     const seconds = ((performance.now() - started) / 1000).toFixed(3);
     const ok = hash === artifact.weightsHash;

@@ -455,7 +455,35 @@ def initial_latents(header, tensors, base):
 # ---------------------------------------------------------------- seed log
 
 
-def read_log(header, tensors, payloads, version):
+class Work:
+    """What the steps of a log cost, bounded by the bytes of the file."""
+
+    def __init__(self, header, tensors, length):
+        counts = header["directions"]
+        sizes = [tensor.size for tensor in tensors] if len(counts) == len(tensors) else [sum(t.size for t in tensors)]
+        self.sets = [(count, size) for count, size in zip(counts, sizes) if count]
+        self.most, self.done = min(2**36, 2**22 + 2**16 * length), 0
+        self.least = self.before(1)
+
+    def before(self, nonzeros):
+        return 64 + sum(64 + count * min(16, self.each(count, size, nonzeros)) for count, size in self.sets)
+
+    def each(self, count, size, nonzeros):
+        return -(-min(size, count * nonzeros) // count)
+
+    def moves(self, nonzeros, coefficients):
+        work = at = 0
+        for count, size in self.sets:
+            work += sum(map(abs, coefficients[at : at + count])) * self.each(count, size, nonzeros)
+            at += count
+        return work
+
+    def add(self, work):
+        self.done += work
+        check(self.done <= self.most, f"expected at most {self.most} units of work, got more")
+
+
+def read_log(header, tensors, payloads, version, work):
     """Every step as (seed step, nonzeros, loss, coefficients)."""
     size = sum(header["directions"])
     steps = []
@@ -472,12 +500,14 @@ def read_log(header, tensors, payloads, version):
             if decoder.bit(change):
                 nonzeros = decoder.direct(21)
             check(1 <= nonzeros <= 2**20, f"expected 1…2^20 nonzeros, got {nonzeros}")
+            work.add(work.before(nonzeros))
             loss += losses.decode(decoder)
             if version == 1:
                 coefficients = [trits.decode(decoder) for _ in range(size)]
             else:
                 sets = sets_of(header, tensors, step, nonzeros)
                 coefficients = [columns.decode(decoder, one, k) for one in sets for k in range(one.count)]
+            work.add(work.moves(nonzeros, coefficients))
             steps.append((step, nonzeros, loss, coefficients))
         decoder.end()
     return steps
@@ -779,7 +809,9 @@ def read_artifact(data, bases):
     check(values <= 2**22 + 2**12 * len(data), f"expected fewer than {values} values in {len(data)} bytes")
     result = {"version": version, "kind": kind, "model": header["model"], "steps": steps}
     if kind == "log":
-        log = read_log(header, tensors, payloads, version)
+        work = Work(header, tensors, len(data))
+        check(steps * work.least <= work.most, f"expected at most {work.most} units of work, got more")
+        log = read_log(header, tensors, payloads, version, work)
         check(len(log) == steps, f"expected {steps} steps, got {len(log)}")
         weights = replay(header, tensors, log, base)
     elif kind == "pool":

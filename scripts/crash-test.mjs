@@ -24,7 +24,8 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { readArrays, readCheckpoint, readUnfinishedLog } from '../dist/src/artifact/checkpoint.js';
+import { readArrays, readCheckpoint } from '../dist/src/artifact/checkpoint.js';
+import { readUnfinishedLog } from '../dist/src/artifact/unfinished-log.js';
 import { writeCrashReport } from './crash-report.mjs';
 
 const MAIN = join(dirname(dirname(fileURLToPath(import.meta.url))), 'dist', 'cli', 'main.js');
@@ -172,7 +173,7 @@ function stepsOf(partial, kind) {
   const bytes = readFileSync(partial);
   switch (kind) {
     case 'log':
-      return readUnfinishedLog(bytes).steps.length;
+      return readUnfinishedLog(bytes).steps;
     case 'pool':
       return readCheckpoint(bytes).step;
     default:

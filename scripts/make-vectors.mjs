@@ -17,7 +17,7 @@ const { networkOf, NoiseStepTrainer, openArtifact, PRESETS, ReferenceBackend, we
   await load('index.js');
 const { encodePacked, encodeSeedLog, encodeSeedPool } = await load('artifact/artifact.js');
 const { encodeSection, preamble, readSections, SectionType, VERSION } = await load('artifact/container.js');
-const { openingOfLog } = await load('artifact/checkpoint.js');
+const { openingOfLog } = await load('artifact/unfinished-log.js');
 const { encodeLogBlock } = await load('artifact/seed-log.js');
 const { encodeHeader, formatKey, parseKey } = await load('artifact/header.js');
 const { philox } = await load('random/philox.js');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rebuildByIndex } from '../cli/logs.js';
 import { encodePacked, encodeSeedLog, openArtifact, type SeedLog } from '../src/artifact/artifact.js';
-import { openingOfLog } from '../src/artifact/checkpoint.js';
+import { openingOfLog } from '../src/artifact/unfinished-log.js';
 import { formsOf, smallestOf } from '../src/artifact/compact.js';
 import { concatLogs, editLog } from '../src/artifact/edit.js';
 import { decodeLogIndex, encodeLogIndex, indexLog, rebuildIndexed } from '../src/artifact/log-index.js';

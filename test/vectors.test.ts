@@ -7,11 +7,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { openArtifact } from '../src/artifact/artifact.js';
-import { readUnfinishedLog } from '../src/artifact/checkpoint.js';
+import { readUnfinishedLog } from '../src/artifact/unfinished-log.js';
 import { rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { reference } from './support/backends.js';
+import { keptSteps } from './support/log-steps.js';
 
 /** What `scripts/make-vectors.mjs` says of a file. */
 export interface Vector {
@@ -79,9 +80,9 @@ test('an unfinished log of version 1 has the steps that one of version 2 has', (
     readUnfinishedLog(read(`${version}/unfinished-log.tern`)),
   );
   expect([old.version, current.version]).toEqual([1, 2]);
-  const said = ({ steps }: typeof old) => steps.map((step) => ({ ...step, bytes: 0 }));
+  const said = (log: typeof old) => keptSteps(log).map((step) => ({ ...step, bytes: 0 }));
   expect(said(old)).toEqual(said(current));
-  expect(old.steps).toHaveLength(20);
+  expect(old.steps).toBe(20);
 });
 
 test('the writer still makes the vectors of its version, byte for byte', () => {

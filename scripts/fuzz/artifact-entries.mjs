@@ -1,6 +1,8 @@
 // Entry point: an artifact as bytes. It is opened, rebuilt by tensor, by rows and on the backends, and exported.
 
 import { openArtifact } from '../../dist/src/artifact/artifact.js';
+import { LogBlockWriter } from '../../dist/src/artifact/seed-log.js';
+import { openingOfLog } from '../../dist/src/artifact/unfinished-log.js';
 import { encodeSection } from '../../dist/src/artifact/container.js';
 import { rebuildRows, rebuildTensor, rebuildVerified } from '../../dist/src/artifact/rebuild.js';
 import { fromHex } from '../../dist/src/artifact/weights-hash.js';
@@ -9,7 +11,7 @@ import { openWasm } from '../../dist/src/backend/wasm/wasm.js';
 import { exportJson } from '../../dist/src/exchange/export-json.js';
 import { exportSafetensors } from '../../dist/src/exchange/export-safetensors.js';
 import { importSafetensors } from '../../dist/src/exchange/import-safetensors.js';
-import { concat, same } from './bytes.mjs';
+import { concat, leb128, same } from './bytes.mjs';
 import { artifactRefusal, Failure, hashOf, isSmall, read } from './checks.mjs';
 import { mutateContainer } from './mutate.mjs';
 import { artifacts, samples, weightsByHash } from './samples.mjs';
@@ -123,7 +125,39 @@ export async function checkRightFiles(choices) {
   }
 }
 
+/** Of the logs of few bytes and many moves, one in so many asks for more than its bytes are worth: that takes seconds. */
+const BOMB_SHARE = 4;
+
+/** A log whose steps are all alike, so that they cost next to nothing to code, of one block, as no writer makes it. */
+function logOfMuchWork(choices) {
+  const [model, weights] = choices.of([
+    ['64-64', 4096],
+    ['8-8-2', 80],
+    ['30-20-8', 760],
+  ]);
+  const directions = choices.of([1, 2, 16]);
+  const nonzeros = 1 + choices.to(weights);
+  const moves = Math.min(weights, directions * nonzeros);
+  const work = choices.once(BOMB_SHARE) ? 2 ** 26 : 2 ** 19;
+  const steps = 1 + choices.to(Math.ceil(work / (moves + 128)));
+  const header = { ...samples.find(({ kind }) => kind === 'log').header, model, directions: [directions] };
+  const block = new LogBlockWriter(header, 1);
+  const coefficients = new Int8Array(directions).fill(1);
+  for (let seedStep = 1; seedStep <= steps; seedStep++)
+    block.add({ seedStep, nonzeros, loss: 0, coefficients });
+  const end = encodeSection(0x45, concat(leb128(steps), new Uint8Array(32)));
+  return concat(openingOfLog(header), block.finish(), end);
+}
+
 export const artifactEntries = [
+  {
+    name: 'openArtifact, much work',
+    share: 1,
+    make(choices) {
+      const bytes = logOfMuchWork(choices);
+      return { kind: 'log', bytes, check: () => checkArtifact(choices, bytes) };
+    },
+  },
   {
     name: 'openArtifact',
     share: 500,

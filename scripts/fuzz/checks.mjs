@@ -2,7 +2,10 @@
 // or it gives what the file's hash says.
 
 import { createHash } from 'node:crypto';
+import { openArtifact } from '../../dist/src/artifact/artifact.js';
+import { readUnfinishedLog } from '../../dist/src/artifact/unfinished-log.js';
 import { packWeights } from '../../dist/src/artifact/weights-hash.js';
+import { StepWork, workMax } from '../../dist/src/artifact/work.js';
 import { ArtifactError, ConfigError, InputError } from '../../dist/src/errors.js';
 
 /** A promise that was broken. */
@@ -77,17 +80,43 @@ export function configRefusal(error) {
 export const hashOf = (weights, tensors) =>
   createHash('sha256').update(packWeights(weights, tensors)).digest('hex');
 
-/** Rebuilding is tried where it is no more than this many weights and moves of weights. */
+/** Rebuilding is tried where it is no more than this many weights, which the header declares. */
 const PACKED_WEIGHTS_MAX = 2 ** 16;
 const REBUILD_WEIGHTS_MAX = 4096;
-const REBUILD_MOVES_MAX = 65_536;
 
-/** Whether an opened artifact is small enough to be rebuilt here. */
-export function isSmall({ kind, header, network, steps }) {
-  const directions = header.directions.reduce((sum, one) => sum + one, 0);
-  const moves =
-    kind === 'log' ? steps * (Math.min(network.parameters, directions * 16) + 1) : network.parameters;
+/** Whether an opened artifact has few enough weights to be rebuilt here, however much work its steps ask for. */
+export function isSmall({ kind, network }) {
   // Of packed weights everything is decoded when they are opened.
-  if (kind === 'packed') return network.parameters <= PACKED_WEIGHTS_MAX;
-  return network.parameters <= REBUILD_WEIGHTS_MAX && moves <= REBUILD_MOVES_MAX;
+  return network.parameters <= (kind === 'packed' ? PACKED_WEIGHTS_MAX : REBUILD_WEIGHTS_MAX);
+}
+
+/** What a unit of a log's work may take, as often as a check rebuilds it. */
+const WORK_MS = 2e-4;
+const REBUILDS = 8;
+
+/** Milliseconds that a log may take beside others, for the work that it asks for and its bytes are worth. */
+export function workMs(bytes) {
+  let log;
+  try {
+    log =
+      bytes.length > 0 && [openArtifact, readUnfinishedLog].map((open) => attempt(open, bytes)).find(Boolean);
+    if (!log?.replaySteps) return 0;
+    const cost = new StepWork(log.header);
+    let work = 0;
+    for (const { nonzeros, coefficients } of log.replaySteps()) {
+      work += cost.before(nonzeros) + cost.moves(nonzeros, coefficients);
+    }
+    return work * WORK_MS * REBUILDS;
+  } catch (error) {
+    if (!(error instanceof ArtifactError)) throw error;
+    return workMax(bytes.length) * WORK_MS * REBUILDS;
+  }
+}
+
+function attempt(open, bytes) {
+  try {
+    return open(bytes);
+  } catch {
+    return null; // whether it is refused as it should is not the question here
+  }
 }

@@ -12,8 +12,8 @@ import {
   encodeCheckpoint,
   readArrays,
   readCheckpoint,
-  readUnfinishedLog,
 } from '../../dist/src/artifact/checkpoint.js';
+import { readUnfinishedLog } from '../../dist/src/artifact/unfinished-log.js';
 import { rebuildVerified } from '../../dist/src/artifact/rebuild.js';
 import { ReferenceBackend } from '../../dist/src/backend/reference/reference.js';
 import { readWholeSections } from '../../dist/src/artifact/container.js';

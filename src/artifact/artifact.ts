@@ -14,6 +14,7 @@ import {
   preamble,
   readSections,
   type Section,
+  SECTIONS_MAX,
   SectionType,
   type Version,
   versionOf,
@@ -43,6 +44,7 @@ import { decodePackedV1 } from './v1/packed.js';
 import { decodePoolV1 } from './v1/pool.js';
 import { readBlockRangeV1, readLogBlockV1 } from './v1/seed-log.js';
 import { fromHex, sha256, toHex } from './weights-hash.js';
+import { StepWork, WorkMeter, workMax } from './work.js';
 
 /** The kinds that hold a whole network. */
 export type ArtifactKind = Exclude<Kind, 'checkpoint'>;
@@ -66,6 +68,8 @@ export interface SeedLog extends Opened {
   /**
    * Decodes the steps from one on; the coefficients' array is used again for the next.
    * @param first - the first if left out; blocks before its own are not decoded
+   * @throws {ArtifactError} when a block does not hold what it says, or the steps ask for more work than the file
+   *   is worth
    */
   replaySteps(first?: number): Generator<ReadStep>;
   /** Numbers of the first steps of its blocks: where decoding can begin. */
@@ -176,15 +180,41 @@ export function isOfPerceptron<Any extends Pick<Opened, 'network' | 'header'>>(
   return artifact.network.architecture === 'perceptron';
 }
 
-/** A cursor over a section's payload. */
-export function payload(bytes: Uint8Array, section: Section): ByteReader {
-  return new ByteReader(bytes, section.name, section.start, section.end);
+/**
+ * A cursor over a section's payload.
+ * @param base - where the bytes, and so the places of the section, begin in the file
+ */
+export function payload(bytes: Uint8Array, section: Section, base = 0): ByteReader {
+  return new ByteReader(bytes, section.name, section.start, section.end, base);
 }
 
-/** A finished seed log. */
-export function encodeSeedLog(header: Header, steps: readonly LogStep[], outcome: Outcome): Uint8Array {
+/**
+ * A finished seed log.
+ * @throws {ConfigError} when a reader would refuse it: it asks for more than its bytes are worth
+ */
+export function encodeSeedLog(header: Header, steps: Iterable<LogStep>, outcome: Outcome): Uint8Array {
+  return joined(seedLogParts(header, steps, outcome));
+}
+
+/** The same in parts that are made as they are taken, so that neither its steps nor its bytes need be in memory. */
+export function* seedLogParts(
+  header: Header,
+  steps: Iterable<LogStep>,
+  outcome: Outcome,
+): Generator<Uint8Array> {
   const logHeader: Header = { ...header, kind: 'log' };
-  return assemble(logHeader, encodeLogBlocks(logHeader, steps), outcome);
+  const cost = new StepWork(logHeader);
+  let work = 0;
+  function* counted(): Generator<LogStep> {
+    for (const step of steps) {
+      work += cost.before(step.nonzeros) + cost.moves(step.nonzeros, step.coefficients);
+      yield step;
+    }
+  }
+  const bytes = yield* partsOf(logHeader, encodeLogBlocks(logHeader, counted()), outcome);
+  if (work > workMax(bytes)) {
+    throw expected('work', `at most ${workMax(bytes)} units in ${bytes} bytes to rebuild the log`, work);
+  }
 }
 
 /** A seed pool; the coefficients of each tensor can be read without the others. */
@@ -206,20 +236,52 @@ export function encodePacked(header: Header, weights: Int8Array, outcome: Outcom
   return assemble({ ...header, kind: 'packed', directions: [] }, sections, outcome);
 }
 
-function assemble(
+function assemble(header: Header, sections: readonly Uint8Array[], outcome: Outcome): Uint8Array {
+  return joined(partsOf(header, sections, outcome));
+}
+
+/** A file in parts; returns its length. */
+function* partsOf(
   header: Header,
-  sections: readonly Uint8Array[],
-  { steps, weightsHash }: Outcome,
-): Uint8Array {
-  const end = new ByteWriter().integer(steps).raw(fromHex(weightsHash)).finish();
-  const file = new ByteWriter().raw(preamble()).raw(encodeSection(SectionType.header, encodeHeader(header)));
-  for (const section of sections) file.raw(section);
-  const bytes = file.raw(encodeSection(SectionType.end, end)).finish();
-  const values = valuesOfHeader(header, networkOfHeader(header), steps);
-  if (values > valuesMax(bytes.length)) {
-    throw expected('values', `at most ${valuesMax(bytes.length)} in ${bytes.length} bytes`, values);
+  sections: Iterable<Uint8Array>,
+  outcome: Outcome,
+): Generator<Uint8Array, number> {
+  let bytes = 0;
+  let count = 2;
+  const counted = (part: Uint8Array) => {
+    bytes += part.length;
+    return part;
+  };
+  yield counted(preamble());
+  yield counted(encodeSection(SectionType.header, encodeHeader(header)));
+  for (const section of sections) {
+    count += 1;
+    yield counted(section);
   }
+  yield counted(endOf(outcome));
+  const values = valuesOfHeader(header, networkOfHeader(header), outcome.steps);
+  if (values > valuesMax(bytes)) {
+    throw expected('values', `at most ${valuesMax(bytes)} in ${bytes} bytes`, values);
+  }
+  if (count > SECTIONS_MAX) throw expected('sections', `at most ${SECTIONS_MAX}`, count);
   return bytes;
+}
+
+function endOf({ steps, weightsHash }: Outcome): Uint8Array {
+  const end = new ByteWriter().integer(steps).raw(fromHex(weightsHash)).finish();
+  return encodeSection(SectionType.end, end);
+}
+
+/** A finished artifact with another end. */
+export function withEnd(file: Uint8Array, outcome: Outcome): Uint8Array {
+  const { offset } = readSections(file).at(-1) as Section;
+  return joined([file.subarray(0, offset), endOf(outcome)]);
+}
+
+function joined(parts: Iterable<Uint8Array>): Uint8Array {
+  const file = new ByteWriter();
+  for (const part of parts) file.raw(part);
+  return file.finish();
 }
 
 /** What is decoded: the weights if packed, else coefficients, of a log those of all steps. */
@@ -236,11 +298,15 @@ function valuesOfHeader({ kind, directions }: Header, { parameters }: Model, ste
  */
 export function requireWorth(bytes: number, header: Header, network: Model, steps: number): void {
   const values = valuesOfHeader(header, network, steps);
-  const most = valuesMax(bytes);
-  if (values <= most) return;
-  throw new ArtifactError(
-    `header at byte ${PREAMBLE_BYTES}: expected at most ${most} values in a file of ${bytes} bytes, got ${values}`,
-  );
+  const fault = (most: number, what: string, got: number) =>
+    new ArtifactError(
+      `header at byte ${PREAMBLE_BYTES}: expected at most ${most} ${what} in a file of ${bytes} bytes, got ${got}`,
+    );
+  if (values > valuesMax(bytes)) throw fault(valuesMax(bytes), 'values', values);
+  if (header.kind !== 'log') return;
+  // What the steps come to beside this is seen when they are decoded.
+  const work = steps * new StepWork(header).least;
+  if (work > workMax(bytes)) throw fault(workMax(bytes), 'units of work', work);
 }
 
 function sumOf(counts: readonly number[]): number {
@@ -283,9 +349,10 @@ export function logOf(bytes: Uint8Array, body: readonly Section[], opened: Opene
     blocks,
     fingerprint: () => sha256(bytes),
     *replaySteps(from = 1) {
+      const meter = new WorkMeter(header, bytes.length);
       for (const [i, section] of body.entries()) {
         if ((blocks[i + 1] ?? next) <= from) continue;
-        for (const step of blockSteps(payload(bytes, section), header, version)) {
+        for (const step of blockSteps(payload(bytes, section), header, version, meter)) {
           if (step.step >= from) yield step;
         }
       }
@@ -299,8 +366,13 @@ export function blockRangeOf(reader: ByteReader, version: Version): BlockRange {
 }
 
 /** The steps of a log block of either version. */
-export function blockSteps(reader: ByteReader, header: Header, version: Version): Generator<ReadStep> {
-  return version === 1 ? readLogBlockV1(reader, header) : readLogBlock(reader, header);
+export function blockSteps(
+  reader: ByteReader,
+  header: Header,
+  version: Version,
+  meter: WorkMeter,
+): Generator<ReadStep> {
+  return version === 1 ? readLogBlockV1(reader, header, meter) : readLogBlock(reader, header, meter);
 }
 
 function openPool(bytes: Uint8Array, body: readonly Section[], opened: Opened): SeedPool {

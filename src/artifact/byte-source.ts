@@ -5,6 +5,9 @@
 
 import { InputError, printable } from '../errors.js';
 
+/** A file may not be larger, however it is read: one allocation that any machine grants. */
+export const WHOLE_BYTES_MAX = 2 ** 30;
+
 /** Bytes that are read in ranges. */
 export interface ByteSource {
   /** For messages. */

@@ -1,25 +1,15 @@
 /**
- * What an unfinished run leaves behind, so that it can go on to the very same bits. A log's
- * run leaves the log itself, one block a step; a pool's run leaves a checkpoint: the real
- * coefficients and the optimizer's moments.
+ * What an unfinished run leaves behind, so that it can go on to the very same bits. A pool's run leaves
+ * a checkpoint: the real coefficients and the optimizer's moments; one by backprop, arrays of real numbers. A log's
+ * run leaves the log itself (unfinished-log.ts).
  */
 
 import { ArtifactError } from '../errors.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { blockRangeOf, blockSteps, headerOf, payload, requireWorth } from './artifact.js';
+import { headerOf, payload } from './artifact.js';
 import { ByteReader, ByteWriter } from './bytes.js';
-import {
-  encodeSection,
-  preamble,
-  readSections,
-  readWholeSections,
-  type Section,
-  SectionType,
-  type Version,
-  versionOf,
-} from './container.js';
-import { encodeHeader, type Header, networkOfHeader } from './header.js';
-import type { ReadStep } from './seed-log.js';
+import { encodeSection, preamble, readSections, readWholeSections, SectionType } from './container.js';
+import { encodeHeader, type Header } from './header.js';
 
 /** The optimizer's arrays, [D] each. */
 export interface PoolArrays {
@@ -119,52 +109,6 @@ export function readArrays(bytes: Uint8Array): ArraysCheckpoint {
     return new Float32Array(Uint8Array.from(bytes.subarray(section.start, section.end)).buffer);
   });
   return { header, step, arrays };
-}
-
-/** An unfinished log: its whole steps, and how many bytes they take. */
-export interface UnfinishedLog {
-  /** Blocks of an older version cannot be appended to: the log is written anew first. */
-  readonly version: Version;
-  readonly header: Header;
-  readonly steps: readonly ReadStep[];
-  /** Bytes up to the last whole step; what follows was being written when the run died. */
-  readonly length: number;
-}
-
-/** The bytes that open a log that will grow. */
-export function openingOfLog(header: Header): Uint8Array {
-  const opening = new ByteWriter().raw(preamble());
-  return opening.raw(encodeSection(SectionType.header, encodeHeader({ ...header, kind: 'log' }))).finish();
-}
-
-/**
- * Reads a log that may end at any byte.
- * @throws {ArtifactError} when not even the header is whole, or a whole block is not a log's next
- */
-export function readUnfinishedLog(bytes: Uint8Array): UnfinishedLog {
-  const { sections, length } = readWholeSections(bytes);
-  const header = headerOf(bytes, sections);
-  if (header.kind !== 'log')
-    throw new ArtifactError(`header at byte 5: expected a log, got a ${header.kind}`);
-  const version = versionOf(bytes);
-  const network = networkOfHeader(header);
-  const steps: ReadStep[] = [];
-  for (const section of sections.slice(1)) {
-    if (section.type !== SectionType.log) {
-      throw new ArtifactError(`${section.name} at byte ${section.offset}: expected a log section`);
-    }
-    const { first, count } = blockRangeOf(payload(bytes, section as Section), version);
-    if (first !== steps.length + 1) {
-      throw new ArtifactError(
-        `log at byte ${section.offset}: expected step ${steps.length + 1}, got ${first}`,
-      );
-    }
-    requireWorth(bytes.length, header, network, first + count - 1);
-    for (const step of blockSteps(payload(bytes, section), header, version)) {
-      steps.push({ ...step, coefficients: step.coefficients.slice() });
-    }
-  }
-  return { version, header, steps, length };
 }
 
 /** The header of an unfinished run, which is a log or a checkpoint; throws when it is neither. */

@@ -116,10 +116,11 @@ function checksumFault(reader: ByteReader, offset: number): ArtifactError {
 
 /**
  * The sections of a file that may end anywhere, as a killed run leaves it.
+ * @param amid - the bytes begin with a section, not with the preamble
  * @returns the whole sections from the start, and the length of the part they make up
  */
-export function readWholeSections(bytes: Uint8Array): { sections: Section[]; length: number } {
-  const reader = openPreamble(bytes);
+export function readWholeSections(bytes: Uint8Array, amid = false): { sections: Section[]; length: number } {
+  const reader = amid ? new ByteReader(bytes, 'section') : openPreamble(bytes);
   const sections: Section[] = [];
   let length = reader.offset;
   try {

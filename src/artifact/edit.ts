@@ -6,7 +6,9 @@
 
 import type { Backend } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
-import { encodeSeedLog, openArtifact, type SeedLog } from './artifact.js';
+import type { Watch } from '../watch.js';
+import { STEPS_MAX } from '../random/directions.js';
+import { encodeSeedLog, openArtifact, type SeedLog, withEnd } from './artifact.js';
 import type { Header } from './header.js';
 import { rebuild } from './rebuild.js';
 import type { LogStep } from './seed-log.js';
@@ -35,6 +37,7 @@ export async function editLog(
   edits: readonly Edit[],
   backend: Backend,
   base?: Int8Array,
+  watch?: Watch,
 ): Promise<Uint8Array> {
   const ordered = [...edits].sort((a, b) => a.from - b.from);
   ordered.forEach(({ edit, from, to }, i) => {
@@ -48,19 +51,27 @@ export async function editLog(
       );
     }
   });
-  const all = stepsOf(log);
-  const steps: LogStep[] = [];
+  const history = [...historyOf(log.header), { of: log.weightsHash, edits: ordered }];
+  const header = { ...log.header, config: { ...log.header.config, history } };
+  const steps = ordered.reduce((sum, one) => sum + stepsAdded(one), log.steps);
+  return finished(header, editedSteps(log, ordered), steps, backend, base, watch);
+}
+
+/** By how many steps an edit makes a log longer. */
+function stepsAdded({ edit, from, to, times = 2 }: Edit): number {
+  return { drop: -1, negate: 0, repeat: times - 1 }[edit] * (to - from + 1);
+}
+
+/** The steps of a log with edits in the order of their ranges. */
+function* editedSteps(log: SeedLog, ordered: readonly Edit[]): Generator<LogStep> {
   let next = 1;
   for (const { edit, from, to, times = 2 } of ordered) {
-    steps.push(...all.slice(next - 1, from - 1));
-    const range = all.slice(from - 1, to);
-    if (edit === 'negate') steps.push(...range.map(negated));
-    if (edit === 'repeat') for (let time = 0; time < times; time++) steps.push(...range);
+    yield* stepsOf(log, next, from - 1);
+    if (edit === 'negate') for (const step of stepsOf(log, from, to)) yield negated(step);
+    if (edit === 'repeat') for (let time = 0; time < times; time++) yield* stepsOf(log, from, to);
     next = to + 1;
   }
-  steps.push(...all.slice(next - 1));
-  const history = [...historyOf(log.header), { of: log.weightsHash, edits: ordered }];
-  return finished({ ...log.header, config: { ...log.header.config, history } }, steps, backend, base);
+  yield* stepsOf(log, next, log.steps);
 }
 
 /**
@@ -73,6 +84,7 @@ export async function concatLogs(
   logs: readonly SeedLog[],
   backend: Backend,
   base?: Int8Array,
+  watch?: Watch,
 ): Promise<Uint8Array> {
   const [first, ...others] = logs;
   const other = others.find((log) => identityOf(log.header) !== identityOf(first.header));
@@ -81,9 +93,14 @@ export async function concatLogs(
       `"concat" expected logs of one model, seed, cut, directions and base, got ${identityOf(first.header)} and ${identityOf(other.header)}`,
     );
   }
-  const steps = logs.flatMap(stepsOf);
   const history = [...historyOf(first.header), { joined: logs.map((log) => log.weightsHash) }];
-  return finished({ ...first.header, config: { ...first.header.config, history } }, steps, backend, base);
+  const header = { ...first.header, config: { ...first.header.config, history } };
+  const steps = logs.reduce((sum, log) => sum + log.steps, 0);
+  return finished(header, stepsOfAll(logs), steps, backend, base, watch);
+}
+
+function* stepsOfAll(logs: readonly SeedLog[]): Generator<LogStep> {
+  for (const log of logs) yield* stepsOf(log, 1, log.steps);
 }
 
 /** What was done to a log since it was trained; empty for an honest run. */
@@ -91,10 +108,13 @@ export function historyOf({ config }: Header): readonly unknown[] {
   return Array.isArray(config.history) ? config.history : [];
 }
 
-function stepsOf(log: SeedLog): LogStep[] {
-  return Array.from(log.replaySteps(), ({ seedStep, nonzeros, loss, coefficients }) => ({
-    ...{ seedStep, nonzeros, loss, coefficients: coefficients.slice() },
-  }));
+/** The steps from…to; none where there are none. Their coefficients are good until the next. */
+function* stepsOf(log: SeedLog, from: number, to: number): Generator<LogStep> {
+  if (from > to) return;
+  for (const step of log.replaySteps(from)) {
+    yield step;
+    if (step.step === to) return;
+  }
 }
 
 function negated(step: LogStep): LogStep {
@@ -109,15 +129,15 @@ function identityOf(header: Header): string {
 /** A log of some steps, with the hash of what they come to. */
 async function finished(
   header: Header,
-  steps: readonly LogStep[],
+  edited: Iterable<LogStep>,
+  steps: number,
   backend: Backend,
   base: Int8Array | undefined,
+  watch: Watch | undefined,
 ): Promise<Uint8Array> {
-  const outcome = { steps: steps.length, weightsHash: '0'.repeat(64) };
-  const log = openArtifact(encodeSeedLog(header, steps, outcome));
-  const weights = await rebuild(log, backend, steps.length, base);
-  return encodeSeedLog(header, steps, {
-    ...outcome,
-    weightsHash: await weightsHash(weights, log.network.tensors),
-  });
+  if (steps > STEPS_MAX) throw expected('steps', `at most ${STEPS_MAX} in a log`, steps);
+  const file = encodeSeedLog(header, edited, { steps, weightsHash: '0'.repeat(64) });
+  const log = openArtifact(file);
+  const weights = await rebuild(log, backend, steps, base, watch);
+  return withEnd(file, { steps, weightsHash: await weightsHash(weights, log.network.tensors) });
 }

@@ -2,11 +2,11 @@
 
 import { platform } from '../backend/platform/platform.js';
 import { InputError, printable } from '../errors.js';
-import { type ByteSource, checkRange, shortRead } from './byte-source.js';
+import { type ByteSource, checkRange, shortRead, WHOLE_BYTES_MAX } from './byte-source.js';
 
 /**
  * Opens a file; it stays open until `close`.
- * @throws {InputError} when it cannot be opened
+ * @throws {InputError} when it cannot be opened, is no file, or has more than 2³⁰ bytes
  * @example const artifact = await openArtifactFrom(await fileSource('mnist.tern'));
  */
 export async function fileSource(path: string): Promise<ByteSource> {
@@ -24,6 +24,10 @@ export async function fileSource(path: string): Promise<ByteSource> {
     throw new InputError(`"${printable(path)}" expected a file, got something else`);
   }
   const { size } = about;
+  if (size > WHOLE_BYTES_MAX) {
+    await file.close();
+    throw new InputError(`"${printable(path)}" expected at most ${WHOLE_BYTES_MAX} bytes, got ${size}`);
+  }
   return {
     name: path,
     size,

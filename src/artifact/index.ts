@@ -3,7 +3,7 @@
  */
 
 export type { Backend, Evaluation, PlacedNetwork, PlacedText, Room, TextRoom } from '../backend/backend.js';
-export { evaluateText, type TextScore } from '../backend/evaluate-text.js';
+export { evaluateText, type TextEvaluation, type TextScore } from '../backend/evaluate-text.js';
 export { type BackendChoice, openBackend } from '../backend/open.js';
 export { sample, type SampleOptions } from '../backend/sample.js';
 export { ReferenceBackend } from '../backend/reference/reference.js';
@@ -31,11 +31,12 @@ export {
   type SeedPool,
 } from './artifact.js';
 export type { Header, PerceptronHeader, TransformerHeader } from './header.js';
-export { openUrl } from './open-url.js';
+export { openUrl, type UrlRequest } from './open-url.js';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
 export { fileSource } from './file-source.js';
 export { type DistantArtifact, openArtifactFrom } from './open-from.js';
-export { type UrlSource, urlSource } from './url-source.js';
-export { rebuild, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from './rebuild.js';
+export { type UrlOptions, type UrlSource, urlSource } from './url-source.js';
+export { rebuild, rebuildPart, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from './rebuild.js';
 export type { LogStep } from './seed-log.js';
 export { weightsHash } from './weights-hash.js';
+export type { Watch } from '../watch.js';

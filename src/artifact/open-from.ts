@@ -30,11 +30,12 @@ import {
 import { type Header, HEADER_BYTES_MAX, networkOfHeader } from './header.js';
 import { requireBase } from './delta.js';
 import { decodePool } from './pool.js';
-import { rebuildRows, rebuildTensor, type Rows, tensorOf } from './rebuild.js';
-import { readSectionHeads, type SectionHead } from './section-heads.js';
+import { rebuildPart, type Rows, tensorOf } from './rebuild.js';
+import { type SectionHead, SectionHeads } from './section-heads.js';
 import { decodeTensor } from './tensor-coder.js';
 import { toHex } from './weights-hash.js';
 import { STEPS_MAX } from '../random/directions.js';
+import type { Watch } from '../watch.js';
 
 /** Read first: preamble and header of nearly every artifact. */
 const OPENING_BYTES = 4096;
@@ -66,10 +67,11 @@ export interface DistantArtifact {
    * blocks up to the step. The checksums of what is fetched are checked; the hash is of all tensors.
    * @param step - of a log, the step after which the weights are wanted; the last if left out
    * @param base - of a delta, the weights of its base, all of them
+   * @param watch - a signal to give up by, and progress in steps of a log
    */
-  rebuildTensor(name: string, step?: number, base?: Int8Array): Promise<Int8Array>;
+  rebuildTensor(name: string, step?: number, base?: Int8Array, watch?: Watch): Promise<Int8Array>;
   /** Rebuilds some rows of a tensor, of what {@link DistantArtifact.rebuildTensor} fetches. */
-  rebuildRows(name: string, rows: Rows, step?: number, base?: Int8Array): Promise<Int8Array>;
+  rebuildRows(name: string, rows: Rows, step?: number, base?: Int8Array, watch?: Watch): Promise<Int8Array>;
 }
 
 /**
@@ -86,8 +88,13 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
   const opening = await source.read(0, Math.min(source.size, OPENING_BYTES));
   readSections(opening.subarray(0, PREAMBLE_BYTES)); // a file that is no artifact is named so before anything else
   const version = versionOf(opening);
-  const sections = await headsOf(source, opening, version);
-  const [first, last] = [sections[0], sections[sections.length - 1]];
+  const heads = new SectionHeads(source, opening, version);
+  const first = await heads.next();
+  if (first?.type !== SectionType.header) {
+    throw new ArtifactError(
+      `header at byte ${first?.offset ?? source.size}: expected a header section first`,
+    );
+  }
   const header = await readHeader(source, opening, first);
   const { kind } = header;
   if (kind === 'checkpoint') {
@@ -95,16 +102,24 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
       'header at byte 5: expected an artifact, got the checkpoint of an unfinished run',
     );
   }
-  if (last.type !== SectionType.end) {
+  const network = networkOfHeader(header);
+  const parts = kind === 'packed' && version > 1 ? network.tensors.length : 1;
+  // Of what is no log, the first section too many is enough to refuse it.
+  const most = kind === 'log' ? Number.POSITIVE_INFINITY : parts + 3;
+  const sections = [first];
+  for (let next = await heads.next(); next; next = sections.length < most ? await heads.next() : null) {
+    sections.push(next);
+  }
+  const last = sections[sections.length - 1];
+  if (last.type !== SectionType.end && sections.length < most) {
     throw new ArtifactError(
       `end at byte ${source.size}: expected an end section, got none: the file is cut short or the run unfinished`,
     );
   }
-  const outcome = await readEnd(source, last);
   const body = sections.slice(1, -1);
-  const network = networkOfHeader(header);
-  const parts = kind === 'packed' && version > 1 ? network.tensors.length : 1;
-  checkBody(kind, body, parts, outcome.steps, last);
+  checkBody(kind, body, parts, last);
+  const outcome = await readEnd(heads, last);
+  if (kind === 'log') checkSteps(body, outcome.steps, last);
   requireWorth(source.size, header, network, outcome.steps);
   const about = { version, bytes: source.size, header, network, sections, ...outcome };
 
@@ -139,18 +154,22 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
     const { offset, rows, columns } = tensorOf(network, name);
     return base.subarray(offset, offset + rows * columns);
   };
+  const rebuildHere = async (
+    name: string,
+    rows: Rows | null,
+    step = outcome.steps,
+    base?: Int8Array,
+    watch?: Watch,
+  ): Promise<Int8Array> => {
+    const part = await loadFor(name, step);
+    return rebuildPart(part, name, rows, step, base && baseFor(part, name, base), watch);
+  };
   return {
     ...about,
     kind,
     load,
-    rebuildTensor: async (name, step = outcome.steps, base) => {
-      const part = await loadFor(name, step);
-      return rebuildTensor(part, name, step, base && baseFor(part, name, base));
-    },
-    rebuildRows: async (name, rows, step = outcome.steps, base) => {
-      const part = await loadFor(name, step);
-      return rebuildRows(part, name, rows, step, base && baseFor(part, name, base));
-    },
+    rebuildTensor: (name, step, base, watch) => rebuildHere(name, null, step, base, watch),
+    rebuildRows: (name, rows, step, base, watch) => rebuildHere(name, rows, step, base, watch),
   };
 }
 
@@ -158,14 +177,6 @@ type Range = NonNullable<SectionHead['range']>;
 
 function lastOf({ first, count }: Range): number {
   return first + count - 1;
-}
-
-/** The heads, behind a preamble that is right; the file is named as no artifact before anything else. */
-async function headsOf(source: ByteSource, opening: Uint8Array, version: Version): Promise<SectionHead[]> {
-  const sections = await readSectionHeads(source, opening, version);
-  const [first] = sections;
-  if (first?.type === SectionType.header) return sections;
-  throw new ArtifactError(`header at byte ${first?.offset ?? source.size}: expected a header section first`);
 }
 
 async function readHeader(source: ByteSource, opening: Uint8Array, section: SectionHead): Promise<Header> {
@@ -179,12 +190,12 @@ async function readHeader(source: ByteSource, opening: Uint8Array, section: Sect
   return headerOf(bytes, readSections(bytes));
 }
 
-async function readEnd(source: ByteSource, section: SectionHead) {
-  const { offset, bytes, start, end, name } = section;
+async function readEnd(heads: SectionHeads, section: SectionHead) {
+  const { offset, start, end, name } = section;
   if (end - start > HASH_BYTES + 5) {
     throw new ArtifactError(`${name} at byte ${offset}: expected steps and a hash, got more`);
   }
-  const reader = openSection(await source.read(offset, bytes), section);
+  const reader = openSection(await heads.read(section), section);
   const steps = reader.integer('number of steps', STEPS_MAX);
   const weightsHash = toHex(reader.take(HASH_BYTES, 'hash of the weights'));
   reader.expectEnd();
@@ -192,21 +203,16 @@ async function readEnd(source: ByteSource, section: SectionHead) {
 }
 
 /** The sections between header and end must be those of the kind. */
-function checkBody(
-  kind: ArtifactKind,
-  body: readonly SectionHead[],
-  parts: number,
-  steps: number,
-  end: Section,
-): void {
+function checkBody(kind: ArtifactKind, body: readonly SectionHead[], parts: number, end: Section): void {
   const wanted = { log: SectionType.log, pool: SectionType.coefficients, packed: SectionType.trits }[kind];
   const stray = body.find(({ type }, i) => type !== wanted || (kind !== 'log' && i >= parts));
   if (stray) throw new ArtifactError(`${stray.name} at byte ${stray.offset}: expected the body of a ${kind}`);
-  if (kind !== 'log') {
-    if (body.length < parts)
-      throw new ArtifactError(`end at byte ${end.offset}: expected the body of a ${kind} first`);
-    return;
-  }
+  if (kind !== 'log' && body.length < parts)
+    throw new ArtifactError(`end at byte ${end.offset}: expected the body of a ${kind} first`);
+}
+
+/** The blocks of a log must be those of its steps. */
+function checkSteps(body: readonly SectionHead[], steps: number, end: Section): void {
   let next = 1;
   for (const { name, offset, range } of body) {
     const { first, count } = range as Range;

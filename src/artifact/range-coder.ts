@@ -67,6 +67,11 @@ export class RangeEncoder {
   private low = 0;
   private range = FULL_RANGE;
 
+  /** Bytes so far; `finish` may add one. */
+  get bytesWritten(): number {
+    return this.length;
+  }
+
   /**
    * Writes one bit and teaches it to the model.
    * @param model - the same model, in the same state, must decode it

@@ -4,6 +4,7 @@
  */
 
 import type { Backend } from '../backend/backend.js';
+import { Breath, type Watch } from '../watch.js';
 import { ConfigError, expected, printable } from '../errors.js';
 import {
   type DirectionSet,
@@ -32,18 +33,23 @@ import { weightsHash } from './weights-hash.js';
  * Rebuilds all weights.
  * @param step - of a seed log, the step after which the weights are wanted; the last if left out
  * @param base - of a delta, the weights of its base
+ * @param watch - of a log, which may take long: a signal to give up by, and progress in steps
  * @returns the values of all tensors in model order, the same on every backend
  * @throws {ConfigError} when there is no such step
- * @throws {ArtifactError} when a log does not hold what it says, or a base is missing or not the right one
+ * @throws {ArtifactError} when a log does not hold what it says, its steps ask for more work than its bytes are worth,
+ *   or a base is missing or not the right one
  * @example const weights = await rebuild(artifact, backend);
+ * @example await rebuild(log, backend, 100, undefined, { signal: AbortSignal.timeout(5000) });
  */
 export async function rebuild(
   artifact: Artifact,
   backend: Backend,
   step = artifact.steps,
   base?: Int8Array,
+  watch?: Watch,
 ): Promise<Int8Array> {
   checkStep(artifact, step);
+  const breath = new Breath(watch);
   const start = await checkedBase(artifact, base);
   if (artifact.kind === 'packed') {
     return start ? withDifferences(artifact.network, start, artifact.weights) : artifact.weights.slice();
@@ -56,7 +62,10 @@ export async function rebuild(
     if (artifact.kind === 'pool') {
       await placed.applyPool(setsOfPool(artifact), artifact.coefficients);
     } else {
+      let done = 0;
       for (const { sets, coefficients } of stepsUntil(artifact, step)) {
+        if (breath.due()) await breath.take(done, step);
+        done += 1;
         let first = 0;
         for (const set of sets) {
           await placed.applyStep(set, coefficients.subarray(first, first + set.directions));
@@ -73,14 +82,16 @@ export async function rebuild(
 /**
  * Rebuilds all weights and compares them with the hash in the artifact.
  * @param base - of a delta, the weights of its base
+ * @param watch - as {@link rebuild} takes it
  * @throws {ArtifactError} when they are not the weights that were trained
  */
 export async function rebuildVerified(
   artifact: Artifact,
   backend: Backend,
   base?: Int8Array,
+  watch?: Watch,
 ): Promise<Int8Array> {
-  const weights = await rebuild(artifact, backend, artifact.steps, base);
+  const weights = await rebuild(artifact, backend, artifact.steps, base, watch);
   const hash = await weightsHash(weights, artifact.network.tensors);
   if (hash !== artifact.weightsHash) {
     throw atEnd(artifact, `expected weights with hash ${artifact.weightsHash}, got ${hash}`);
@@ -109,8 +120,7 @@ export function rebuildTensor(
   step = artifact.steps,
   base?: Int8Array,
 ): Int8Array {
-  const tensor = tensorOf(artifact.network, name);
-  return rebuildTile(artifact, tensor, { from: 0, to: tensor.rows }, step, base);
+  return finish(rebuildTile(artifact, tileOf(artifact, name, null), step, base));
 }
 
 /**
@@ -130,12 +140,51 @@ export function rebuildRows(
   step = artifact.steps,
   base?: Int8Array,
 ): Int8Array {
+  return finish(rebuildTile(artifact, tileOf(artifact, name, rows), step, base));
+}
+
+/**
+ * The same as {@link rebuildTensor}, or with rows as {@link rebuildRows}, without holding up whoever waits: other work
+ * has its turn now and then, and it can be given up.
+ * @param rows - all if null
+ * @param watch - as {@link rebuild} takes it
+ */
+export async function rebuildPart(
+  artifact: Artifact,
+  name: string,
+  rows: Rows | null,
+  step: number = artifact.steps,
+  base?: Int8Array,
+  watch?: Watch,
+): Promise<Int8Array> {
+  const breath = new Breath(watch);
+  const work = rebuildTile(artifact, tileOf(artifact, name, rows), step, base);
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value;
+    if (breath.due()) await breath.take(value, step);
+  }
+}
+
+/** Some rows of a tensor. */
+interface Tile extends Rows {
+  readonly tensor: Tensor;
+}
+
+function tileOf(artifact: Artifact, name: string, rows: Rows | null): Tile {
   const tensor = tensorOf(artifact.network, name);
-  const { from, to } = rows;
+  const { from, to } = rows ?? { from: 0, to: tensor.rows };
   if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || from >= to || to > tensor.rows) {
     throw expected('rows', `a range within the ${tensor.rows} rows of ${name}`, `${from}…${to - 1}`);
   }
-  return rebuildTile(artifact, tensor, rows, step, base);
+  return { tensor, from, to };
+}
+
+function finish<Result>(work: Generator<number, Result>): Result {
+  for (;;) {
+    const { done, value } = work.next();
+    if (done) return value as Result;
+  }
 }
 
 /**
@@ -149,13 +198,13 @@ export function tensorOf({ tensors }: Model, name: string): Tensor {
   throw new ConfigError(`"tensor" expected one of ${names}, got "${printable(name)}"`);
 }
 
-function rebuildTile(
+/** The values of a tile; tells of each step of a log. */
+function* rebuildTile(
   artifact: Artifact,
-  tensor: Tensor,
-  { from, to }: Rows,
+  { tensor, from, to }: Tile,
   step: number,
   base: Int8Array | undefined,
-): Int8Array {
+): Generator<number, Int8Array> {
   checkStep(artifact, step);
   const start = requireBase(artifact, base);
   const first = from * tensor.columns; // within the tensor
@@ -174,7 +223,9 @@ function rebuildTile(
   else initLatents(parseKey(key), index, cut, latents, first);
   if (artifact.kind === 'pool') return poolTile(artifact, index, latents, first);
   const range = latentRange(cut);
+  let done = 0;
   for (const { sets, coefficients } of stepsUntil(artifact, step)) {
+    yield done++;
     let at = 0;
     for (const set of sets) {
       if (set.offset < offset + size && set.offset + set.size > offset) {

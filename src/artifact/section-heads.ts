@@ -15,8 +15,13 @@ import {
   type Version,
 } from './container.js';
 
-/** Read at once for a head; others that follow closely come with it. */
+/**
+ * Read at once for a head; others that follow closely come with it. After so many reads twice as much is read at once,
+ * and so on: the 65,534 blocks that a log may have are listed in 288 reads at most, those of 10⁷ steps in some 180,
+ * while a file of few sections costs a few kilobytes.
+ */
 const WINDOW_BYTES = 256;
+const READS_A_WINDOW = 16;
 /** A head takes at most 6 bytes, the range of a log's block 15 more. */
 const HEAD_BYTES = 24;
 const CHECKSUM_BYTES = 4;
@@ -28,32 +33,57 @@ export interface SectionHead extends Section {
   readonly range?: { readonly first: number; readonly count: number };
 }
 
-/**
- * Lists the sections of a source.
- * @param opening - its first bytes, of any number
- * @throws {ArtifactError} when a head is none, a section does not fit the file, or there are too many
- */
-export async function readSectionHeads(
-  source: ByteSource,
-  opening: Uint8Array,
-  version: Version,
-): Promise<SectionHead[]> {
-  const sections: SectionHead[] = [];
-  let part = { start: 0, bytes: opening };
-  for (let offset = PREAMBLE_BYTES; offset < source.size;) {
-    const wanted = Math.min(HEAD_BYTES, source.size - offset);
-    if (offset + wanted > part.start + part.bytes.length) {
-      const length = Math.min(WINDOW_BYTES, source.size - offset);
-      part = { start: offset, bytes: await source.read(offset, length) };
-    }
-    const { bytes, start } = part;
-    const reader = new ByteReader(bytes, 'section', offset - start, bytes.length, start);
-    expectRoom(sections.length, reader);
-    const section = readHead(reader, source.size, version);
-    sections.push(section);
-    offset += section.bytes;
+/** A source that is read from its start on. */
+export class SectionHeads {
+  #part: { readonly start: number; readonly bytes: Uint8Array };
+  #reads = 0;
+  #offset = PREAMBLE_BYTES;
+  #count = 0;
+
+  /** @param opening - its first bytes, of any number */
+  constructor(
+    readonly source: ByteSource,
+    opening: Uint8Array,
+    readonly version: Version,
+  ) {
+    this.#part = { start: 0, bytes: opening };
   }
-  return sections;
+
+  /**
+   * The next section's head; null after the last.
+   * @throws {ArtifactError} when a head is none, a section does not fit the file, or there are too many
+   */
+  async next(): Promise<SectionHead | null> {
+    const { source } = this;
+    const offset = this.#offset;
+    if (offset >= source.size) return null;
+    const wanted = Math.min(HEAD_BYTES, source.size - offset);
+    if (!this.#has(offset, wanted)) {
+      const window = WINDOW_BYTES * 2 ** Math.floor(this.#reads / READS_A_WINDOW);
+      const length = Math.min(window, source.size - offset);
+      this.#part = { start: offset, bytes: await source.read(offset, length) };
+      this.#reads += 1;
+    }
+    const { bytes, start } = this.#part;
+    const reader = new ByteReader(bytes, 'section', offset - start, bytes.length, start);
+    expectRoom(this.#count, reader);
+    const section = readHead(reader, source.size, this.version);
+    this.#count += 1;
+    this.#offset += section.bytes;
+    return section;
+  }
+
+  /** A whole section, from what was read for its head if that has it. */
+  async read({ offset, bytes }: Section): Promise<Uint8Array> {
+    if (!this.#has(offset, bytes)) return this.source.read(offset, bytes);
+    const from = offset - this.#part.start;
+    return this.#part.bytes.subarray(from, from + bytes);
+  }
+
+  #has(offset: number, length: number): boolean {
+    const { start, bytes } = this.#part;
+    return offset >= start && offset + length <= start + bytes.length;
+  }
 }
 
 function readHead(reader: ByteReader, size: number, version: Version): SectionHead {

@@ -10,7 +10,7 @@
  */
 
 import { expected } from '../errors.js';
-import { logSets, NONZEROS_MAX, STEPS_MAX, weightsOfDirection } from '../random/directions.js';
+import { LOOKED_AT_MAX, logSets, NONZEROS_MAX, STEPS_MAX, weightsOfDirection } from '../random/directions.js';
 import type { Key } from '../random/philox.js';
 import type { Tensor } from '../ternary/network.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
@@ -19,6 +19,7 @@ import { type Header, networkOfHeader, parseKey } from './header.js';
 import { SignedCoder } from './integer-coder.js';
 import { levelOf } from './linear-predictor.js';
 import { BitModel, RangeEncoder } from './range-coder.js';
+import { isDense, StepWork, type WorkMeter } from './work.js';
 
 /** One step as a log keeps it. */
 export interface LogStep {
@@ -54,8 +55,6 @@ export function lossOfUnits(units: number): number {
 const LEVEL_MAX = 20;
 /** A column counts as if it had been seen so often with its tensor's mean. */
 const PRIOR = 3;
-/** A direction is known by so many of its weights, at most: more would not tell more. */
-const WEIGHTS_MAX = 16;
 
 /** What became of the directions that touched a tensor. */
 interface Seen {
@@ -78,17 +77,19 @@ class BlockModels {
   negative = new BitModel();
   nonzeros = 0;
   lastLoss = 0;
+  readonly cost: StepWork;
   private readonly seen: readonly Seen[];
   private readonly key: Key;
   private readonly counts: readonly number[];
   /** Of the direction at hand: where its weights are. */
-  private readonly tensorOf = new Uint8Array(WEIGHTS_MAX);
-  private readonly columnOf = new Uint16Array(WEIGHTS_MAX);
+  private readonly tensorOf = new Uint8Array(LOOKED_AT_MAX);
+  private readonly columnOf = new Uint16Array(LOOKED_AT_MAX);
   private weights = 0;
 
   constructor(header: Header) {
     this.key = parseKey(header.key);
     this.counts = header.directions;
+    this.cost = new StepWork(header);
     this.seen = networkOfHeader(header).tensors.map((tensor) => ({
       tensor,
       count: new Float64Array(tensor.columns),
@@ -136,7 +137,7 @@ class BlockModels {
     const tensors = this.seen.map(({ tensor }) => tensor);
     for (const set of logSets(tensors, this.key, seedStep, this.counts, nonzeros)) {
       for (let direction = 0; direction < set.directions; direction++, k++) {
-        const weights = weightsOfDirection(set, direction, WEIGHTS_MAX);
+        const weights = weightsOfDirection(set, direction, LOOKED_AT_MAX);
         const nonzero = this.look(weights, set.offset);
         this.learn(code(nonzero, k) !== 0);
       }
@@ -184,20 +185,47 @@ class BlockModels {
  */
 const spare = new WeakMap<Header, BlockModels>();
 
-/**
- * A log section of some steps with consecutive numbers and seed steps.
- * @param header - of the log
- * @param first - number of the first step, from 1
- * @param steps - at least one
- * @throws {ConfigError} when directions have no nonzeros, or too many
- */
-export function encodeLogBlock(header: Header, first: number, steps: readonly LogStep[]): Uint8Array {
-  const encoder = new RangeEncoder();
-  const models = BlockModels.of(header);
-  for (const { seedStep, nonzeros, loss, coefficients } of steps) {
+/** Type, length, first step, count, step of the seed and checksum take at least so many bytes. */
+const FRAME_BYTES = 9;
+
+/** A log block that is written step by step; what it keeps of a step is its code. */
+export class LogBlockWriter {
+  readonly #encoder = new RangeEncoder();
+  readonly #models: BlockModels;
+  #work = 0;
+  #count = 0;
+  #seedStep = 0;
+
+  /**
+   * @param header - of the log
+   * @param first - number of the first step, from 1
+   */
+  constructor(
+    readonly header: Header,
+    readonly first: number,
+  ) {
+    this.#models = BlockModels.of(header);
+  }
+
+  /** Whether the block of a finished log goes on with a step, or a new one begins. */
+  takes({ seedStep }: LogStep): boolean {
+    if (this.#count === 0) return true;
+    const follows = seedStep === this.#seedStep + this.#count;
+    const dense = isDense(this.#work, FRAME_BYTES + this.#encoder.bytesWritten);
+    return follows && this.#count < BLOCK_STEPS && !dense;
+  }
+
+  /**
+   * Adds a step; those of a block have consecutive seed steps.
+   * @throws {ConfigError} when its directions have no nonzeros, or too many
+   */
+  add({ seedStep, nonzeros, loss, coefficients }: LogStep): void {
+    const [encoder, models] = [this.#encoder, this.#models];
     if (!Number.isInteger(nonzeros) || nonzeros < 1 || nonzeros > NONZEROS_MAX) {
       throw expected('nonzeros', `an integer in 1…${NONZEROS_MAX}`, nonzeros);
     }
+    if (this.#count === 0) this.#seedStep = seedStep;
+    this.#count += 1;
     const changes = nonzeros !== models.nonzeros;
     encoder.encodeBit(models.change, changes ? 1 : 0);
     if (changes) encoder.encodeDirect(nonzeros, NONZERO_BITS);
@@ -210,21 +238,44 @@ export function encodeLogBlock(header: Header, first: number, steps: readonly Lo
       if (coefficient !== 0) encoder.encodeBit(models.negative, coefficient < 0 ? 1 : 0);
       return coefficient;
     });
+    this.#work += models.cost.before(nonzeros) + models.cost.moves(nonzeros, coefficients);
   }
-  models.release(header);
-  const payload = new ByteWriter().integer(first).integer(steps.length).integer(steps[0].seedStep);
-  return encodeSection(SectionType.log, payload.raw(encoder.finish()).finish());
+
+  /** The section; the writer must not be used again. */
+  finish(): Uint8Array {
+    this.#models.release(this.header);
+    const payload = new ByteWriter().integer(this.first).integer(this.#count).integer(this.#seedStep);
+    return encodeSection(SectionType.log, payload.raw(this.#encoder.finish()).finish());
+  }
 }
 
-/** Steps as the blocks of a finished log. */
-export function encodeLogBlocks(header: Header, steps: readonly LogStep[]): Uint8Array[] {
-  const blocks: Uint8Array[] = [];
-  for (let first = 0, end = 0; first < steps.length; first = end) {
-    const origin = steps[first].seedStep - first;
-    while (end < steps.length && end < first + BLOCK_STEPS && steps[end].seedStep === origin + end) end++;
-    blocks.push(encodeLogBlock(header, first + 1, steps.slice(first, end)));
+/**
+ * A log section of some steps with consecutive numbers and seed steps.
+ * @param header - of the log
+ * @param first - number of the first step, from 1
+ * @param steps - at least one
+ * @throws {ConfigError} when directions have no nonzeros, or too many
+ */
+export function encodeLogBlock(header: Header, first: number, steps: readonly LogStep[]): Uint8Array {
+  const block = new LogBlockWriter(header, first);
+  for (const step of steps) block.add(step);
+  return block.finish();
+}
+
+/** Steps as the blocks of a finished log, made as they are taken. */
+export function* encodeLogBlocks(header: Header, steps: Iterable<LogStep>): Generator<Uint8Array> {
+  let block: LogBlockWriter | null = null;
+  let number = 0;
+  for (const step of steps) {
+    number += 1;
+    if (block && !block.takes(step)) {
+      yield block.finish();
+      block = null;
+    }
+    block ??= new LogBlockWriter(header, number);
+    block.add(step);
   }
-  return blocks;
+  if (block) yield block.finish();
 }
 
 /** Which steps a block has. */
@@ -252,13 +303,15 @@ export function readBlockRange(reader: ByteReader): BlockRange {
 /**
  * The steps of a block, one at a time; the coefficients' array is used again for the next.
  * @param header - of the log
- * @throws {ArtifactError} when the block does not hold what it says
+ * @param meter - of the work that its steps may ask for
+ * @throws {ArtifactError} when the block does not hold what it says, or asks for more than the file is worth
  */
-export function* readLogBlock(reader: ByteReader, header: Header): Generator<ReadStep> {
+export function* readLogBlock(reader: ByteReader, header: Header, meter: WorkMeter): Generator<ReadStep> {
   const { first, count, seedStep: origin } = readBlockRange(reader);
   const decoder = decoderOf(reader);
   const models = BlockModels.of(header);
   const coefficients = new Int8Array(header.directions.reduce((sum, one) => sum + one, 0));
+  const fault = (what: string) => decoder.fault(what);
   let read = 0;
   for (let step = 0; step < count; step++) {
     if (decoder.decodeBit(models.change)) models.nonzeros = decoder.decodeDirect(NONZERO_BITS);
@@ -266,12 +319,14 @@ export function* readLogBlock(reader: ByteReader, header: Header): Generator<Rea
     if (nonzeros < 1 || nonzeros > NONZEROS_MAX) {
       throw decoder.fault(`expected 1…${NONZEROS_MAX} nonzeros, got ${nonzeros}`);
     }
+    meter.begin(nonzeros, fault);
     models.lastLoss += models.loss.decode(decoder);
     models.step(origin + step, nonzeros, (nonzero, k) => {
       if (decoder.decodeBit(nonzero) === 0) coefficients[k] = 0;
       else coefficients[k] = decoder.decodeBit(models.negative) === 1 ? -1 : 1;
       return coefficients[k];
     });
+    meter.end(nonzeros, coefficients, fault);
     const bytes = decoder.bytesRead - read;
     read += bytes;
     yield {

@@ -4,8 +4,9 @@
  * something else than what was asked is refused; nothing it declares is allocated before it has come.
  */
 
-import { InputError, printable } from '../errors.js';
-import { type ByteSource, checkRange } from './byte-source.js';
+import { expected, InputError, printable } from '../errors.js';
+import type { Watch } from '../watch.js';
+import { type ByteSource, checkRange, WHOLE_BYTES_MAX } from './byte-source.js';
 
 /** A source that counts what it cost. */
 export interface UrlSource extends ByteSource {
@@ -18,19 +19,25 @@ export interface UrlSource extends ByteSource {
 
 /** The first request: enough for the opening of nearly every artifact, and it tells the size. */
 export const FIRST_BYTES = 4096;
-/** A file may not be larger: one allocation that any machine grants. */
-export const WHOLE_BYTES_MAX = 2 ** 30;
-/** A server that sends nothing for so long is given up. */
+/** A server that sends nothing for so long is given up, unless the caller says otherwise. */
 const STALL_MS = 30_000;
+
+/** How a URL is fetched. */
+export interface UrlOptions extends Watch {
+  /** A server that sends no byte for so many milliseconds is given up; 30,000 if left out. */
+  readonly stallMs?: number;
+}
 
 /**
  * Opens a URL.
  * @param url - http or https
- * @throws {InputError} when it cannot be read, or the server does not keep to HTTP
+ * @param options - a signal to give up by, progress in bytes of each range, and how long the server may be silent
+ * @throws {InputError} when it cannot be read, or the server does not keep to HTTP, or sends nothing for too long
+ * @throws {ConfigError} when `stallMs` is no number of milliseconds
  * @example const artifact = await openArtifactFrom(await urlSource('https://example.org/mnist.tern'));
  */
-export async function urlSource(url: string): Promise<UrlSource> {
-  const session = new Session(url);
+export async function urlSource(url: string, options: UrlOptions = {}): Promise<UrlSource> {
+  const session = new Session(url, options);
   const first = await session.request(0, FIRST_BYTES);
   const { size } = first;
   if (size > WHOLE_BYTES_MAX) throw session.fault(`at most ${WHOLE_BYTES_MAX} bytes`, `${size}`);
@@ -70,11 +77,54 @@ interface Answer {
   readonly version: string;
 }
 
+/**
+ * Runs a request that is given up when no byte comes for too long, or when the caller's signal says so.
+ * @param name - of the address, made safe for a terminal
+ * @param work - hears that bytes came through `alive`
+ * @throws {InputError} when nothing came for too long
+ * @throws the reason of the caller's signal
+ */
+export async function withStallLimit<Result>(
+  name: string,
+  { stallMs = STALL_MS, signal }: { stallMs?: number | undefined; signal?: AbortSignal | null | undefined },
+  work: (signal: AbortSignal, alive: () => void) => Promise<Result>,
+): Promise<Result> {
+  if (!(stallMs > 0 && stallMs < 2 ** 31)) {
+    throw expected('stallMs', 'milliseconds above 0 and below 2^31', stallMs);
+  }
+  const abort = new AbortController();
+  const giveUp = () => abort.abort(signal?.reason);
+  if (signal?.aborted) giveUp();
+  signal?.addEventListener('abort', giveUp);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const alive = () => {
+    clearTimeout(timer);
+    const stalled = () =>
+      abort.abort(
+        new InputError(`"${name}" expected bytes, got nothing for ${stallMs / 1000} s ("stallMs")`),
+      );
+    timer = setTimeout(stalled, stallMs);
+  };
+  try {
+    alive();
+    return await work(abort.signal, alive);
+  } catch (cause) {
+    throw abort.signal.aborted ? abort.signal.reason : cause;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', giveUp);
+    abort.abort(); // of an answer that was refused, the rest is not wanted
+  }
+}
+
 class Session {
   fetchedBytes = 0;
   requests = 0;
 
-  constructor(readonly url: string) {}
+  constructor(
+    readonly url: string,
+    readonly options: UrlOptions,
+  ) {}
 
   fault(what: string, got: string, cause?: unknown): InputError {
     const message = `"${printable(this.url)}" expected ${what}, got ${printable(got)}`;
@@ -82,25 +132,17 @@ class Session {
   }
 
   async request(offset: number, length: number): Promise<Answer> {
-    const abort = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const wait = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => abort.abort(new Error(`nothing for ${STALL_MS / 1000} s`)), STALL_MS);
-    };
-    try {
-      wait();
-      const response = await this.#ask(offset, length, abort.signal);
-      return await this.#answer(response, offset, length, wait);
-    } catch (cause) {
-      if (cause instanceof InputError) throw cause;
-      const { message, cause: deeper } = cause as Error;
-      const reason = deeper instanceof Error ? `${message}: ${deeper.message}` : message;
-      throw this.fault('to be readable', reason, cause);
-    } finally {
-      clearTimeout(timer);
-      abort.abort(); // of an answer that was refused, the rest is not wanted
-    }
+    return withStallLimit(printable(this.url), this.options, async (signal, alive) => {
+      try {
+        const response = await this.#ask(offset, length, signal);
+        return await this.#answer(response, offset, length, alive);
+      } catch (cause) {
+        if (cause instanceof InputError || signal.aborted) throw cause;
+        const { message, cause: deeper } = cause as Error;
+        const reason = deeper instanceof Error ? `${message}: ${deeper.message}` : message;
+        throw this.fault('to be readable', reason, cause);
+      }
+    });
   }
 
   /** Asks twice before it gives up: a server may close a connection that was kept just when it is used again. */
@@ -117,11 +159,12 @@ class Session {
     }
   }
 
-  async #answer(response: Response, offset: number, length: number, wait: () => void): Promise<Answer> {
+  async #answer(response: Response, offset: number, length: number, alive: () => void): Promise<Answer> {
     const { status, headers } = response;
     const version = headers.get('etag') ?? headers.get('last-modified') ?? '';
     if (status === 200) {
-      const bytes = await this.#body(response, WHOLE_BYTES_MAX, wait);
+      const told = Number(headers.get('content-length') ?? 0);
+      const bytes = await this.#body(response, WHOLE_BYTES_MAX, told, alive);
       return { ranged: false, bytes, size: bytes.length, version };
     }
     if (status === 416 && offset === 0) throw this.fault('an artifact', 'an empty file');
@@ -142,15 +185,19 @@ class Session {
       throw this.fault(`bytes ${offset}-${offset + length - 1}`, `"${told}"`);
     }
     const wanted = last + 1 - offset;
-    const bytes = await this.#body(response, wanted, wait);
+    const bytes = await this.#body(response, wanted, wanted, alive);
     if (bytes.length !== wanted) throw this.fault(`${wanted} bytes at byte ${offset}`, `${bytes.length}`);
     return { ranged: true, bytes, size, version };
   }
 
-  async #body(response: Response, most: number, wait: () => void): Promise<Uint8Array> {
+  /** @param told - how long the server says that it is, for progress */
+  async #body(response: Response, most: number, told: number, alive: () => void): Promise<Uint8Array> {
+    let done = 0;
     const bytes = await readBody(response, most, (length) => {
-      wait();
+      alive();
       this.fetchedBytes += length;
+      done += length;
+      this.options.onProgress?.(done, Math.max(done, told));
     });
     if (bytes === null) throw this.fault(`at most ${most} bytes`, 'more');
     return bytes;

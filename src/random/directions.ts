@@ -12,6 +12,8 @@ import { type Key, Purpose, philox, streamOf } from './philox.js';
 export const NONZEROS_MAX = 2 ** 20;
 /** Directions of all sets of a step or a pool together, at most. */
 export const DIRECTIONS_MAX = 2 ** 24;
+/** Of each direction of a log, decoding looks at so many weights, at most: more would not tell more. */
+export const LOOKED_AT_MAX = 16;
 /** Steps of a run, at most. */
 export const STEPS_MAX = 10_000_000;
 
@@ -94,7 +96,7 @@ interface Extent {
  * @param counts - directions of each tensor; 0: the tensor stays as it was drawn
  */
 export function poolSets(tensors: readonly Extent[], key: Key, counts: readonly number[]): DirectionSet[] {
-  return extentsOf(tensors, counts).map((extent) =>
+  return setExtents(tensors, counts).map((extent) =>
     directionSet({ ...extent, key, step: 0, touched: extent.size }),
   );
 }
@@ -112,14 +114,14 @@ export function logSets(
   counts: readonly number[],
   nonzeros: number,
 ): DirectionSet[] {
-  return extentsOf(tensors, counts).map((extent) => {
+  return setExtents(tensors, counts).map((extent) => {
     const touched = Math.min(extent.size, extent.directions * nonzeros);
     return directionSet({ ...extent, key, step, touched });
   });
 }
 
 /** Where the sets lie: the whole model for a single count of several tensors, else the tensors that have directions. */
-function extentsOf(tensors: readonly Extent[], counts: readonly number[]) {
+export function setExtents(tensors: readonly Extent[], counts: readonly number[]) {
   const extents = tensors.map(({ rows, columns, offset }, group) => ({
     group,
     offset,

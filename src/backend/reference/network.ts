@@ -119,6 +119,7 @@ export class ReferenceNetwork implements PlacedNetwork {
     const range = latentRange(this.#cut);
     const signs = new Signs(set);
     for (let k = 0; k < set.directions; k++) {
+      if (coefficients[k] === 0) continue;
       for (const index of weightsOfDirection(set, k)) {
         const i = set.offset + index;
         const moved = this.#latents[i] - coefficients[k] * signs.at(index);
