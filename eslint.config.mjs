@@ -9,6 +9,7 @@ const page = readonly(
   'location',
   'performance',
   'addEventListener',
+  'fetch',
   'getComputedStyle',
   'URLSearchParams',
 );
@@ -26,5 +27,5 @@ export default tseslint.config(
   js.configs.recommended,
   tseslint.configs.recommended,
   { files: ['**/*.mjs'], languageOptions: { globals: node } },
-  { files: ['examples/browser/*.js'], languageOptions: { globals: page } },
+  { files: ['examples/browser/*.js', 'test/packed-app/*.js'], languageOptions: { globals: page } },
 );

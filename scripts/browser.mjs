@@ -51,6 +51,29 @@ export async function bundleForBrowsers(name) {
   return [{ name, text: notice + module.text }, ...chunks];
 }
 
+/** What bundlers for browsers take for `ternseed/backprop`. */
+export const BACKPROP_REFUSAL = 'ternseed-backprop.js';
+
+/**
+ * Makes a module that has every name of `ternseed/backprop`, so that a page which imports some can be built, and that
+ * refuses every use of them: the trainer's threads and backends are Node's.
+ */
+export async function refuseBackprop() {
+  const { metafile } = await build({
+    ...{ absWorkingDir: root, entryPoints: ['src/backprop/index.ts'], outdir: 'dist', bundle: true },
+    ...{ format: 'esm', platform: 'node', packages: 'external', metafile: true, write: false },
+  });
+  const names = Object.values(metafile.outputs).flatMap((output) => output.exports);
+  const message =
+    '"ternseed/backprop" expected Node, got a browser: train by backprop in Node; "ternseed" has the noise-step trainer for pages';
+  return [
+    `function refuse() { throw Object.assign(new Error(${JSON.stringify(message)}), { code: 'BACKEND' }); }`,
+    'const refusal = new Proxy(refuse, { get: refuse, construct: refuse });',
+    `export { ${names.map((name) => `refusal as ${name}`).join(', ')} };`,
+    '',
+  ].join('\n');
+}
+
 /** Modules that `import(…)` loads; those that import nothing share nothing. */
 function lateModules({ inputs }) {
   const imports = Object.values(inputs).flatMap((input) => input.imports);

@@ -20,7 +20,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { deflateRawSync } from 'node:zlib';
-import { BROWSER_MODULES, bundleForBrowsers } from './browser.mjs';
+import { BACKPROP_REFUSAL, BROWSER_MODULES, bundleForBrowsers, refuseBackprop } from './browser.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const require = createRequire(import.meta.url);
@@ -148,4 +148,5 @@ if (process.argv[2] !== 'kernels') {
       writeFileSync(join(root, 'dist/browser', name), text);
     }
   }
+  writeFileSync(join(root, 'dist/browser', BACKPROP_REFUSAL), await refuseBackprop());
 }

@@ -58,7 +58,7 @@ describe('a module for browsers', () => {
     '%s has nothing of Node',
     async (name) => {
       for (const { text } of await bundleForBrowsers(name)) {
-        expect(text).not.toMatch(/node:|worker_threads|\brequire\(|\bprocess\b/);
+        expect(text).not.toMatch(/node:|worker_threads|\brequire\(|(?<!\.)\bprocess\b(?!\()/);
       }
     },
   );
@@ -82,6 +82,22 @@ describe('a module for browsers', () => {
     const files = (await bundleForBrowsers(name)).map((file) => `dist/browser/${file.name}`);
     expect(Object.keys(metafile.inputs).sort()).toEqual([...files, '<stdin>'].sort());
   });
+});
+
+describe('the files of a module for browsers', () => {
+  it.each(Object.keys(BROWSER_MODULES) as (keyof typeof BROWSER_MODULES)[])(
+    'of %s never wait for each other: no file imports the module, and no chunk only re-exports',
+    async (name) => {
+      const [module, ...chunks] = await bundleForBrowsers(name);
+      expect(chunks.length).toBeGreaterThan(5);
+      for (const { name: chunk, text } of chunks) {
+        expect(text, chunk).not.toContain(`/${name}"`);
+        const own = text.replace(/import(\{[^}]*\}from)?"[^"]*";|export\{[^}]*\};?/g, '').trim();
+        if (module.text.includes(chunk)) continue; // what the module itself consists of
+        expect(own, `${chunk} only re-exports: bundlers fold it into a page's entry`).not.toBe('');
+      }
+    },
+  );
 });
 
 describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` : ''}`, () => {

@@ -8,6 +8,7 @@ import { BackendError } from '../errors.js';
 import { networkOf } from '../ternary/network.js';
 import type { Backend } from './backend.js';
 import { platform } from './platform/platform.js';
+import { openWasm } from './wasm/wasm.js';
 
 /** Products of a weight and an activation from which `auto` looks for a GPU: seconds of work for wasm. */
 export const PRODUCTS_FOR_TRIAL = 2 ** 38;
@@ -28,7 +29,6 @@ const verdicts = new Map<number, Promise<Verdict>>();
  * @param products - see PRODUCTS_FOR_TRIAL
  */
 export async function openAuto(threads: number, products: number): Promise<Backend> {
-  const { openWasm } = await import('./wasm/wasm.js');
   if (!(products >= PRODUCTS_FOR_TRIAL) || (await platform()).platform.gpuFault() !== null) {
     return openWasm({ threads });
   }
@@ -42,7 +42,6 @@ export async function openAuto(threads: number, products: number): Promise<Backe
 
 /** Tries the GPU against wasm; one that cannot be used is a reason to take wasm, and is told. */
 export async function tryGpu(threads: number): Promise<Verdict> {
-  const { openWasm } = await import('./wasm/wasm.js');
   const { openWebgpu } = await import('./webgpu/webgpu.js');
   const wasm = await openWasm({ threads });
   try {

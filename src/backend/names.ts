@@ -6,3 +6,6 @@ export type BackendChoice = (typeof BACKEND_NAMES)[number];
 
 /** More threads than any machine that this is meant for. */
 export const THREADS_MAX = 256;
+
+/** Which SIMD wasm takes: `auto` the relaxed one where it works; the others insist. Results are the same. */
+export type SimdChoice = 'auto' | 'relaxed' | 'plain';

@@ -1,9 +1,15 @@
-/** Choosing a backend by name. A named backend that is missing is an error; only `auto` chooses. */
+/**
+ * Choosing a backend by name. A named backend that is missing is an error; only `auto` chooses. The index exports
+ * wasm and the reference, so they are loaded already: to import them again when they are asked for would make
+ * chunks that only re-export, and bundlers fold those into the page's entry, which may be waiting for them.
+ */
 
 import { expected } from '../errors.js';
 import type { Backend } from './backend.js';
 import { BACKEND_NAMES, type BackendChoice, THREADS_MAX } from './names.js';
 import { platform } from './platform/platform.js';
+import { ReferenceBackend } from './reference/reference.js';
+import { openWasm } from './wasm/wasm.js';
 
 export { BACKEND_NAMES, type BackendChoice } from './names.js';
 
@@ -24,15 +30,11 @@ export async function openBackend(choice: BackendChoice, threads?: number, produ
       const { openAuto } = await import('./auto.js');
       return openAuto(threads ?? (await coreCount()), products);
     }
-    case 'wasm': {
-      const { openWasm } = await import('./wasm/wasm.js');
+    case 'wasm':
       return openWasm({ threads: threads ?? (await coreCount()) });
-    }
-    case 'reference': {
+    case 'reference':
       requireOne(threads, 'reference');
-      const { ReferenceBackend } = await import('./reference/reference.js');
       return new ReferenceBackend();
-    }
     case 'webgpu': {
       requireOne(threads, 'webgpu');
       const { openWebgpu } = await import('./webgpu/webgpu.js');

@@ -118,11 +118,40 @@ function load<Module>(
 async function select(core: typeof import('@tensorflow/tfjs-core'), id: string, name: string): Promise<void> {
   core.enableProdMode(); // neither checks of shapes that are known to fit, nor advertisements
   let reason = 'no reason given';
+  const before = processListeners();
   const ready = await core.setBackend(id).catch((error: Error) => {
     reason = error.message;
     return false;
   });
+  removeEmscriptenListeners(before);
   if (!ready) {
     throw new BackendError(`the ${name} backend of TensorFlow.js could not be started: ${printable(reason)}`);
   }
 }
+
+/** Events of a Node process that Emscripten, which made TensorFlow.js's wasm, listens to. */
+const PROCESS_EVENTS = ['uncaughtException', 'unhandledRejection'] as const;
+type ProcessListeners = ReadonlyMap<(typeof PROCESS_EVENTS)[number], readonly unknown[]>;
+
+/** Who listens to the process now; nobody in a browser. */
+function processListeners(): ProcessListeners {
+  if (typeof process === 'undefined') return new Map();
+  return new Map(PROCESS_EVENTS.map((event) => [event, process.rawListeners(event)]));
+}
+
+/**
+ * Removes the listeners that Emscripten added while it started. They serve an exit of a main program, which
+ * TensorFlow.js has none of, and throw everything else again: an application's own exceptions would end with code 7
+ * and the place where they were thrown again. What the application added meanwhile stays.
+ */
+function removeEmscriptenListeners(before: ProcessListeners): void {
+  for (const [event, listeners] of before) {
+    for (const listener of process.rawListeners(event) as ((...reason: unknown[]) => void)[]) {
+      const isNew = !listeners.includes(listener);
+      if (isNew && EMSCRIPTEN_LISTENER.test(String(listener))) process.removeListener(event, listener);
+    }
+  }
+}
+
+/** `(ex) => { if (!(ex instanceof ExitStatus)) throw ex; }` and `(reason) => { throw reason; }`, however they are written. */
+const EMSCRIPTEN_LISTENER = /\binstanceof ExitStatus\b|^function ?\((\w+)\) ?\{ ?throw \1;? ?\}$/;

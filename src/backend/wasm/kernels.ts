@@ -5,6 +5,7 @@
 
 import { inflateSync } from 'fflate';
 import { BackendError } from '../../errors.js';
+import type { SimdChoice } from '../names.js';
 import { platform } from '../platform/platform.js';
 
 /** The sets, by their sources in assembly/. Those for training have what they extend in them. */
@@ -43,9 +44,6 @@ export interface Kernels {
   readonly module: WebAssembly.Module;
   readonly relaxed: boolean;
 }
-
-/** `auto` takes relaxed SIMD where it works; the others insist. Results are the same. */
-export type SimdChoice = 'auto' | 'relaxed' | 'plain';
 
 /**
  * Loads and compiles a set of the kernels of this backend.

@@ -25,14 +25,9 @@ import {
   type Room,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
+import type { SimdChoice } from '../names.js';
 import { type Helper, type Platform, platform } from '../platform/platform.js';
-import {
-  type Kernels,
-  type KernelSet,
-  loadKernels,
-  type NetworkExports,
-  type SimdChoice,
-} from './kernels.js';
+import { type Kernels, type KernelSet, loadKernels, type NetworkExports } from './kernels.js';
 import {
   CONTROL,
   type ControlField,

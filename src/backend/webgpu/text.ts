@@ -11,7 +11,7 @@ import type { DeviceBuffer, WebgpuDevice } from './device.js';
 import { roundUp } from './plan.js';
 import { Recorder } from './recorder.js';
 import { type Activations, takeActivations, TextForward, widestOf } from './text-forward.js';
-import { type TextAligner } from './text-align.js';
+import type { TextAligner } from './text-align.js';
 
 export class WebgpuText implements PlacedText {
   readonly #guard: TextGuard;

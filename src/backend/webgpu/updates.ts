@@ -1,6 +1,6 @@
 /** Draws and updates of the weights: initial latents, steps of a log, pools. */
 
-import { type DirectionSet } from '../../random/directions.js';
+import type { DirectionSet } from '../../random/directions.js';
 import type { Key } from '../../random/philox.js';
 import { latentRange } from '../../random/latents.js';
 import type { DeviceBuffer } from './device.js';

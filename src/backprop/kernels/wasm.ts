@@ -4,7 +4,8 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { compileKernels, type SimdChoice } from '../../backend/wasm/kernels.js';
+import type { SimdChoice } from '../../backend/names.js';
+import { compileKernels } from '../../backend/wasm/kernels.js';
 import { FUSED } from './fused.js';
 import { kernels } from './kernels.generated.js';
 import { type TransformerExports, transformerKernels } from './wasm-transformer.js';

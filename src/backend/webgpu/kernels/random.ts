@@ -1,6 +1,6 @@
 /** Philox, the permutation of a set of directions, and its signs in WGSL; see src/random. */
 
-import { type DirectionSet } from '../../../random/directions.js';
+import type { DirectionSet } from '../../../random/directions.js';
 import { type Key, Purpose, streamOf } from '../../../random/philox.js';
 
 /** `philox(counter, key)`, on 32-bit words. */
