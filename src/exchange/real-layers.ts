@@ -37,6 +37,8 @@ export interface RealModel {
   readonly layers: readonly (RealMatrix & { readonly name: string })[];
   /** How the matrices were taken, and by what that was decided. */
   readonly reading: Reading;
+  /** Of an export of ternseed: whether its normalization subtracts the mean. */
+  readonly centred?: boolean;
   /** What was left out, for people. */
   readonly notes: readonly string[];
 }
