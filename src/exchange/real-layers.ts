@@ -155,7 +155,9 @@ function sortOut(tensors: readonly FileTensor[], chosen: readonly string[] | und
   }
   if (chosen) return { matrices: pickLayers(matrices, chosen), outputs, leftOut };
   if (matrices.length < 1 || matrices.length > LAYERS_MAX) {
-    throw headerFault(`expected 1…${LAYERS_MAX} weight matrices, got ${matrices.length}: ${found(tensors)}`);
+    throw headerFault(
+      `expected 1…${LAYERS_MAX} weight matrices, got ${matrices.length}: ${found(tensors) || 'no tensors at all'}`,
+    );
   }
   return { matrices, outputs, leftOut };
 }
