@@ -162,15 +162,16 @@ interface Settings {
   readonly quantizer: string | null;
   readonly gain?: number;
   readonly logitScale?: number;
-  readonly centred: boolean;
+  readonly centred: boolean | null;
 }
 
 function readSettings(options: ImportOptions): Settings {
-  const { quantizer, gain, logitScale, centred = 'false', layout, layers } = options;
+  const { quantizer, gain, logitScale, centred, layout, layers } = options;
   if (quantizer !== undefined && !(MATRIX_QUANTIZER_NAMES as string[]).includes(quantizer)) {
     throw expected('--quantizer', MATRIX_QUANTIZER_NAMES.join(', '), quantizer);
   }
-  if (centred !== 'true' && centred !== 'false') throw expected('--centred', 'true or false', centred);
+  if (centred !== undefined && centred !== 'true' && centred !== 'false')
+    throw expected('--centred', 'true or false', centred);
   if (layout !== undefined && !(LAYOUTS as readonly string[]).includes(layout)) {
     throw expected('--layout', LAYOUTS.join(' or '), layout);
   }
@@ -182,13 +183,14 @@ function readSettings(options: ImportOptions): Settings {
     quantizer: quantizer ?? null,
     ...(gain !== undefined && { gain: parseNumber('--gain', gain) }),
     ...(logitScale !== undefined && { logitScale: parseNumber('--logit-scale', logitScale) }),
-    centred: centred === 'true',
+    centred: centred === undefined ? null : centred === 'true',
   };
 }
 
 /** A real model as an integer network. */
 async function quantized(model: RealModel, settings: Settings, data: Dataset | null, backend: Backend) {
-  const { quantizer, centred } = settings;
+  const { quantizer } = settings;
+  const centred = settings.centred ?? model.centred ?? false;
   const layers = model.layers.map((layer) => {
     const trits = quantizer === null ? exactTernary(layer) : null;
     return trits

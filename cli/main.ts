@@ -139,7 +139,10 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     )
     .option('--gain <number>', 'activation of a pre-activation of one mean absolute value')
     .option('--logit-scale <number>', 'exponent of the softmax per unit of a logit, in 2^-16')
-    .option('--centred <flag>', 'whether normalization subtracts the mean (default: false)')
+    .option(
+      '--centred <flag>',
+      'whether normalization subtracts the mean (default: false, of an export as it was)',
+    )
     .option('--data <source>', 'mnist, or a folder of four IDX files: evaluate, and choose what is not given')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./import.js')).importModel(file, options));

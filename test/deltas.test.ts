@@ -10,6 +10,7 @@ import { bytesSource } from '../src/artifact/byte-source.js';
 import { differences, withDifferences } from '../src/artifact/delta.js';
 import { openArtifactFrom } from '../src/artifact/open-from.js';
 import { rebuild, rebuildRows, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
+import { exportJson } from '../src/exchange/export-json.js';
 import { VALUE_RANGES } from '../src/ternary/precision.js';
 import { transformerOf } from '../src/ternary/transformer.js';
 import { fastBackends, reference } from './support/backends.js';
@@ -102,6 +103,13 @@ describe.each([
         part.slice(columns, 3 * columns),
       );
     }
+  });
+
+  it('is JSON that does not call differences weights', () => {
+    const json = JSON.parse([...exportJson(openArtifact(delta.bytes), 'test 1')].join('')) as object;
+    expect(json).not.toHaveProperty('weights');
+    expect(json).toMatchObject({ header: { base: onBase.header } });
+    if (artifact === 'packed') expect(json).toHaveProperty('differences');
   });
 
   it('is an error without its base, and with another one', async () => {

@@ -169,6 +169,7 @@ describe.each(SAFETENSORS_FORMS)('an export to safetensors, %s', (form) => {
       [{ config: '{' }, /a network/],
       [{ config: `${'['.repeat(20_000)}${']'.repeat(20_000)}` }, /a network/],
       [{ config: `{"a":"${'x'.repeat(70_000)}"}` }, /a network/],
+      [{ arithmetic: '2' }, /"arithmetic" to be 1, got "2": another version of ternseed wrote it/],
       [{ steps: '-1' }, /"steps" to be an integer/],
       [{ weightsHash: '0'.repeat(64) }, /expected weights with hash 0000/],
     ] as const) {
@@ -458,6 +459,21 @@ describe('the command line', () => {
           split: 'test',
         });
         expect(await cliJson(['verify', back])).toMatchObject({ ok: true, weightsHash: told.weightsHash });
+        if (dtype === 'f32') {
+          const again = await cliJson([
+            'import',
+            out,
+            '--out',
+            back,
+            '--data',
+            directory,
+            '--quantizer',
+            'int8',
+          ]);
+          expect(again).toMatchObject({ centred: true });
+          expect(again.accuracy).toBeGreaterThan((told.accuracy as number) - 0.02);
+          await cliJson(['import', out, '--out', back]);
+        }
         const { config, key, dataHash, steps, precision } = before;
         expect(await cliJson(['inspect', back])).toMatchObject({
           kind: 'packed',
@@ -586,5 +602,5 @@ test('a float32 export is taken as numbers when a quantizer is named', async () 
   const made = await anyNetwork(['int8-row', 'ternary'], [6, 5, 4], 3);
   const file = exportSafetensors(made, made.weights, { form: 'f32', producer: 'x' });
   const model = await importSafetensors(file, { anew: true });
-  expect(model).toMatchObject({ kind: 'real', widths: [6, 5, 4] });
+  expect(model).toMatchObject({ kind: 'real', widths: [6, 5, 4], centred: true });
 });

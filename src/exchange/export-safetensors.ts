@@ -5,6 +5,7 @@
  */
 
 import type { PerceptronArtifact } from '../artifact/artifact.js';
+import { ARITHMETIC } from '../ternary/arithmetic.js';
 import type { Tensor } from '../ternary/network.js';
 import { SCALE_BITS, type Values } from '../ternary/precision.js';
 import { packTrits } from '../ternary/trits.js';
@@ -54,6 +55,7 @@ export function exportSafetensors(
     ...{ model, centred: String(centred), gain: String(gain), logitScale: String(logitScale) },
     ...{ precision: network.precision.join(), steps: String(steps), weightsHash, key, cut: String(cut) },
     ...{ config: JSON.stringify(config), dataName: data.name, dataHash: data.hash },
+    ...(ARITHMETIC !== 1 && { arithmetic: String(ARITHMETIC) }), // as in an artifact's header
   };
   const tensors = network.layers.flatMap(({ weights: matrix, scale, shift }): SafeTensor[] => {
     const scales = scale && valuesOf(scale);

@@ -9,6 +9,7 @@ import { weightsHash } from '../artifact/weights-hash.js';
 import { InputError, printable, TernseedError } from '../errors.js';
 import type { IntegerMatrix } from '../quantize/matrix.js';
 import { STEPS_MAX } from '../random/directions.js';
+import { ARITHMETIC } from '../ternary/arithmetic.js';
 import type { Tensor } from '../ternary/network.js';
 import { isWithin, SCALE_BITS, VALUE_RANGES } from '../ternary/precision.js';
 import { unpackTrits } from '../ternary/trits.js';
@@ -56,9 +57,10 @@ export async function importSafetensors(
 ): Promise<ExportedModel | RealModel> {
   const file = readSafetensors(bytes);
   if (EXPORTED.includes(file.metadata.form) && !anew) return readExported(file);
-  // Scales of an export stand in its weights already.
-  const scales = EXPORTED.includes(file.metadata.form) ? /^layer[0-9]+\.scale$/ : null;
-  return readRealLayers(file, options, (name) => scales?.test(name) ?? false);
+  if (!EXPORTED.includes(file.metadata.form)) return readRealLayers(file, options, () => false);
+  // Scales of an export stand in its weights already; that its normalization is centred does not.
+  const model = readRealLayers(file, options, (name) => /^layer[0-9]+\.scale$/.test(name));
+  return { ...model, centred: file.metadata.centred === 'true' };
 }
 
 /**
@@ -131,6 +133,12 @@ function headerOfMetadata(metadata: SafetensorsFile['metadata']): PerceptronHead
     if (metadata[name] === undefined) throw wrongMetadata(`"${name}" in an export of ternseed, got none`);
     return metadata[name];
   };
+  const { arithmetic = '1' } = metadata;
+  if (arithmetic !== String(ARITHMETIC)) {
+    throw wrongMetadata(
+      `"arithmetic" to be ${ARITHMETIC}, got "${printable(arithmetic)}": another version of ternseed wrote it`,
+    );
+  }
   const centred = text('centred');
   if (centred !== 'true' && centred !== 'false') throw wrongMetadata('"centred" to be true or false');
   const fields = {

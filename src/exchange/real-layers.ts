@@ -37,6 +37,8 @@ export interface RealModel {
   readonly layers: readonly (RealMatrix & { readonly name: string })[];
   /** How the matrices were taken, and by what that was decided. */
   readonly reading: Reading;
+  /** Of an export of ternseed: whether its normalization subtracts the mean. */
+  readonly centred?: boolean;
   /** What was left out, for people. */
   readonly notes: readonly string[];
 }
@@ -153,7 +155,9 @@ function sortOut(tensors: readonly FileTensor[], chosen: readonly string[] | und
   }
   if (chosen) return { matrices: pickLayers(matrices, chosen), outputs, leftOut };
   if (matrices.length < 1 || matrices.length > LAYERS_MAX) {
-    throw headerFault(`expected 1…${LAYERS_MAX} weight matrices, got ${matrices.length}: ${found(tensors)}`);
+    throw headerFault(
+      `expected 1…${LAYERS_MAX} weight matrices, got ${matrices.length}: ${found(tensors) || 'no tensors at all'}`,
+    );
   }
   return { matrices, outputs, leftOut };
 }

@@ -110,7 +110,7 @@ function readContainer(bytes: Uint8Array): SafetensorsFile {
     .sort((a, b) => a.begin - b.begin || a.end - b.end);
   const keys = !Object.hasOwn(header, '__metadata__') ? 0 : 1 + Object.keys(metadata).length;
   if (countColons(text) !== keys + TENSOR_KEYS * tensors.length) {
-    throw fault('header', HEADER_AT, 'every key once');
+    throw fault('header', HEADER_AT, 'every key once: rename or leave out what stands twice');
   }
   let at = 0;
   for (const { name, begin, end } of tensors) {
@@ -128,7 +128,11 @@ function readContainer(bytes: Uint8Array): SafetensorsFile {
     at = end;
   }
   if (start + at !== bytes.length) {
-    throw fault('data', start + at, `the end, got ${bytes.length - start - at} bytes of no tensor`);
+    throw fault(
+      'data',
+      start + at,
+      `the end, got ${bytes.length - start - at} bytes of no tensor: cut them off`,
+    );
   }
   return {
     metadata,
