@@ -43,7 +43,7 @@ async function write(
   const backend = await openBackend(options.backend, options.threads);
   try {
     const base = await baseOf(logs[0], file, options, backend);
-    const bytes = await shown('rebuilding', 'steps', (watch) => make(logs, backend, base, watch));
+    const bytes = await shown('writing and rebuilding', 'steps', (watch) => make(logs, backend, base, watch));
     writeAlone(options.out, bytes);
     const { steps, weightsHash } = openArtifact(bytes);
     const before = logs.reduce((sum, log) => sum + log.steps, 0);

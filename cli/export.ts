@@ -13,7 +13,7 @@ import {
 } from '../src/exchange/export-safetensors.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { readPathOrUrl } from './files.js';
-import { count, printResult, table } from './output.js';
+import { count, printResult, Progress, table } from './output.js';
 import { PRODUCER } from './version.js';
 import { writePartsAlone } from './write-lock.js';
 
@@ -87,13 +87,22 @@ function contents(
     case 'gguf':
       return [exportGguf(artifact, weights, { form: dtype as GgufForm, producer: PRODUCER })];
     case 'json':
-      return encoded(exportJson(artifact, PRODUCER));
+      return encoded(exportJson(artifact, PRODUCER), artifact);
     default:
       return to satisfies never;
   }
 }
 
-function* encoded(texts: Iterable<string>): Generator<Uint8Array> {
+/** Texts as bytes; of a log, a text a step or nearly so. */
+function* encoded(texts: Iterable<string>, { kind, steps }: Artifact): Generator<Uint8Array> {
   const encoder = new TextEncoder();
-  for (const text of texts) yield encoder.encode(text);
+  const progress = new Progress();
+  const { onProgress } = progress.watch('writing', 'steps');
+  let done = 0;
+  for (const text of texts) {
+    yield encoder.encode(text);
+    done += 1;
+    if (kind === 'log') onProgress?.(Math.min(done, steps), steps);
+  }
+  progress.clear();
 }

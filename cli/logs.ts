@@ -1,11 +1,18 @@
 /** Seed logs for the verbs that take nothing else. */
 
+import { randomBytes } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { type Artifact, openArtifact, type SeedLog } from '../src/artifact/artifact.js';
 import { decodeLogIndex, encodeLogIndex, indexLog, rebuildIndexed } from '../src/artifact/log-index.js';
 import { isUrl } from '../src/artifact/url-source.js';
 import { ArtifactError, ConfigError, InputError, printable } from '../src/errors.js';
-import { readBytes, readPathOrUrl } from './files.js';
+import { readBytes, readPathOrUrl, unusable } from './files.js';
+import { count, shown } from './output.js';
 import { writeAlone } from './write-lock.js';
+
+const KEY_BYTES = 32;
 
 /**
  * An artifact that must be a log.
@@ -22,7 +29,8 @@ export async function openLog(file: string): Promise<SeedLog> {
 }
 
 /**
- * The weights after a step, by the side index `FILE.index`, which is made if it is missing, damaged or another's.
+ * The weights after a step, by the side index `FILE.index`, which is made if it is missing, damaged, another log's or
+ * another user's.
  * @param base - of a delta, the weights of its base
  * @throws {ConfigError} when the log is at a URL
  */
@@ -37,19 +45,55 @@ export async function rebuildByIndex(
       `"--index" keeps a file beside the log: expected a path, got the URL "${printable(file)}"`,
     );
   const path = `${file}.index`;
-  const found = await readIndex(log, path);
-  const checkpoints = found ?? (await indexLog(log, base));
-  if (!found && checkpoints.length > 0) writeAlone(path, await encodeLogIndex(log, checkpoints));
-  return rebuildIndexed(log, checkpoints, step, base);
+  const key = indexKey();
+  const found = await readIndex(log, path, key);
+  const checkpoints =
+    found ?? (await shown('indexing the log', 'steps', (watch) => indexLog(log, base, watch)));
+  if (!found && checkpoints.length > 0) writeAlone(path, await encodeLogIndex(log, checkpoints, key));
+  return shown(`rebuilding step ${count(step)}`, 'steps', (watch) =>
+    rebuildIndexed(log, checkpoints, step, base, watch),
+  );
 }
 
-async function readIndex(log: SeedLog, path: string) {
+async function readIndex(log: SeedLog, path: string, key: Uint8Array) {
+  if (!existsSync(path)) return null;
   try {
-    return await decodeLogIndex(log, await readBytes(path));
+    return await decodeLogIndex(log, await readBytes(path), key);
   } catch (error) {
-    if (error instanceof InputError) return null; // there is none
     if (!(error instanceof ArtifactError)) throw error;
-    process.stderr.write(`"${printable(path)}" is made anew: ${error.message}\n`);
+    process.stderr.write(`"${printable(path)}" is made again: ${error.message}\n`);
     return null;
+  }
+}
+
+/**
+ * What the indexes of this user are signed with: random bytes in the user's own cache folder, made when they are first
+ * needed.
+ * @throws {InputError} when they cannot be kept there
+ */
+function indexKey(): Uint8Array {
+  const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ternseed');
+  const path = join(folder, 'index.key');
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    if (!existsSync(path)) makeKey(path);
+    const key = readFileSync(path);
+    if (key.length === KEY_BYTES) return new Uint8Array(key);
+  } catch (cause) {
+    throw unusable(path, 'to be readable and writable for "--index"', cause);
+  }
+  throw new InputError(`"${printable(path)}" expected ${KEY_BYTES} bytes: delete it, and it is made again`);
+}
+
+/** Makes the key whole, unless another process has just done so. */
+function makeKey(path: string): void {
+  const beside = `${path}.${process.pid}`;
+  writeFileSync(beside, randomBytes(KEY_BYTES), { mode: 0o600 });
+  try {
+    linkSync(beside, path);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
+  } finally {
+    rmSync(beside);
   }
 }

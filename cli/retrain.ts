@@ -142,6 +142,7 @@ async function checkLog(
       return failed(`expected one of ${stages.slice(stage).join()} nonzeros, got ${entry.nonzeros}`);
     stage = next;
     if (!chosen.has(step)) {
+      progress.show(() => `replaying, at step ${count(step)} of ${count(log.steps)}`);
       await trainer.replay(entry);
       continue;
     }

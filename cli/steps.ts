@@ -1,9 +1,9 @@
 /** The steps of a run, whatever it trains: limits, progress, signals, and the metrics of every step. */
 
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, truncateSync, writeFileSync } from 'node:fs';
 import { expected } from '../src/errors.js';
 import { parseNumber } from './config-options.js';
-import { unusable, writeAll } from './files.js';
+import { openReadable, unusable, writeAll } from './files.js';
 import { Interrupted } from './interrupted.js';
 import { count, duration, type Progress, percent } from './output.js';
 import { partialPath, type Run, type RunConfig, SAVE_SECONDS, type StepReport } from './run.js';
@@ -132,9 +132,8 @@ export class Metrics {
   ) {
     if (path === undefined) return;
     try {
-      const kept = first > 0 && existsSync(path) ? readFileSync(path, 'utf8').split('\n') : [];
-      const whole = kept.filter((line) => stepOf(line) <= first).map((line) => `${line}\n`);
-      writeFileSync(path, whole.join(''));
+      if (first > 0 && existsSync(path)) truncateSync(path, bytesUpTo(path, first));
+      else writeFileSync(path, '');
       this.#file = openSync(path, 'a');
     } catch (cause) {
       throw unusable(path, 'to be writable', cause);
@@ -154,6 +153,29 @@ export class Metrics {
 
   close(): void {
     if (this.#file !== null) closeSync(this.#file);
+  }
+}
+
+/** Read at once of metrics, which may be longer than a text can be. */
+const WINDOW_BYTES = 2 ** 20;
+
+/** Bytes of the lines of a metrics file up to a step; the first that is later, or was half written, ends them. */
+function bytesUpTo(path: string, last: number): number {
+  const file = openReadable(path);
+  const decoder = new TextDecoder();
+  try {
+    for (let kept = 0; ;) {
+      const bytes = file.read(kept, WINDOW_BYTES);
+      let at = 0;
+      for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, at)) {
+        if (!(stepOf(decoder.decode(bytes.subarray(at, end))) <= last)) return kept + at;
+        at = end + 1;
+      }
+      if (at === 0) return kept;
+      kept += at;
+    }
+  } finally {
+    file.close();
   }
 }
 

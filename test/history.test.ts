@@ -1,5 +1,6 @@
 /** Seed logs as history: reading, editing and joining them, any step by an index, and the forms of an artifact. */
 
+import { createHmac } from 'node:crypto';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,11 +10,19 @@ import { encodePacked, encodeSeedLog, openArtifact, type SeedLog } from '../src/
 import { openingOfLog } from '../src/artifact/unfinished-log.js';
 import { formsOf, smallestOf } from '../src/artifact/compact.js';
 import { concatLogs, editLog } from '../src/artifact/edit.js';
-import { decodeLogIndex, encodeLogIndex, indexLog, rebuildIndexed } from '../src/artifact/log-index.js';
+import {
+  type Checkpoint,
+  decodeLogIndex,
+  encodeLogIndex,
+  indexLog,
+  rebuildIndexed,
+} from '../src/artifact/log-index.js';
 import { rebuild, rebuildVerified } from '../src/artifact/rebuild.js';
 import { encodeLogBlock } from '../src/artifact/seed-log.js';
 import { reference } from './support/backends.js';
+import { ArtifactError } from '../src/errors.js';
 import { cli, onlyObject } from './support/cli.js';
+import { joinSections, splitSections } from './support/sections.js';
 import { writeTinyData } from './support/tiny-data.js';
 import { tinyOptions, tinyRun, type TrainedRun } from './support/tiny-runs.js';
 
@@ -84,6 +93,7 @@ describe('an edited log', () => {
 
 describe('a side index', () => {
   let long: SeedLog;
+  const key = new Uint8Array(32).fill(7);
   beforeAll(async () => {
     // Blocks of twelve steps: every repetition goes back to the seed's first.
     long = await opened(editLog(log, [{ edit: 'repeat', from: 1, to: 12, times: 80 }], reference));
@@ -93,7 +103,7 @@ describe('a side index', () => {
     const checkpoints = await indexLog(long);
     expect(checkpoints.length).toBeGreaterThan(20);
     expect(checkpoints.length).toBeLessThanOrEqual(32);
-    const read = await decodeLogIndex(long, await encodeLogIndex(long, checkpoints));
+    const read = await decodeLogIndex(long, await encodeLogIndex(long, checkpoints, key), key);
     expect(read).toEqual(checkpoints);
     for (const step of [0, 1, 35, 36, 37, 500, 959, 960]) {
       expect(await rebuildIndexed(long, read, step)).toEqual(await rebuild(long, reference, step));
@@ -101,11 +111,59 @@ describe('a side index', () => {
   });
 
   it('is not taken when it is another log’s, or damaged', async () => {
-    const bytes = await encodeLogIndex(long, await indexLog(long));
-    await expect(decodeLogIndex(log, bytes)).rejects.toThrow('expected the index of this log');
+    const bytes = await encodeLogIndex(long, await indexLog(long), key);
+    await expect(decodeLogIndex(log, bytes, key)).rejects.toThrow('expected the index of this log');
     const damaged = bytes.slice();
     damaged[bytes.length >> 1] ^= 4;
-    await expect(decodeLogIndex(long, damaged)).rejects.toThrow(/at byte \d+/);
+    await expect(decodeLogIndex(long, damaged, key)).rejects.toThrow(/at byte \d+/);
+  });
+
+  it('of somebody else, whatever its latents, is not taken', async () => {
+    const [first, ...rest] = await indexLog(long);
+    const wrong = [{ ...first, latents: first.latents.map((latent) => -latent) }, ...rest];
+    const bytes = await encodeLogIndex(long, wrong, key.with(0, 8));
+    await expect(decodeLogIndex(long, bytes, key)).rejects.toThrow(
+      'expected an index that was made and signed',
+    );
+    const sections = splitSections(bytes);
+    for (const lie of [
+      sections.slice(0, -1),
+      sections.with(-1, { type: 'E', payload: new Uint8Array(32) }),
+    ]) {
+      await expect(decodeLogIndex(long, joinSections(lie), key)).rejects.toThrow(ArtifactError);
+    }
+  });
+
+  it('with a signature, but latents that are none or not in order, is an ArtifactError', async () => {
+    const [first, second] = await indexLog(long);
+    const signed = (...checkpoints: Checkpoint[]) => encodeLogIndex(long, checkpoints, key);
+    const refusal = async (bytes: Uint8Array) => decodeLogIndex(long, bytes, key).catch((error) => error);
+    const { latents } = first;
+    for (const [bytes, what] of [
+      [await signed({ ...first, latents: latents.with(3, 5) }), 'expected latents within ±4, got 5'],
+      [await signed({ ...first, latents: latents.subarray(1) }), `expected ${latents.length} latents, got`],
+      [
+        await signed({ ...first, latents: new Int8Array([...latents, 0]) }),
+        `expected ${latents.length} latents`,
+      ],
+      [await signed({ ...first, steps: 5 }), 'at the start of the next block'],
+      [await signed(second, first), 'at the start of the next block'],
+    ] as const) {
+      const error = await refusal(bytes);
+      expect(error).toBeInstanceOf(ArtifactError);
+      expect(error.message).toContain(what);
+    }
+    // A stream that does not inflate: signed again, as if a writer had made it.
+    const sections = splitSections(await signed(first));
+    const [head, state] = sections;
+    const payload = state.payload.map((byte, i) => (i < 2 ? byte : 255));
+    const broken = joinSections([head, { ...state, payload }]);
+    const signature = createHmac('sha256', key).update(broken).digest();
+    const error = await refusal(
+      joinSections([head, { ...state, payload }, { type: 'E', payload: signature }]),
+    );
+    expect(error).toBeInstanceOf(ArtifactError);
+    expect(error.message).toMatch(/^state at byte \d+: expected deflated latents, got: /);
   });
 
   it('is kept beside a file, not a URL', async () => {
@@ -116,8 +174,8 @@ describe('a side index', () => {
   it('is not taken by a log of other steps that ends at the same weights', async () => {
     const negated = await opened(editLog(long, [{ edit: 'negate', from: 1, to: 12 }], reference));
     const sameEnd = { ...negated, weightsHash: long.weightsHash };
-    const bytes = await encodeLogIndex(long, await indexLog(long));
-    await expect(decodeLogIndex(sameEnd, bytes)).rejects.toThrow('expected the index of this log');
+    const bytes = await encodeLogIndex(long, await indexLog(long), key);
+    await expect(decodeLogIndex(sameEnd, bytes, key)).rejects.toThrow('expected the index of this log');
   });
 });
 
@@ -152,7 +210,10 @@ describe('the forms of an artifact', () => {
 describe('the command line', () => {
   let folder: string;
   const at = (name: string) => join(folder, name);
-  const json = async (...args: string[]) => onlyObject((await cli([...args, '--json'])).stdout);
+  /** The key of indexes is kept in the user's cache folder, which is not to be touched here. */
+  const cached = (args: readonly string[]) =>
+    cli(args, { env: { ...process.env, XDG_CACHE_HOME: at('cache') } });
+  const json = async (...args: string[]) => onlyObject((await cached([...args, '--json'])).stdout);
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ternseed-history-'));
     await writeFile(at('log.tern'), run.bytes);
@@ -184,10 +245,11 @@ describe('the command line', () => {
     const plain = await json('diff', at('both.tern'), '--steps', '300-1100');
     expect(await json('diff', at('both.tern'), '--steps', '300-1100', '--index')).toEqual(plain);
     expect((await stat(at('both.tern.index'))).size).toBeGreaterThan(100);
+    expect((await stat(at('cache/ternseed/index.key'))).mode & 0o777).toBe(0o600);
     await writeFile(at('both.tern.index'), (await readFile(at('both.tern.index'))).subarray(0, 150));
-    const again = await cli(['replay', at('both.tern'), '--step', '1100', '--index', '--json']);
-    expect(again.stderr).toContain('is made anew: ');
-    const part = await cli(['replay', at('both.tern'), '--tensor', 'layer1.weight', '--index']);
+    const again = await cached(['replay', at('both.tern'), '--step', '1100', '--index', '--json']);
+    expect(again.stderr).toContain('is made again: ');
+    const part = await cached(['replay', at('both.tern'), '--tensor', 'layer1.weight', '--index']);
     expect(part.stderr).toContain('"--index" is of all weights');
     const { weightsHash } = await json('replay', at('both.tern'), '--step', '1100');
     expect(onlyObject(again.stdout).weightsHash).toBe(weightsHash);

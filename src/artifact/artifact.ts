@@ -278,7 +278,8 @@ export function withEnd(file: Uint8Array, outcome: Outcome): Uint8Array {
   return joined([file.subarray(0, offset), endOf(outcome)]);
 }
 
-function joined(parts: Iterable<Uint8Array>): Uint8Array {
+/** A file whose parts are there. */
+export function joined(parts: Iterable<Uint8Array>): Uint8Array {
   const file = new ByteWriter();
   for (const part of parts) file.raw(part);
   return file.finish();

@@ -6,9 +6,9 @@
 
 import type { Backend } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
-import type { Watch } from '../watch.js';
+import { Breath, type Watch } from '../watch.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { encodeSeedLog, openArtifact, type SeedLog, withEnd } from './artifact.js';
+import { joined, openArtifact, type SeedLog, seedLogParts, withEnd } from './artifact.js';
 import type { Header } from './header.js';
 import { rebuild } from './rebuild.js';
 import type { LogStep } from './seed-log.js';
@@ -28,6 +28,7 @@ export interface Edit {
 /**
  * Applies edits to a log. Their ranges are of the log's own step numbers and may not overlap.
  * @param base - of a delta, the weights of its base
+ * @param watch - a signal to give up by, and progress in steps that are written and then rebuilt
  * @returns the edited log, a whole file
  * @throws {ConfigError} when a range is not within the log, or two overlap
  * @example await editLog(log, [{ edit: 'drop', from: 10, to: 20 }], backend)
@@ -77,6 +78,7 @@ function* editedSteps(log: SeedLog, ordered: readonly Edit[]): Generator<LogStep
 /**
  * Joins logs that begin with the same weights: the steps of the first, then those of the next.
  * @param base - of deltas, the weights of their base
+ * @param watch - as {@link editLog} takes it
  * @returns the joined log, a whole file
  * @throws {ConfigError} when they differ in model, seed, directions or base
  */
@@ -136,8 +138,25 @@ async function finished(
   watch: Watch | undefined,
 ): Promise<Uint8Array> {
   if (steps > STEPS_MAX) throw expected('steps', `at most ${STEPS_MAX} in a log`, steps);
-  const file = encodeSeedLog(header, edited, { steps, weightsHash: '0'.repeat(64) });
+  const { signal, onProgress } = watch ?? {};
+  const breath = new Breath(watch); // what is written counts as much as what is rebuilt
+  let done = 0;
+  function* counted(): Generator<LogStep> {
+    for (const step of edited) {
+      done += 1;
+      yield step;
+    }
+  }
+  const parts: Uint8Array[] = [];
+  for (const part of seedLogParts(header, counted(), { steps, weightsHash: '0'.repeat(64) })) {
+    parts.push(part);
+    if (breath.due()) await breath.take(done, 2 * steps);
+  }
+  const file = joined(parts);
   const log = openArtifact(file);
-  const weights = await rebuild(log, backend, steps, base, watch);
+  const weights = await rebuild(log, backend, steps, base, {
+    signal,
+    onProgress: (rebuilt) => onProgress?.(steps + rebuilt, 2 * steps),
+  });
   return withEnd(file, { steps, weightsHash: await weightsHash(weights, log.network.tensors) });
 }

@@ -1,4 +1,4 @@
-/** Whole files of a bounded size, whatever they are: devices and pipes have no size before they end. Only for Node. */
+/** Whole files of a bounded size; a pipe has no size before it ends, and a device may have no end. Only for Node. */
 
 import { open } from 'node:fs/promises';
 import { InputError, printable } from '../errors.js';
@@ -11,7 +11,7 @@ const PIECE_BYTES = 2 ** 22;
  * @param most - bytes that it may have
  * @param came - told of each piece, and how many bytes the file says that it has: none of a pipe
  * @returns all of it
- * @throws {InputError} when it is longer; what the system has to say is thrown as it is
+ * @throws {InputError} when it is longer, or a device; what the system has to say is thrown as it is
  */
 export async function readBounded(
   path: string,
@@ -20,7 +20,11 @@ export async function readBounded(
 ): Promise<Uint8Array> {
   const file = await open(path, 'r');
   try {
-    const { size } = await file.stat(); // 0 of what has none
+    const about = await file.stat();
+    if (about.isCharacterDevice() || about.isBlockDevice()) {
+      throw new InputError(`"${printable(path)}" expected a file or a pipe, got a device`);
+    }
+    const { size } = about; // 0 of what has none
     const tooLong = (got: string) =>
       new InputError(`"${printable(path)}" expected at most ${most} bytes, got ${got}`);
     if (size > most) throw tooLong(String(size));
