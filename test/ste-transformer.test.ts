@@ -36,22 +36,22 @@ function matricesOf(model: Transformer, values: Int8Array): Matrices {
   };
 }
 
-function windowsOf(text: Uint8Array): WindowTensors {
+function windowsOf(text: Uint8Array, length: number): WindowTensors {
   const pick = (shift: number) =>
-    Int32Array.from({ length: WINDOWS * LENGTH }, (_, i) => {
-      return text[Math.floor(i / LENGTH) * (LENGTH + 1) + (i % LENGTH) + shift];
+    Int32Array.from({ length: WINDOWS * length }, (_, i) => {
+      return text[Math.floor(i / length) * (length + 1) + (i % length) + shift];
     });
-  return { inputs: tf.tensor1d(pick(0), 'int32'), labels: tf.tensor1d(pick(1), 'int32'), length: LENGTH };
+  return { inputs: tf.tensor1d(pick(0), 'int32'), labels: tf.tensor1d(pick(1), 'int32'), length };
 }
 
 /** Losses, hits and gradients on the current backend of TensorFlow.js. */
-function results(shape: TransformerShape) {
+function results(shape: TransformerShape, length = LENGTH) {
   const model = transformerOf(shape);
   const values = randomValues(model, 3);
-  const text = randomText(WINDOWS, LENGTH + 1);
+  const text = randomText(WINDOWS, length + 1);
   const pass = new TransformerPass(model);
   const { weights, scales } = matricesOf(model, values);
-  const windows = windowsOf(text);
+  const windows = windowsOf(text, length);
   const { losses, hits, loss } = tf.tidy(() => {
     const { losses: each, hits: right, loss: mean } = pass.loss({ weights, scales }, windows);
     return { losses: each.dataSync(), hits: right.dataSync(), loss: mean.dataSync()[0] };
@@ -72,17 +72,20 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (name) => {
   });
   afterAll(() => backend.close());
 
-  it.each(Object.entries(SHAPES))(
-    'a transformer (%s) has the losses of the integer network',
-    async (_, shape) => {
-      const { model, values, text, losses, hits } = results(shape);
+  const lengths = Object.entries(SHAPES).flatMap(([shape, it]) =>
+    [LENGTH, 1, 5, 7, 10].map((length) => [shape, length, it] as const),
+  );
+  it.each(lengths)(
+    'a transformer (%s) has the losses of the integer network in windows of %i',
+    async (_, length, shape) => {
+      const { model, values, text, losses, hits } = results(shape, length);
       const placed = await reference.placeText(model, { windows: WINDOWS });
       await placed.writeWeights(values);
-      placed.loadWindows(text, LENGTH);
+      placed.loadWindows(text, length);
       const exact = await placed.evaluate();
       losses.forEach((loss, i) => expect(loss / Math.LN2).toBeCloseTo(exact.losses[i] / 65_536, 3));
       const right = Array.from(exact.predictions, (prediction, i) => {
-        return prediction === text[Math.floor(i / LENGTH) * (LENGTH + 1) + (i % LENGTH) + 1] ? 1 : 0;
+        return prediction === text[Math.floor(i / length) * (length + 1) + (i % length) + 1] ? 1 : 0;
       });
       expect([...hits]).toEqual(right);
     },

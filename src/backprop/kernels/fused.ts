@@ -39,12 +39,22 @@ export const FUSED = {
 } as const;
 export type FusedName = (typeof FUSED)[keyof typeof FUSED];
 
-/** Runs a fused kernel where the current backend has it; null where it has not. */
+/** A fused kernel as a backend registers it. */
+export interface FusedKernel extends tf.KernelConfig {
+  /** Whether it takes these sizes; left out: all. */
+  readonly takes?: (
+    inputs: Readonly<Record<string, tf.TensorInfo>>,
+    attributes: Readonly<Record<string, number | boolean>>,
+  ) => boolean;
+}
+
+/** Runs a fused kernel where the current backend has it and it takes these sizes; else null. */
 export function runFused<Result extends tf.Tensor | tf.Tensor[]>(
   name: FusedName,
   inputs: Record<string, tf.Tensor>,
   attributes: Record<string, number | boolean> = {},
 ): Result | null {
-  if (!tf.getKernel(name, tf.getBackend())) return null;
+  const kernel = tf.getKernel(name, tf.getBackend()) as FusedKernel | undefined;
+  if (!kernel || kernel.takes?.(inputs, attributes) === false) return null;
   return tf.engine().runKernel(name, inputs, attributes) as Result;
 }

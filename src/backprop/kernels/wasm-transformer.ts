@@ -1,10 +1,11 @@
 /**
  * The transformer's fused kernels for TensorFlow.js's wasm backend: which tensors and numbers each takes.
- * Their source is assembly/{signed,requantize,rms-norm,attention,gate,tokens}.ts.
+ * Their source is assembly/{signed,requantize,rms-norm,attention,gate,tokens}.ts. Sizes that they do not take are
+ * composed of TensorFlow.js's own operations.
  */
 
 import type * as tf from '@tensorflow/tfjs-core';
-import { FUSED } from './fused.js';
+import { FUSED, type FusedKernel, type FusedName } from './fused.js';
 import type { Attributes, Inputs, KernelMemory } from './wasm.js';
 
 /** What those files export; addresses are bytes, lengths elements. */
@@ -32,6 +33,37 @@ export type TransformerExports = Record<
 >;
 
 type Kernel = (inputs: Inputs, attributes: Attributes) => tf.TensorInfo | tf.TensorInfo[];
+
+/** The length of a tensor's rows. */
+const rowOf = ({ shape }: tf.TensorInfo) => shape.at(-1) as number;
+
+/**
+ * Of the kernels that take four values at a time, what must be a multiple of four: with other sizes they would read
+ * and write past an end. `attention` takes windows of any length.
+ */
+const FOURS: Partial<Record<FusedName, (inputs: Inputs, attributes: Attributes) => number>> = {
+  [FUSED.requantize]: ({ sums }) => rowOf(sums),
+  [FUSED.requantizeGradient]: ({ y }) => rowOf(y),
+  [FUSED.addToStream]: ({ sums }) => rowOf(sums),
+  [FUSED.rotate]: ({ cosines }) => rowOf(cosines),
+  [FUSED.rotateGradient]: ({ cosines }) => rowOf(cosines),
+  [FUSED.rmsNorm]: ({ x }) => rowOf(x),
+  [FUSED.rmsNormGradient]: ({ x }) => rowOf(x),
+  [FUSED.attention]: (_, { headSize }) => headSize,
+  [FUSED.attentionGradient]: (_, { headSize }) => headSize,
+  [FUSED.hiddenUnits]: ({ gate }) => rowOf(gate),
+  [FUSED.gated]: ({ gate }) => rowOf(gate),
+  [FUSED.gatedGradient]: ({ gate }) => rowOf(gate),
+  [FUSED.embedGradient]: ({ dx }) => rowOf(dx),
+  [FUSED.softmax]: ({ logits }) => rowOf(logits),
+  [FUSED.softmaxGradient]: ({ probabilities }) => rowOf(probabilities),
+};
+
+/** Whether a kernel takes sizes, by its name. */
+export function takesSizes(name: FusedName): FusedKernel['takes'] {
+  const four = FOURS[name];
+  return four && ((inputs, attributes) => four(inputs, attributes as Attributes) % 4 === 0);
+}
 
 /** The kernels by their names in TensorFlow.js's registry. */
 export function transformerKernels(

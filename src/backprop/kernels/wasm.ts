@@ -6,9 +6,9 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { SimdChoice } from '../../backend/names.js';
 import { compileKernels } from '../../backend/wasm/kernels.js';
-import { FUSED } from './fused.js';
+import { FUSED, type FusedKernel, type FusedName } from './fused.js';
 import { kernels } from './kernels.generated.js';
-import { type TransformerExports, transformerKernels } from './wasm-transformer.js';
+import { takesSizes, type TransformerExports, transformerKernels } from './wasm-transformer.js';
 
 /** What assembly/index.ts exports; addresses are bytes, lengths elements. */
 interface Exports extends TransformerExports {
@@ -104,11 +104,14 @@ export async function registerFusedKernels(simd: SimdChoice = 'auto'): Promise<s
   const runs = { ...kernelsOf(shared, exports), ...transformerKernels(shared, exports) };
   for (const [kernelName, run] of Object.entries(runs)) {
     if (tf.getKernel(kernelName, 'wasm')) tf.unregisterKernel(kernelName, 'wasm');
-    tf.registerKernel({
+    const takes = takesSizes(kernelName as FusedName);
+    const kernel: FusedKernel = {
       kernelName,
       backendName: 'wasm',
       kernelFunc: ({ inputs, attrs }) => run(inputs as Inputs, attrs as unknown as Attributes),
-    });
+      ...(takes && { takes }),
+    };
+    tf.registerKernel(kernel);
   }
   return `fused kernels with ${relaxed ? 'relaxed SIMD' : 'SIMD'}`;
 }

@@ -1,7 +1,7 @@
 // Causal attention with the integer softmax, and its gradient, head by head of a window. Matrices of
 // a head are packed first: queries, keys and values as rows of headSize, keys and values also as
-// columns. Sums of values by weights pass 2^24 and are taken in i32. headSize and T are multiples of
-// four. src/backprop/ops/attention.ts has the definition.
+// columns. Sums of values by weights pass 2^24 and are taken in i32. headSize is a multiple of four, T
+// any number. src/backprop/ops/attention.ts has the definition.
 
 import { multiplyAdd } from './vector';
 
@@ -71,7 +71,7 @@ function combine(a: usize, step: usize, rows: usize, stride: usize, count: i32, 
     v128.store(to, s2, 32);
     v128.store(to, s3, 48);
   }
-  for (; column < width; column += 4) {
+  for (; column + 4 <= width; column += 4) {
     let sum = f32x4.splat(0);
     let from = a;
     let row = rows + <usize>(column << 2);
@@ -84,6 +84,24 @@ function combine(a: usize, step: usize, rows: usize, stride: usize, count: i32, 
     if (add) sum = f32x4.add(sum, v128.load(to));
     v128.store(to, sum);
   }
+  for (; column < width; column++) {
+    let sum: f32 = 0;
+    let from = a;
+    let row = rows + <usize>(column << 2);
+    for (let k = 0; k < count; k++) {
+      sum += load<f32>(from) * load<f32>(row);
+      from += step;
+      row += stride;
+    }
+    const to = out + <usize>(column << 2);
+    store<f32>(to, add ? load<f32>(to) + sum : sum);
+  }
+}
+
+/** Scores that the row of a position computes: up to its own, and on to a multiple of four within the window. */
+@inline
+function scoresOf(position: i32, context: i32): i32 {
+  return min((position + 4) & ~3, context);
 }
 
 /**
@@ -116,8 +134,8 @@ export function attention(
   const units = heads * headSize;
   const sharedUnits = groups * headSize;
   const keys = scratch; // [headSize, T]
-  const values = keys + <usize>(context * headSize) * 4; // i16 [T/2, headSize, 2]
-  const weights = values + <usize>(context * headSize) * 2; // i16 [T]
+  const values = keys + <usize>(context * headSize) * 4; // i16 [⌈T/2⌉, headSize, 2]
+  const weights = values + <usize>(((context + 1) & ~1) * headSize) * 2; // i16 [T + 1]
   for (let window = 0; window < windows; window++) {
     for (let head = 0; head < heads; head++) {
       const own = <usize>((window * context * units + head * headSize) << 2);
@@ -127,7 +145,7 @@ export function attention(
       for (let i = 0; i < context; i++) {
         const row = probabilities + <usize>((((window * heads + head) * context + i) * context) << 2);
         const query = q + own + <usize>((i * units) << 2);
-        combine(query, 4, keys, <usize>(context << 2), headSize, (i + 4) & ~3, row, false);
+        combine(query, 4, keys, <usize>(context << 2), headSize, scoresOf(i, context), row, false);
         const total = weigh(row, i + 1, table, factor, range, weightShift, weights);
         mixValues(weights, values, (i + 2) >> 1, headSize, total, mixBits, mix + own + <usize>((i * units) << 2));
         normalizeRow(row, i + 1, context, total);
@@ -136,7 +154,7 @@ export function attention(
   }
 }
 
-/** Values as i16, of two positions side by side: [T/2, headSize, 2]. */
+/** Values as i16, of two positions side by side: [⌈T/2⌉, headSize, 2]; a last one alone has a weight of 0 beside it. */
 function packPairs(from: usize, context: i32, units: i32, headSize: i32, to: usize): void {
   for (let row = 0; row < context; row++) {
     const place = to + <usize>((row >> 1) * headSize * 4 + (row & 1) * 2);
@@ -272,7 +290,7 @@ export function attentionGradient(
         // dp into the row of dscores, then dscore = p · (dp − Σ p·dp)
         const row = dscores + <usize>i * contextBytes;
         const p = head0 + <usize>i * contextBytes;
-        combine(d, 4, values, contextBytes, headSize, (i + 4) & ~3, row, false);
+        combine(d, 4, values, contextBytes, headSize, scoresOf(i, context), row, false);
         softmaxGradient(row, p, i + 1, context, slope);
         combine(row, 4, keys, rowBytes, i + 1, headSize, dq + own + line, false);
       }
