@@ -160,8 +160,8 @@ describe('layers', () => {
       .map((found) => `${text(found)}${found.dynamic ? ' while it runs' : ''}`);
     expect(loads).toEqual([
       'src/backprop/gradient-threads.ts imports src/backprop/gradient-thread.ts', // both are for Node alone
-      'src/backend/platform/platform.ts imports src/backend/platform/node.ts while it runs',
       'src/data/text.ts imports src/data/bounded-file.ts', // and so are these
+      'src/backend/platform/platform.ts imports src/backend/platform/node.ts while it runs',
     ]);
   });
 
