@@ -3,10 +3,16 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { BACKEND_NAMES, THREADS_MAX } from '../src/backend/names.js';
 
-export function addBackendOptions(command: Command, names: readonly string[] = BACKEND_NAMES): Command {
+export function addBackendOptions(command: Command): Command {
   return command
-    .addOption(new Option('--backend <name>', 'where to compute').choices([...names]).default('auto'))
-    .option('--threads <count>', 'threads of the wasm backend (default: all cores)', parseThreads);
+    .addOption(new Option('--backend <name>', 'where to compute').choices(BACKEND_NAMES).default('auto'))
+    .addOption(threadsOption());
+}
+
+export function threadsOption(): Option {
+  return new Option('--threads <count>', 'threads of the wasm backend (default: all cores)').argParser(
+    parseThreads,
+  );
 }
 
 /** Makes a list of an option that may be given again. */

@@ -5,30 +5,28 @@
 
 import { type Command, Option } from 'commander';
 import { ConfigError, expected, printable } from '../src/errors.js';
-import { OPTIMIZERS, STE_KEYS } from '../src/backprop/config.js';
+import { STE_CHOICES, STE_KEYS } from '../src/backprop/config.js';
 import { STE_PRESETS } from '../src/backprop/presets.js';
-import { TEXT_STE_KEYS } from '../src/backprop/text-config.js';
+import { TEXT_STE_CHOICES, TEXT_STE_KEYS } from '../src/backprop/text-config.js';
 import { TEXT_STE_PRESETS } from '../src/backprop/text-presets.js';
-import { QUANTIZERS } from '../src/backprop/quantizers/names.js';
-import { SCHEDULES } from '../src/backprop/schedules.js';
-import { CONFIG_KEYS } from '../src/perturb/config.js';
+import { CONFIG_CHOICES, CONFIG_KEYS } from '../src/perturb/config.js';
 import { PRESETS } from '../src/perturb/presets.js';
-import { TEXT_NOISE_STEP_KEYS } from '../src/perturb/text-config.js';
+import { TEXT_NOISE_STEP_CHOICES, TEXT_NOISE_STEP_KEYS } from '../src/perturb/text-config.js';
 import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/text-presets.js';
 import { readBytes } from './files.js';
 import { METHODS, type Method } from './run.js';
 
 type Settings = Readonly<Record<string, unknown>>;
 
-/** The options of all settings; those of one trainer alone say so. */
+/** What all settings are; the names that they take are those of their rules. */
 const HELP: Readonly<Record<string, string>> = {
   model: 'layer widths, such as 784-256-10',
   centred: 'whether normalization subtracts the mean',
   gain: 'activation of a pre-activation of one mean absolute value',
   logitScale: 'exponent of the softmax per unit of a logit, in 2^-16',
-  perturb: 'where the noise is: weights or nodes',
-  artifact: 'what is kept: log, pool or packed; auto: as the preset, and then the smallest of them',
-  train: 'all, or head: the last layer alone, as a control',
+  perturb: 'where the noise is',
+  artifact: 'what is kept',
+  train: 'what is trained; the head, which is the last layer, alone as a control',
   seed: 'any text',
   steps: 'updates of the weights',
   holdout: 'keep the last training examples back and score on them, not on the test set',
@@ -50,10 +48,10 @@ const HELP: Readonly<Record<string, string>> = {
   rewardShift: 'binary scale of a probe’s difference of losses',
   horizon: 'positions after its own that count to the reward of a probe on what later ones see',
   grain: 'of a delta: values of eight bits differ from the base’s by multiples of it',
-  quantizer: `how weights become integers, one for all layers or one a layer: ${QUANTIZERS.join(', ')}`,
-  threshold: 'of the quantizer sparse: weights above so many σ are not zero; one, or one a layer',
-  optimizer: `what moves the weights: ${OPTIMIZERS.join(', ')}`,
-  schedule: `how the learning rate goes: ${SCHEDULES.join(', ')}`,
+  quantizer: 'how weights become integers',
+  threshold: 'of the quantizer sparse: weights above so many σ are not zero',
+  optimizer: 'what moves the weights',
+  schedule: 'how the learning rate goes',
   warmup: 'share of the steps over which the learning rate rises',
   weightDecay: 'decoupled decay of the shadow weights, as a factor of the learning rate',
   clipNorm: 'largest norm of the gradient over all weights; 0: no clipping',
@@ -67,8 +65,8 @@ const HELP: Readonly<Record<string, string>> = {
   loopFrom: 'first block that is applied again and again, counted from 0',
   loopTo: 'the block after the last that is',
   loops: 'how many times those blocks are applied, with the same weights',
-  tied: 'whether the head is the embedding’s matrix',
-  embedding: 'what embedding and head are made of: int8 or ternary',
+  tied: 'whether the head is the embedding’s matrix; false for noise-step',
+  embedding: 'what embedding and head are made of',
   shards: 'parts of a batch that threads share out; the result depends on it, not on the threads',
 };
 
@@ -77,6 +75,8 @@ interface MethodSettings {
   readonly presets: Readonly<Record<string, Settings>>;
   /** Settings, one an option. */
   readonly keys: readonly string[];
+  /** The names that some of them take. */
+  readonly choices: Readonly<Record<string, readonly string[]>>;
 }
 
 /** The trainers of one kind of data. */
@@ -84,26 +84,38 @@ export interface SourceSettings {
   readonly methods: Readonly<Partial<Record<Method, MethodSettings>>>;
   /** The trainer that is taken where none is named. */
   readonly method: Method;
+  /** What options take beside the values of a setting, in words. */
+  readonly also: Readonly<Record<string, string>>;
 }
 
-const settingsOf = (presets: object, keys: readonly string[]): MethodSettings => ({
+const settingsOf = (
+  presets: object,
+  keys: readonly string[],
+  choices: MethodSettings['choices'],
+): MethodSettings => ({
   presets: presets as Record<string, Settings>,
   keys: keys.filter((key) => key !== 'method'),
+  choices,
 });
 
 /** Of perceptrons, on labelled examples. */
 export const EXAMPLE_SETTINGS: SourceSettings = {
-  methods: { 'noise-step': settingsOf(PRESETS, CONFIG_KEYS), ste: settingsOf(STE_PRESETS, STE_KEYS) },
+  methods: {
+    'noise-step': settingsOf(PRESETS, CONFIG_KEYS, CONFIG_CHOICES),
+    ste: settingsOf(STE_PRESETS, STE_KEYS, STE_CHOICES),
+  },
   method: 'noise-step',
+  also: { artifact: 'auto: as the preset, and then the smallest form' },
 };
 
 /** Of transformers, on texts. */
 export const TEXT_SETTINGS: SourceSettings = {
   methods: {
-    'noise-step': settingsOf(TEXT_NOISE_STEP_PRESETS, TEXT_NOISE_STEP_KEYS),
-    ste: settingsOf(TEXT_STE_PRESETS, TEXT_STE_KEYS),
+    'noise-step': settingsOf(TEXT_NOISE_STEP_PRESETS, TEXT_NOISE_STEP_KEYS, TEXT_NOISE_STEP_CHOICES),
+    ste: settingsOf(TEXT_STE_PRESETS, TEXT_STE_KEYS, TEXT_STE_CHOICES),
   },
   method: 'ste',
+  also: {},
 };
 
 const entriesOf = ({ methods }: SourceSettings) => Object.entries(methods) as [Method, MethodSettings][];
@@ -118,20 +130,40 @@ export function methodsOf(source: SourceSettings): Method[] {
   return entriesOf(source).map(([method]) => method);
 }
 
-/** Adds `--preset`, `--config` and an option for every setting; those of one trainer alone say whose they are. */
+/** Adds `--preset`, `--config` and an option for every setting, each with what the trainers of this source take. */
 export function addConfigOptions(command: Command, source: SourceSettings): Command {
-  const entries = entriesOf(source);
-  const presets = entries.map(
-    ([method, { presets: named }]) => `${Object.keys(named).join(', ')} (${method})`,
-  );
-  command.addOption(new Option('--preset <name>', `start from: ${presets.join('; ')}`));
+  const presets = byMethod(source, ({ presets }) => Object.keys(presets));
+  command.addOption(new Option('--preset <name>', `start from: ${presets}`));
   command.option('--config <file>', 'settings in JSON, over the preset');
-  for (const key of keysOf(source)) {
-    const owners = entries.filter(([, { keys }]) => keys.includes(key)).map(([method]) => method);
-    const owner = owners.length < entries.length ? ` (${owners.join()})` : '';
-    command.option(`--${kebab(key)} <value>`, `${HELP[key]}${owner}`);
-  }
+  for (const key of keysOf(source)) command.option(`--${kebab(key)} <value>`, helpOf(key, source));
   return command;
+}
+
+/** What a setting is, what it takes, and whose it is, if not of all trainers. */
+function helpOf(key: string, source: SourceSettings): string {
+  const entries = entriesOf(source);
+  const owners = entries.filter(([, { keys }]) => keys.includes(key));
+  const perLayer =
+    ['quantizer', 'threshold'].includes(key) &&
+    owners.every(([, { presets }]) => Array.isArray(presets.default[key]));
+  const what = `${HELP[key]}${perLayer ? ', one for all layers or one a layer' : ''}`;
+  const names = byMethod(source, ({ choices }) => choices[key]);
+  const also = source.also[key];
+  if (names !== '') return `${what}: ${names}${also === undefined ? '' : `; ${also}`}`;
+  return owners.length < entries.length ? `${what} (${owners.map(([method]) => method).join()})` : what;
+}
+
+/** `a, b` where all trainers of a source take the same names, `a (noise-step); b (ste)` where they differ. */
+export function byMethod(
+  source: SourceSettings,
+  namesOf: (settings: MethodSettings, method: Method) => readonly string[] | undefined,
+): string {
+  const lists = entriesOf(source).map(([method, settings]): [Method, string | undefined] => [
+    method,
+    namesOf(settings, method)?.join(', '),
+  ]);
+  if (new Set(lists.map(([, names]) => names)).size === 1) return lists[0][1] ?? '';
+  return lists.flatMap(([method, names]) => (names === undefined ? [] : `${names} (${method})`)).join('; ');
 }
 
 /** What the command line sets that a resumed run has fixed already. */

@@ -4,17 +4,24 @@ import type { Command } from 'commander';
 import { BACKEND_NAMES } from '../src/backend/names.js';
 import { BOOK } from '../src/data/text.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
-import { addBackendOptions, collect } from './backend-options.js';
+import { collect, threadsOption } from './backend-options.js';
 import {
   addConfigOptions,
+  byMethod,
   EXAMPLE_SETTINGS,
   methodsOf,
   type SourceSettings,
   TEXT_SETTINGS,
 } from './config-options.js';
+import type { Method } from './run.js';
 
-/** What `train` may compute on: the backends of both trainers. */
-const TRAIN_BACKENDS = [...new Set([...BACKEND_NAMES, ...TENSORFLOW_BACKENDS])];
+/** What each trainer may compute on. */
+const TRAIN_BACKENDS: Readonly<Record<Method, readonly string[]>> = {
+  'noise-step': BACKEND_NAMES,
+  ste: TENSORFLOW_BACKENDS,
+};
+
+const BASE = 'train a delta on this artifact, by noise-step; again for the base of that';
 
 /** Adds `train mnist`, `train idx` and `train text`. */
 export function addSources(train: Command): void {
@@ -26,8 +33,8 @@ export function addSources(train: Command): void {
     addMethod(command, EXAMPLE_SETTINGS);
     if (source === 'idx') command.requiredOption('--data <dir>', 'folder of the IDX files, raw or .gz');
     addConfigOptions(command, EXAMPLE_SETTINGS);
-    addRunOptions(command, source)
-      .option('--base <file>', 'train a delta on this artifact; again for the base of that', collect)
+    addRunOptions(command, source, EXAMPLE_SETTINGS)
+      .option('--base <file>', BASE, collect)
       .option('--target-accuracy <share>', 'exit with 5 below this accuracy, 0…1')
       .option('--json', 'print one JSON object', false)
       .action(async (options) => (await import('./train.js')).train(source, options));
@@ -35,12 +42,8 @@ export function addSources(train: Command): void {
   const command = train.command('text').description('a transformer on a text');
   addMethod(command, TEXT_SETTINGS).option('--text <file>', 'any file; its bytes are the text', BOOK);
   addConfigOptions(command, TEXT_SETTINGS);
-  addRunOptions(command, 'text')
-    .option(
-      '--base <file>',
-      'train a delta on this artifact, by noise-step; again for the base of that',
-      collect,
-    )
+  addRunOptions(command, 'text', TEXT_SETTINGS)
+    .option('--base <file>', BASE, collect)
     .option('--budget <bytes>', 'refuse a model whose artifact has more bytes')
     .option('--target-bpb <bits>', 'exit with 5 above so many bits a byte')
     .option('--json', 'print one JSON object', false)
@@ -53,8 +56,11 @@ function addMethod(command: Command, source: SourceSettings): Command {
 }
 
 /** The options of a run, whatever it trains. */
-function addRunOptions(command: Command, source: string): Command {
-  return addBackendOptions(command, TRAIN_BACKENDS)
+function addRunOptions(command: Command, source: string, settings: SourceSettings): Command {
+  const backends = byMethod(settings, (_, method) => TRAIN_BACKENDS[method]);
+  return command
+    .option('--backend <name>', `where to compute: ${backends}`, 'auto')
+    .addOption(threadsOption())
     .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
     .option('--resume <file>', 'go on with the unfinished run of this artifact')
     .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')

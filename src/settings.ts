@@ -3,8 +3,8 @@
 import { expected } from './errors.js';
 import { isSeed } from './random/key.js';
 
-/** What a value must be, in words and as a test. */
-export type Rule = readonly [what: string, holds: (value: unknown) => boolean];
+/** What a value must be, in words and as a test; of names, which ones there are. */
+export type Rule = readonly [what: string, holds: (value: unknown) => boolean, names?: readonly string[]];
 
 export const integer = (minimum: number, maximum: number): Rule => [
   minimum === 1 && maximum >= 2 ** 31 - 1 ? 'a positive integer' : `an integer in ${minimum}…${maximum}`,
@@ -17,6 +17,7 @@ export const number = (what: string, holds: (value: number) => boolean): Rule =>
 export const oneOf = (...names: string[]): Rule => [
   names.join(' or '),
   (value) => names.includes(value as string),
+  names,
 ];
 export const flag: Rule = ['true or false', (value) => typeof value === 'boolean'];
 export const falling = (what: string, holds: (value: number) => boolean): Rule => [
@@ -28,6 +29,11 @@ export const falling = (what: string, holds: (value: number) => boolean): Rule =
 export const listOf = (what: string, holds: (value: unknown) => boolean): Rule => [
   `one or more ${what}`,
   (value) => Array.isArray(value) && value.length > 0 && value.every(holds),
+];
+export const namesOf = (...names: string[]): Rule => [
+  `one or more names out of ${names.join(', ')}`,
+  (value) => Array.isArray(value) && value.length > 0 && value.every((entry) => names.includes(entry)),
+  names,
 ];
 export const text: Rule = [
   'text of at most 256 characters',
@@ -41,6 +47,14 @@ export const seedText: Rule = [
 
 /** A rule for every setting of a configuration. */
 export type Rules<Config> = Record<keyof Config & string, Rule>;
+
+/** The names that settings take, of those that take nothing else. */
+export function choicesOf(
+  rules: Readonly<Record<string, Rule>>,
+): Readonly<Record<string, readonly string[]>> {
+  const entries = Object.entries(rules).flatMap(([key, [, , names]]) => (names ? [[key, names]] : []));
+  return Object.fromEntries(entries) as Record<string, readonly string[]>;
+}
 
 /**
  * Checks every setting by itself.

@@ -9,8 +9,10 @@ import { DIRECTIONS_MAX, STEPS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import {
   checkSettings,
+  choicesOf,
   integer,
   listOf,
+  namesOf,
   number,
   oneOf,
   flag,
@@ -84,9 +86,7 @@ const RULES: Rules<SteConfig> = {
   gain: integer(1, ACTIVATION_MAX),
   logitScale: integer(1, 2 ** 20),
   artifact: oneOf('packed', 'pool'),
-  quantizer: listOf(`names out of ${QUANTIZERS.join(', ')}`, (value) =>
-    QUANTIZERS.includes(value as QuantizerName),
-  ),
+  quantizer: namesOf(...QUANTIZERS),
   threshold: listOf(
     'numbers of σ above 0, at most 10',
     (value) => typeof value === 'number' && value > 0 && value <= 10,
@@ -111,6 +111,9 @@ const RULES: Rules<SteConfig> = {
 
 /** The names of all settings. */
 export const STE_KEYS = Object.keys(RULES) as (keyof SteConfig)[];
+
+/** Of the settings that take names alone: which. */
+export const STE_CHOICES = choicesOf(RULES);
 
 /**
  * Checks a configuration and what its parts must be to each other.

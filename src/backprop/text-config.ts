@@ -5,7 +5,7 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { checkSettings, flag, integer, number, oneOf, type Rules, seedText } from '../settings.js';
+import { checkSettings, choicesOf, flag, integer, number, oneOf, type Rules, seedText } from '../settings.js';
 import {
   EMBEDDINGS,
   I8_MAX,
@@ -84,6 +84,9 @@ const RULES: Rules<TextSteConfig> = {
 
 /** The names of all settings. */
 export const TEXT_STE_KEYS = Object.keys(RULES) as (keyof TextSteConfig)[];
+
+/** Of the settings that take names alone: which. */
+export const TEXT_STE_CHOICES = choicesOf(RULES);
 
 /**
  * Checks a configuration and what its parts must be to each other.

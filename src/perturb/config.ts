@@ -9,6 +9,7 @@ import { DIRECTIONS_MAX, NONZEROS_MAX, STEPS_MAX } from '../random/directions.js
 import { CUT_MAX } from '../random/latents.js';
 import {
   checkSettings,
+  choicesOf,
   falling,
   flag,
   integer,
@@ -104,6 +105,9 @@ const RULES: Rules<NoiseStepConfig> = {
 
 /** The names of all settings. */
 export const CONFIG_KEYS = Object.keys(RULES) as (keyof NoiseStepConfig)[];
+
+/** Of the settings that take names alone: which. */
+export const CONFIG_CHOICES = choicesOf(RULES);
 
 /**
  * Checks a configuration and what its parts must be to each other.

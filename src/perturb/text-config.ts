@@ -6,7 +6,7 @@
 import { NODES_BATCH_MAX, PROBES_MAX } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { checkSettings, flag, integer, number, oneOf, type Rules, seedText } from '../settings.js';
+import { checkSettings, choicesOf, flag, integer, number, oneOf, type Rules, seedText } from '../settings.js';
 import {
   EMBEDDINGS,
   type Transformer,
@@ -77,6 +77,9 @@ const RULES: Rules<TextNoiseStepConfig> = {
 
 /** The names of all settings. */
 export const TEXT_NOISE_STEP_KEYS = Object.keys(RULES) as (keyof TextNoiseStepConfig)[];
+
+/** Of the settings that take names alone: which. */
+export const TEXT_NOISE_STEP_CHOICES = choicesOf(RULES);
 
 /**
  * Checks a configuration and what its parts must be to each other.

@@ -1,0 +1,81 @@
+/** Checks that the help of `train` offers, for each source and trainer, the names that are taken, and no others. */
+
+import { Command } from 'commander';
+import { describe, expect, it } from 'vitest';
+import {
+  EXAMPLE_SETTINGS,
+  methodsOf,
+  resolveConfig,
+  type SourceSettings,
+  TEXT_SETTINGS,
+} from '../cli/config-options.js';
+import type { Method } from '../cli/run.js';
+import { addSources } from '../cli/train-command.js';
+import { checkSteConfig } from '../src/backprop/config.js';
+import { QUANTIZERS } from '../src/backprop/quantizers/names.js';
+import { checkTextSteConfig } from '../src/backprop/text-config.js';
+import { checkConfig } from '../src/perturb/config.js';
+import { checkTextNoiseStepConfig } from '../src/perturb/text-config.js';
+
+type Check = (config: never) => unknown;
+const SOURCES: [name: string, settings: SourceSettings, checks: Record<Method, Check>][] = [
+  ['mnist', EXAMPLE_SETTINGS, { 'noise-step': checkConfig, ste: checkSteConfig }],
+  ['text', TEXT_SETTINGS, { 'noise-step': checkTextNoiseStepConfig, ste: checkTextSteConfig }],
+];
+
+/** Every name that an option might offer. */
+const NAMES: Readonly<Record<string, readonly string[]>> = {
+  artifact: ['log', 'pool', 'packed'],
+  perturb: ['weights', 'nodes'],
+  train: ['all', 'head'],
+  quantizer: QUANTIZERS,
+  optimizer: ['adamw', 'muon', 'sgd'],
+  schedule: ['constant', 'linear', 'cosine', 'one-cycle', 'two-stage'],
+  embedding: ['int8', 'ternary', 'int4'],
+};
+
+/** What the help says of an option. */
+function helpOf(source: string, option: string): string | undefined {
+  const train = new Command('train');
+  addSources(train);
+  const command = train.commands.find((one) => one.name() === source);
+  return command?.options.find(({ long }) => long === `--${option}`)?.description;
+}
+
+/** The names that an option offers for a trainer: `what it is: a, b (noise-step); a (ste); …`. */
+function offered(help: string | undefined, method: Method): string[] {
+  const parts = help?.split(/: |; /) ?? [];
+  const own = parts.find((part) => part.endsWith(` (${method})`));
+  const others = parts.some((part) => /\((noise-step|ste)\)$/.test(part));
+  const list = own?.replace(` (${method})`, '') ?? (others ? '' : parts.at(1));
+  return list ? list.split(', ') : [];
+}
+
+describe.each(SOURCES)('train %s --help', (source, settings, checks) => {
+  describe.each(methodsOf(settings))('of %s', (method) => {
+    it.each(Object.entries(NAMES))('--%s lists what is taken', async (option, names) => {
+      if (helpOf(source, option) === undefined) return; // an option of the other source
+      const taken: string[] = [];
+      for (const name of names) {
+        try {
+          checks[method]((await resolveConfig(settings, method, { [option]: name })) as never);
+          taken.push(name);
+        } catch (error) {
+          const { message } = error as Error;
+          if (!message.includes(`"${option}"`) && !message.includes(`"--${option}"`)) taken.push(name);
+        }
+      }
+      expect(offered(helpOf(source, option), method).sort()).toEqual([...taken].sort());
+    });
+  });
+
+  it('offers "auto" for --artifact where the smallest form may be another', () => {
+    expect(helpOf(source, 'artifact')?.includes('auto')).toBe(source !== 'text');
+  });
+
+  it('--backend lists the backends of each trainer', () => {
+    expect(offered(helpOf(source, 'backend'), 'noise-step')).toContain('reference');
+    expect(offered(helpOf(source, 'backend'), 'ste')).not.toContain('reference');
+    expect(offered(helpOf(source, 'backend'), 'ste')).toContain('tensorflow');
+  });
+});
