@@ -9,6 +9,9 @@ export function addBackendOptions(command: Command, names: readonly string[] = B
     .option('--threads <count>', 'threads of the wasm backend (default: all cores)', parseThreads);
 }
 
+/** Of every verb that writes a file. */
+export const FORCE_HELP = 'replace a file that is there';
+
 /** Makes a list of an option that may be given again. */
 export function collect(value: string, values: readonly string[] = []): string[] {
   return [...values, value];

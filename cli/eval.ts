@@ -11,12 +11,12 @@ import { evaluateExamples } from '../src/backend/evaluate.js';
 import { evaluateText } from '../src/backend/evaluate-text.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
-import { loadText } from '../src/data/text.js';
 import { ConfigError, expected, InputError } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseNumber } from './config-options.js';
-import { readPathOrUrl } from './files.js';
+import { readPathOrUrl, requireOneStdin } from './files.js';
+import { readText } from './texts.js';
 import { count, percent, printResult, table } from './output.js';
 
 export interface EvalOptions extends BaseOptions {
@@ -41,6 +41,7 @@ const WINDOWS = 64;
 export async function evaluate(file: string, options: EvalOptions): Promise<void> {
   const { split } = options;
   if (split !== 'test' && split !== 'train') throw expected('--split', 'test or train', split);
+  requireOneStdin([file, options.data, ...(options.base ?? [])]);
   const artifact = openArtifact(await readPathOrUrl(file));
   const backend = await openBackend(options.backend, options.threads);
   try {
@@ -102,7 +103,7 @@ async function evaluateTransformer(
   const stride = options.stride === undefined ? model.context : parseNumber('--stride', options.stride);
   if (stride < 1 || stride > model.context)
     throw expected('--stride', `1…${model.context}, the context`, stride);
-  const text = await loadText(options.data);
+  const text = await readText(options.data);
   const placed = await backend.placeText(model, { windows: WINDOWS });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
   const part = options.split === 'train' ? text.train : text.validation;

@@ -1,12 +1,18 @@
-/**
- * Reading whole files, and writing them so that they are there entirely or not at all: beside
- * the target, then renamed over it.
- */
+/** Reading whole inputs: files, URLs, and what can be read but once, such as pipes and standard input. */
 
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { Readable } from 'node:stream';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
-import { InputError, printable, TernseedError } from '../src/errors.js';
+import { ConfigError, InputError, printable, TernseedError } from '../src/errors.js';
+import { type Place, placeOf, STDIN } from './place.js';
+
+/** Of a pipe, whose length nobody knows before: as much as of a URL, and as the longest text. */
+const STREAM_BYTES_MAX = 2 ** 30;
+
+/** What pipes gave: a verb may ask for an input again, a pipe has nothing to say twice. */
+const streams = new Map<string, Promise<Uint8Array>>();
 
 /**
  * Reads an artifact or a model, by its path or its URL.
@@ -19,59 +25,77 @@ export async function readPathOrUrl(name: string): Promise<Uint8Array> {
 }
 
 /**
- * Reads a file.
+ * Reads a file, a pipe, or by the name `-` standard input.
  * @throws {InputError} when it cannot be read
  */
-export async function readBytes(path: string): Promise<Uint8Array> {
+export async function readBytes(name: string): Promise<Uint8Array> {
   try {
-    const { buffer, byteOffset, length } = await readFile(path);
-    return new Uint8Array(buffer, byteOffset, length);
-  } catch (cause) {
-    throw unusable(path, 'to be readable', cause);
-  }
-}
-
-/**
- * Writes a file whole.
- * @returns how many bytes it has
- * @throws {InputError} when the folder or the disk does not take it; the target is as it was
- */
-export function writeWhole(path: string, bytes: Uint8Array): number {
-  return writeParts(path, [bytes]);
-}
-
-/**
- * Writes a file whole from parts that are made as they are written, so that it need not be in memory.
- * @returns how many bytes it has
- * @throws {InputError} when the folder or the disk does not take it; the target is as it was
- */
-export function writeParts(path: string, parts: Iterable<Uint8Array>): number {
-  const beside = `${path}.tmp`; // one name: what a killed run left is written over
-  let opened = false;
-  let length = 0;
-  try {
-    const file = openSync(beside, 'w');
-    opened = true;
-    try {
-      for (const bytes of parts) {
-        writeAll(file, bytes);
-        length += bytes.length;
-      }
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
+    const place = placeOf(name, STDIN);
+    if (isWhole(place)) {
+      const { buffer, byteOffset, length } = await readFile(place.path);
+      return new Uint8Array(buffer, byteOffset, length);
     }
-    renameSync(beside, path);
-    return length;
+    const key = place.kind === 'descriptor' ? `${place.descriptor}` : `path ${name}`;
+    const known = streams.get(key) ?? readStream(name, place);
+    streams.set(key, known);
+    return await known;
   } catch (cause) {
-    if (opened) rmSync(beside, { force: true });
-    throw cause instanceof TernseedError ? cause : unusable(path, 'to be writable', cause);
+    throw cause instanceof TernseedError ? cause : unusable(name, 'to be readable', cause);
   }
 }
 
-/** Writes all of the bytes, however many the system takes at a time. */
-export function writeAll(file: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
+/** Whether a place can be read again and again. */
+function isWhole(place: Place): place is Place & { path: string } {
+  return place.kind === 'file' || (place.kind === 'other' && place.stats.isDirectory());
+}
+
+async function readStream(name: string, place: Place): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of streamOf(place) as AsyncIterable<Uint8Array>) {
+    length += chunk.length;
+    if (length > STREAM_BYTES_MAX) {
+      throw new InputError(`"${printable(name)}" expected at most ${STREAM_BYTES_MAX} bytes, got more`);
+    }
+    chunks.push(chunk);
+  }
+  const { buffer, byteOffset } = Buffer.concat(chunks);
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
+function streamOf(place: Place): Readable {
+  if (place.kind !== 'descriptor') return createReadStream(place.path);
+  if (place.descriptor === STDIN) return process.stdin; // which also waits where reading would not
+  return createReadStream('', { fd: place.descriptor });
+}
+
+/**
+ * Checks, before anything is read, that standard input is asked for once.
+ * @param names - all that a verb is going to read
+ * @throws {ConfigError} when it is asked for twice
+ */
+export function requireOneStdin(names: readonly string[]): void {
+  const [, second] = names.filter(isStdin);
+  if (second === undefined) return;
+  throw new ConfigError(
+    `"${printable(second)}" is standard input, which can be read once: name a file for all inputs but one`,
+  );
+}
+
+function isStdin(name: string): boolean {
+  if (name === '-') return true;
+  if (isUrl(name)) return false;
+  try {
+    const place = placeOf(name, STDIN);
+    return place.kind === 'descriptor' && place.descriptor === STDIN;
+  } catch {
+    return false;
+  }
+}
+
+/** What an input is called where a header remembers it. */
+export function inputName(name: string): string {
+  return isStdin(name) ? 'stdin' : basename(name);
 }
 
 /** A system's error in our wording. */
@@ -81,9 +105,17 @@ export function unusable(path: string, what: string, cause: unknown): InputError
     ENOENT: 'no such file or folder',
     ENOTDIR: 'a file where a folder should be',
     EACCES: 'permission denied',
+    EPERM: 'permission denied',
     EROFS: 'a read-only file system',
     EISDIR: 'a folder',
     ENOSPC: 'no space left on the disk',
+    EDQUOT: 'no space left in the quota',
+    ELOOP: 'a loop of symbolic links',
+    EPIPE: 'a reader that has gone',
+    ENXIO: 'nobody at its other end',
+    EBADF: 'a descriptor that is not open',
+    EBUSY: 'a mount point, which cannot be replaced',
+    ENAMETOOLONG: 'a name that is too long',
   };
   return new InputError(`"${printable(path)}" expected ${what}, got ${reasons[code ?? ''] ?? message}`, {
     cause,

@@ -13,11 +13,13 @@ import { assembleLayers, importSafetensors, type RealModel } from '../src/exchan
 import { exactTernary, MATRIX_QUANTIZER_NAMES, quantizeMatrix } from '../src/quantize/matrix.js';
 import { networkOf } from '../src/ternary/network.js';
 import { parseNumber } from './config-options.js';
-import { readPathOrUrl, writeWhole } from './files.js';
+import { Destination } from './destination.js';
+import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, table } from './output.js';
 
 export interface ImportOptions {
   readonly out: string;
+  readonly force: boolean;
   readonly quantizer?: string;
   readonly gain?: string;
   readonly logitScale?: string;
@@ -33,6 +35,7 @@ const QUANTIZER = 'int8-row';
 
 export async function importModel(file: string, options: ImportOptions): Promise<void> {
   const settings = readSettings(options);
+  const out = Destination.open(options.out, options, [file]);
   const model = await importSafetensors(await readPathOrUrl(file), { anew: options.quantizer !== undefined });
   const given = ['gain', 'logitScale', 'centred'].find(
     (name) => options[name as keyof ImportOptions] !== undefined,
@@ -53,18 +56,18 @@ export async function importModel(file: string, options: ImportOptions): Promise
     const bytes = encodePacked(header, weights, { steps, weightsHash: made.weightsHash });
     const { network } = perceptronArtifact(openArtifact(bytes)); // what is written is read first
     const score = data && (await scoreOf());
-    writeWhole(options.out, bytes);
+    await out.write([bytes]);
     const { gain, logitScale, centred } = header;
     printResult(
       options.json,
       {
-        ...{ path: options.out, bytes: bytes.length, kind: 'packed', model: header.model },
+        ...{ path: out.name, bytes: bytes.length, kind: 'packed', model: header.model },
         ...{ precision: network.precision, centred, gain, logitScale, weightsHash: made.weightsHash },
         ...(calibration && { calibration }),
         ...(score && { ...score, split: 'test' }),
       },
       [
-        `${options.out}: packed, ${count(bytes.length)} bytes (${((8 * bytes.length) / network.parameters).toFixed(3)} bits a weight)`,
+        `${printable(out.name)}: packed, ${count(bytes.length)} bytes (${((8 * bytes.length) / network.parameters).toFixed(3)} bits a weight)`,
         ...table([
           ['model', `${header.model}, ${[...new Set(network.precision)].join(', ')}`],
           ['activations', `gain ${gain}, ${centred ? 'centred' : 'not centred'}, logit scale ${logitScale}`],
@@ -79,6 +82,7 @@ export async function importModel(file: string, options: ImportOptions): Promise
           ['weights hash', made.weightsHash],
         ]),
       ],
+      out.remarks,
     );
 
     async function scoreOf() {

@@ -21,7 +21,8 @@ import { InputError, printable } from '../src/errors.js';
 import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { rebuildBase } from './bases.js';
-import { readBytes, unusable, writeAll, writeWhole } from './files.js';
+import { readBytes, unusable } from './files.js';
+import { replaceFile, writeAll } from './replace-file.js';
 import {
   checkedConfig,
   type Extras,
@@ -80,7 +81,7 @@ export class NoiseStepRun extends Run {
       const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
       if (config.artifact === 'log') {
         const opening = openingOfLog(run.#header);
-        writeWhole(run.path, opening);
+        await replaceFile(run.path, [opening]);
         run.#grow(opening.length);
       } else {
         await run.save();
@@ -129,7 +130,7 @@ export class NoiseStepRun extends Run {
           await trainer.replay(step);
           run.#steps.push(step);
         }
-        if (log.version !== VERSION) writeWhole(run.path, run.#unfinishedLog());
+        if (log.version !== VERSION) await replaceFile(run.path, [run.#unfinishedLog()]);
         run.#grow(log.version === VERSION ? log.length : run.#unfinishedLog().length);
       } else if (checkpoint) {
         if (checkpoint.step > config.steps) {
@@ -199,7 +200,7 @@ export class NoiseStepRun extends Run {
     }
     const { step, pool } = this.trainer.state();
     if (!pool) return;
-    writeWhole(this.path, encodeCheckpoint(this.#unfinishedHeader(), step, pool));
+    await replaceFile(this.path, [encodeCheckpoint(this.#unfinishedHeader(), step, pool)]);
   }
 
   protected async encode(): Promise<Uint8Array> {

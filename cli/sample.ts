@@ -8,7 +8,7 @@ import { keyOf } from '../src/random/key.js';
 import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseNumber } from './config-options.js';
-import { readPathOrUrl } from './files.js';
+import { readPathOrUrl, requireOneStdin } from './files.js';
 
 export interface SampleCommandOptions extends BaseOptions {
   readonly prompt: string;
@@ -29,6 +29,7 @@ export async function sampleText(file: string, options: SampleCommandOptions): P
     throw expected('--length', `an integer in 1…${LENGTH_MAX}`, options.length);
   }
   if (options.prompt === '') throw expected('--prompt', 'at least one character', 'none');
+  requireOneStdin([file, ...(options.base ?? [])]);
   const artifact = openArtifact(await readPathOrUrl(file));
   if (isOfPerceptron(artifact)) {
     throw new ArtifactError(

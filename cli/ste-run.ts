@@ -9,7 +9,8 @@ import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
 import { SteTrainer } from '../src/backprop/trainer.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
 import { InputError, printable } from '../src/errors.js';
-import { readBytes, writeWhole } from './files.js';
+import { readBytes } from './files.js';
+import { replaceFile } from './replace-file.js';
 import { percent } from './output.js';
 import {
   checkedConfig,
@@ -132,7 +133,7 @@ export class SteRun extends Run {
 
   protected async checkpoint(): Promise<void> {
     const { step, arrays } = await this.trainer.state();
-    writeWhole(this.path, encodeArrays(this.#checkpointHeader(), step, arrays));
+    await replaceFile(this.path, [encodeArrays(this.#checkpointHeader(), step, arrays)]);
   }
 
   protected async encode(): Promise<Uint8Array> {

@@ -13,7 +13,8 @@ import type { TextData } from '../src/data/text.js';
 import { InputError, printable } from '../src/errors.js';
 import type { Key } from '../src/random/philox.js';
 import { shapeOf, transformerName } from '../src/ternary/transformer.js';
-import { readBytes, writeWhole } from './files.js';
+import { readBytes } from './files.js';
+import { replaceFile } from './replace-file.js';
 import {
   checkedConfig,
   type Extras,
@@ -171,7 +172,7 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
 
   protected async checkpoint(): Promise<void> {
     const { step, arrays } = await this.trainer.state();
-    writeWhole(this.path, encodeArrays(this.#checkpointHeader(), step, arrays));
+    await replaceFile(this.path, [encodeArrays(this.#checkpointHeader(), step, arrays)]);
   }
 
   protected async encode(): Promise<Uint8Array> {

@@ -186,7 +186,7 @@ describe('the command line', () => {
     expect((await stat(at('both.tern.index'))).size).toBeGreaterThan(100);
     await writeFile(at('both.tern.index'), (await readFile(at('both.tern.index'))).subarray(0, 150));
     const again = await cli(['replay', at('both.tern'), '--step', '1100', '--index', '--json']);
-    expect(again.stderr).toContain('is made anew: ');
+    expect(again.stderr).toContain('is made again: ');
     const part = await cli(['replay', at('both.tern'), '--tensor', 'layer1.weight', '--index']);
     expect(part.stderr).toContain('"--index" is of all weights');
     const { weightsHash } = await json('replay', at('both.tern'), '--step', '1100');

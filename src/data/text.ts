@@ -36,16 +36,26 @@ export async function loadText(source: string): Promise<TextData> {
       cause,
     });
   });
-  const bytes = new Uint8Array(read.buffer, read.byteOffset, read.length);
+  return textOf(basename(source), new Uint8Array(read.buffer, read.byteOffset, read.length));
+}
+
+/**
+ * A text of bytes that are in memory.
+ * @param name - what an artifact calls it
+ * @throws {InputError} when it is shorter than 100 bytes or longer than 1 GiB
+ */
+export async function textOf(name: string, bytes: Uint8Array): Promise<TextData> {
   if (bytes.length < TEXT_BYTES_MIN || bytes.length > TEXT_BYTES_MAX) {
     throw new InputError(
-      `"${printable(path)}" expected ${TEXT_BYTES_MIN} to ${TEXT_BYTES_MAX} bytes, got ${bytes.length}`,
+      `"${printable(name)}" expected ${TEXT_BYTES_MIN} to ${TEXT_BYTES_MAX} bytes, got ${bytes.length}`,
     );
   }
-  const digest = new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', bytes));
+  const digest = new Uint8Array(
+    await globalThis.crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>),
+  );
   const middle = Math.floor(0.9 * bytes.length);
   return {
-    name: basename(source),
+    name,
     train: bytes.subarray(0, middle),
     validation: bytes.subarray(middle),
     hash: Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join(''),
