@@ -30,7 +30,7 @@ const rows = Object.entries(sets).map(([name, data]) => {
     const delta = join(folder, `${name}-${seed}.tern`);
     const common = ['idx', '--data', data, ...SETTINGS, '--seed', seed];
     const tuned = ternseed('train', ...common, '--base', base, '--out', delta);
-    const scratch = ternseed('train', ...common, '--out', join(folder, 'scratch.tern'));
+    const scratch = ternseed('train', ...common, '--out', join(folder, 'scratch.tern'), '--force');
     process.stderr.write(`${name}, seed ${seed}: ${share(tuned.accuracy)} in ${tuned.bytes} bytes\n`);
     const onMnist = accuracyOf(delta, 'mnist');
     return { seed, delta: tuned, onMnist, scratch };

@@ -15,6 +15,9 @@ export function threadsOption(): Option {
   );
 }
 
+/** Of every verb that writes a file. */
+export const FORCE_HELP = 'replace a file that is there';
+
 /** Makes a list of an option that may be given again. */
 export function collect(value: string, values: readonly string[] = []): string[] {
   return [...values, value];

@@ -11,41 +11,54 @@ import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { isUrl } from '../src/artifact/url-source.js';
 import type { Backend } from '../src/backend/backend.js';
 import { ArtifactError, InputError, printable } from '../src/errors.js';
+import type { Destination } from './destination.js';
 import { readPathOrUrl } from './files.js';
 import { shown } from './output.js';
+import { identityOf } from './place.js';
 
 /** The files that `--base` named. */
 export interface BaseOptions {
   readonly base?: readonly string[];
 }
 
+/** A file that some delta needs. */
+interface FoundBase {
+  readonly path: string;
+  readonly artifact: Artifact;
+}
+
 /**
  * The weights of an artifact's base.
  * @param file - the artifact's path or URL
+ * @param out - what is going to be written: none of the bases
  * @returns undefined where it has none
  * @throws {ArtifactError} naming the hash, when the base is not found
+ * @throws {ConfigError} when a base would be written over
  */
 export async function baseOf(
   artifact: Pick<Artifact, 'header'>,
   file: string,
   { base: named = [] }: BaseOptions,
   backend: Backend,
+  out?: Destination,
 ): Promise<Int8Array | undefined> {
   const wanted = artifact.header.base;
-  return wanted && rebuildBase(wanted, file, named, backend);
+  return wanted && rebuildBase(wanted, file, named, backend, out);
 }
 
 /**
  * All weights of an artifact, on its base if it has one, and compared with its hash.
  * @throws {ArtifactError} when the base is not found, or they are not those that were trained
+ * @throws {ConfigError} when a base would be written over
  */
 export async function rebuildOnBase(
   artifact: Artifact,
   file: string,
   options: BaseOptions,
   backend: Backend,
+  out?: Destination,
 ): Promise<Int8Array> {
-  const base = await baseOf(artifact, file, options, backend);
+  const base = await baseOf(artifact, file, options, backend, out);
   return shown(`rebuilding ${printable(file)}`, 'steps', (watch) =>
     rebuildVerified(artifact, backend, base, watch),
   );
@@ -54,36 +67,75 @@ export async function rebuildOnBase(
 /**
  * Rebuilds the base that somebody wants.
  * @param file - of the delta; its folder is looked into
- * @param left - how many deltas may still follow
+ * @throws as {@link baseOf} does
  */
 export async function rebuildBase(
   wanted: Base,
   file: string,
   named: readonly string[],
   backend: Backend,
-  left = CHAIN_MAX,
+  out?: Destination,
 ): Promise<Int8Array> {
-  const what = `"${printable(file)}" expected its base "${printable(wanted.name)}", whose weights have the hash ${wanted.hash}`;
-  if (left === 0) throw new ArtifactError(`${what}: more than ${CHAIN_MAX} deltas follow one another`);
+  const chain = await findChain(wanted, file, named);
+  out?.keepClearOf(chain.map(({ path }) => path));
+  let weights: Int8Array | undefined;
+  for (const { path, artifact } of chain.reverse()) {
+    const under = weights;
+    weights = await shown(`rebuilding ${printable(path)}`, 'steps', (watch) =>
+      rebuildVerified(artifact, backend, under, watch),
+    );
+  }
+  return weights as Int8Array;
+}
+
+/** The files that a delta needs, its own base first and the one without a base last. */
+async function findChain(first: Base, delta: string, named: readonly string[]): Promise<FoundBase[]> {
+  const chain: FoundBase[] = [];
+  const used = new Set([identityOf(delta)]); // no file is its own base, nor that of its bases
+  let file = delta;
+  for (let wanted: Base | undefined = first; wanted; wanted = chain.at(-1)?.artifact.header.base) {
+    if (chain.length === CHAIN_MAX) {
+      throw new ArtifactError(`${wish(file, wanted)}: more than ${CHAIN_MAX} deltas follow one another`);
+    }
+    const found = await findBase(wanted, file, named, used);
+    chain.push(found);
+    file = found.path;
+    used.add(identityOf(file));
+  }
+  return chain;
+}
+
+async function findBase(
+  wanted: Base,
+  file: string,
+  named: readonly string[],
+  used: ReadonlySet<string | null>,
+): Promise<FoundBase> {
   // A name from a file leads nowhere but into that file's folder.
   const beside = isUrl(file) || /[\\/\0]/.test(wanted.name) ? [] : [join(dirname(file), wanted.name)];
   const others: string[] = [];
+  const fitting: FoundBase[] = [];
   for (const path of [...named, ...beside]) {
-    const candidate = await openCandidate(path, named.includes(path));
-    if (candidate === null) continue;
-    if (candidate.weightsHash !== wanted.hash) {
-      others.push(`"${printable(path)}" with ${candidate.weightsHash}`);
+    const identity = identityOf(path);
+    if (identity !== null && used.has(identity)) {
+      others.push(`"${printable(path)}", which cannot be a base of itself`);
       continue;
     }
-    const next = candidate.header.base;
-    const under = next && (await rebuildBase(next, path, named, backend, left - 1));
-    return shown(`rebuilding ${printable(path)}`, 'steps', (watch) =>
-      rebuildVerified(candidate, backend, under, watch),
-    );
+    const artifact = await openCandidate(path, named.includes(path));
+    if (artifact === null) continue;
+    if (artifact.weightsHash === wanted.hash) fitting.push({ path, artifact });
+    else others.push(`"${printable(path)}" with ${artifact.weightsHash}`);
   }
+  // One that stands alone spares us the search for its base.
+  const found = fitting.find(({ artifact }) => !artifact.header.base) ?? fitting[0];
+  if (found) return found;
   throw new ArtifactError(
-    `${what}, got ${others.length > 0 ? others.join(', ') : 'none'}: name it with "--base"`,
+    `${wish(file, wanted)}, got ${others.length > 0 ? others.join(', ') : 'none'}: name it with "--base"`,
   );
+}
+
+function wish(file: string, { name, hash }: Base): string {
+  return `"${printable(file)}" expected its base "${printable(name)}", whose weights have the hash ${hash}`;
 }
 
 /** Null where nobody named the file and it is not there. */

@@ -6,28 +6,30 @@ import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected, printable } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
+import { Destination } from './destination.js';
 import { readPathOrUrl } from './files.js';
 import { count, printResult, shown, table } from './output.js';
-import { writeAlone } from './write-lock.js';
 
 const TARGETS = ['auto', 'log', 'pool', 'packed'];
 
 export interface ConvertOptions extends BaseOptions {
   readonly to: string;
   readonly out: string;
+  readonly force: boolean;
   readonly backend: BackendChoice;
   readonly threads?: number;
   readonly json: boolean;
 }
 
 export async function convert(file: string, options: ConvertOptions): Promise<void> {
-  const { to, out } = options;
+  const { to } = options;
   if (!TARGETS.includes(to)) throw expected('--to', TARGETS.join(', '), to);
+  const out = Destination.open(options.out, options, [file, ...(options.base ?? [])]);
   const bytes = await readPathOrUrl(file);
   const artifact = openArtifact(bytes);
   const backend = await openBackend(options.backend, options.threads);
   try {
-    const base = await baseOf(artifact, file, options, backend);
+    const base = await baseOf(artifact, file, options, backend, out);
     const weights = await shown(`rebuilding ${printable(file)}`, 'steps', (watch) =>
       rebuildVerified(artifact, backend, base, watch),
     );
@@ -35,15 +37,16 @@ export async function convert(file: string, options: ConvertOptions): Promise<vo
     const chosen = to === 'auto' ? smallestOf(forms) : forms.find(({ kind }) => kind === to);
     if (!chosen?.bytes)
       throw new ConfigError(`"--to" expected a form that it can have, got ${to}: ${chosen?.note}`);
-    writeAlone(out, chosen.bytes);
+    await out.write([chosen.bytes]);
     const { weightsHash } = artifact;
     printResult(
       options.json,
-      { path: out, kind: chosen.kind, bytes: chosen.bytes.length, weightsHash, forms: costsOf(forms) },
+      { path: out.name, kind: chosen.kind, bytes: chosen.bytes.length, weightsHash, forms: costsOf(forms) },
       [
-        `${out}: ${chosen.kind}, ${count(chosen.bytes.length)} bytes`,
+        `${printable(out.name)}: ${chosen.kind}, ${count(chosen.bytes.length)} bytes`,
         ...table([...costLines(forms), ['weights hash', weightsHash]]),
       ],
+      out.remarks,
     );
   } finally {
     await backend.close();

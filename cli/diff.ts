@@ -8,7 +8,7 @@ import { ConfigError, InputError } from '../src/errors.js';
 import { isTernary, type Tensor } from '../src/ternary/network.js';
 import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
 import { parseRange } from './config-options.js';
-import { readPathOrUrl } from './files.js';
+import { readPathOrUrl, requireOneStdin } from './files.js';
 import { openLog, rebuildByIndex } from './logs.js';
 import { count, percent, printResult, shown, table } from './output.js';
 
@@ -21,6 +21,7 @@ export interface DiffOptions extends BaseOptions {
 }
 
 export async function diff(a: string, b: string | undefined, options: DiffOptions): Promise<void> {
+  requireOneStdin([a, ...(b === undefined ? [] : [b]), ...(options.base ?? [])]);
   if (options.steps !== undefined) {
     if (b !== undefined) throw new ConfigError('"--steps" compares two steps of one log: name one file');
     return diffSteps(a, options);

@@ -11,12 +11,12 @@ import { evaluateExamples } from '../src/backend/evaluate.js';
 import { evaluateText } from '../src/backend/evaluate-text.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
-import { loadText } from '../src/data/text.js';
-import { ConfigError, expected, InputError, printable } from '../src/errors.js';
+import { ConfigError, expected, InputError } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger } from './config-options.js';
-import { readPathOrUrl } from './files.js';
+import { readPathOrUrl, requireOneStdin } from './files.js';
+import { readText } from './texts.js';
 import { count, evaluated, percent, printResult, shown, table } from './output.js';
 
 export interface EvalOptions extends BaseOptions {
@@ -42,6 +42,7 @@ const WINDOWS = 64;
 export async function evaluate(file: string, options: EvalOptions): Promise<void> {
   const { split } = options;
   if (split !== 'test' && split !== 'train') throw expected('--split', 'test or train', split);
+  requireOneStdin([file, options.data, ...(options.base ?? [])]);
   const artifact = openArtifact(await readPathOrUrl(file));
   const backend = await openBackend(options.backend, options.threads);
   try {
@@ -117,9 +118,7 @@ async function evaluateTransformer(
           undefined,
           `a number of bytes from ${model.context}, the context, on`,
         );
-  const text = await shown(`reading ${printable(options.data)}`, 'bytes', (watch) =>
-    loadText(options.data, watch),
-  );
+  const text = await readText(options.data);
   const placed = await backend.placeText(model, { windows: WINDOWS });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
   const part = options.split === 'train' ? text.train : text.validation;

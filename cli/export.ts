@@ -3,7 +3,7 @@
 import { type Artifact, encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { withoutBase } from '../src/artifact/header.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { ConfigError, expected } from '../src/errors.js';
+import { ConfigError, expected, printable } from '../src/errors.js';
 import { exportGguf, GGUF_FORMS, type GgufForm, requireGguf } from '../src/exchange/export-gguf.js';
 import { exportJson } from '../src/exchange/export-json.js';
 import {
@@ -12,10 +12,10 @@ import {
   type SafetensorsForm,
 } from '../src/exchange/export-safetensors.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
+import { Destination } from './destination.js';
 import { readPathOrUrl } from './files.js';
 import { count, printResult, Progress, table } from './output.js';
 import { PRODUCER } from './version.js';
-import { writePartsAlone } from './write-lock.js';
 
 /** What `--to` takes. */
 export const EXPORT_FORMS = ['packed', 'safetensors', 'json', 'gguf'] as const;
@@ -24,6 +24,7 @@ type ExportForm = (typeof EXPORT_FORMS)[number];
 export interface ExportOptions extends BaseOptions {
   readonly to: string;
   readonly out: string;
+  readonly force: boolean;
   readonly dtype?: string;
   readonly backend: BackendChoice;
   readonly threads?: number;
@@ -34,22 +35,24 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
   const { to } = options;
   if (!EXPORT_FORMS.includes(to as ExportForm)) throw expected('--to', EXPORT_FORMS.join(', '), to);
   const dtype = dtypeOf(to as ExportForm, options.dtype);
+  const out = Destination.open(options.out, options, [file, ...(options.base ?? [])]);
   const artifact = openArtifact(await readPathOrUrl(file));
   // What has no such form is refused before work begins.
   if (to === 'gguf') requireGguf(artifact, dtype as GgufForm);
   if (to === 'safetensors') perceptronArtifact(artifact);
   const backend = await openBackend(options.backend, options.threads);
   try {
-    const weights = await rebuildOnBase(artifact, file, options, backend);
+    const weights = await rebuildOnBase(artifact, file, options, backend, out);
     const parts = contents(artifact, weights, to as ExportForm, dtype);
-    const bytes = writePartsAlone(options.out, parts);
+    const bytes = await out.write(parts);
     const { weightsHash, network } = artifact;
     const bits = ((8 * bytes) / network.parameters).toFixed(3);
     const what = dtype === '' ? to : `${to} ${dtype}`;
-    printResult(options.json, { bytes, path: options.out, weightsHash }, [
-      `${options.out}: ${what}, ${count(bytes)} bytes (${bits} bits a weight)`,
+    const lines = [
+      `${printable(out.name)}: ${what}, ${count(bytes)} bytes (${bits} bits a weight)`,
       ...table([['weights hash', weightsHash]]),
-    ]);
+    ];
+    printResult(options.json, { bytes, path: out.name, weightsHash }, lines, out.remarks);
   } finally {
     await backend.close();
   }

@@ -1,18 +1,21 @@
-/**
- * Reading whole files, and writing them so that they are there entirely or not at all: beside
- * the target, then renamed over it.
- */
+/** Reading whole inputs: files, URLs, and what can be read but once, such as pipes and standard input. */
 
-import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
+import { basename } from 'node:path';
+import type { Readable as Stream } from 'node:stream';
 import { WHOLE_BYTES_MAX } from '../src/artifact/byte-source.js';
 import type { Readable } from '../src/artifact/unfinished-log.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
 import { readBounded } from '../src/data/bounded-file.js';
-import { InputError, printable, TernseedError } from '../src/errors.js';
+import { ConfigError, InputError, printable, TernseedError } from '../src/errors.js';
 import { shown } from './output.js';
+import { type Place, placeOf, STDIN } from './place.js';
 
 /** What a run of one's own leaves may be as large as one array. */
 export const RUN_BYTES_MAX = 2 ** 32 - 1;
+
+/** What pipes gave: a verb may ask for an input again, a pipe has nothing to say twice. */
+const streams = new Map<string, Promise<Uint8Array>>();
 
 /**
  * Reads an artifact or a model, by its path or its URL.
@@ -27,21 +30,30 @@ export async function readPathOrUrl(name: string): Promise<Uint8Array> {
 }
 
 /**
- * Reads a file.
+ * Reads a file, a pipe, or by the name `-` standard input.
  * @param most - bytes that it may have
  * @throws {InputError} when it cannot be read, or is longer
  */
-export async function readBytes(path: string, most = WHOLE_BYTES_MAX): Promise<Uint8Array> {
+export async function readBytes(name: string, most = WHOLE_BYTES_MAX): Promise<Uint8Array> {
   try {
-    return await shown(`reading ${printable(path)}`, 'bytes', ({ onProgress }) => {
+    const place = placeOf(name, STDIN);
+    const key = place.kind === 'descriptor' ? `${place.descriptor}` : `path ${name}`;
+    const known = streams.get(key);
+    if (known) return await known;
+    const reading = shown(`reading ${printable(name)}`, 'bytes', ({ onProgress }) => {
       let done = 0;
-      return readBounded(path, most, (piece, size) => {
+      const came = (piece: Uint8Array, size: number) => {
         done += piece.length;
         onProgress?.(done, Math.max(done, size));
-      });
+      };
+      return place.kind === 'file' || isFolderOrDevice(place)
+        ? readBounded(place.path, most, came)
+        : readStream(name, place, most, came);
     });
+    if (place.kind !== 'file') streams.set(key, reading);
+    return await reading;
   } catch (cause) {
-    throw cause instanceof InputError ? cause : unusable(path, 'to be readable', cause);
+    throw cause instanceof TernseedError ? cause : unusable(name, 'to be readable', cause);
   }
 }
 
@@ -73,47 +85,66 @@ export function openReadable(path: string): Readable & { close(): void } {
   };
 }
 
-/**
- * Writes a file whole.
- * @returns how many bytes it has
- * @throws {InputError} when the folder or the disk does not take it; the target is as it was
- */
-export function writeWhole(path: string, bytes: Uint8Array): number {
-  return writeParts(path, [bytes]);
+/** What `readBounded` refuses by its own words. */
+function isFolderOrDevice(place: Place): place is Place & { path: string } {
+  if (place.kind !== 'other') return false;
+  const { stats } = place;
+  return stats.isDirectory() || stats.isCharacterDevice() || stats.isBlockDevice();
+}
+
+async function readStream(
+  name: string,
+  place: Place,
+  most: number,
+  came: (piece: Uint8Array, bytes: number) => void,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of streamOf(place) as AsyncIterable<Uint8Array>) {
+    length += chunk.length;
+    if (length > most) {
+      throw new InputError(`"${printable(name)}" expected at most ${most} bytes, got more`);
+    }
+    chunks.push(chunk);
+    came(chunk, 0);
+  }
+  const { buffer, byteOffset } = Buffer.concat(chunks);
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
+function streamOf(place: Place): Stream {
+  if (place.kind !== 'descriptor') return createReadStream(place.path);
+  if (place.descriptor === STDIN) return process.stdin; // which also waits where reading would not
+  return createReadStream('', { fd: place.descriptor });
 }
 
 /**
- * Writes a file whole from parts that are made as they are written, so that it need not be in memory.
- * @returns how many bytes it has
- * @throws {InputError} when the folder or the disk does not take it; the target is as it was
+ * Checks, before anything is read, that standard input is asked for once.
+ * @param names - all that a verb is going to read
+ * @throws {ConfigError} when it is asked for twice
  */
-export function writeParts(path: string, parts: Iterable<Uint8Array>): number {
-  const beside = `${path}.tmp`; // one name: what a killed run left is written over
-  let opened = false;
-  let length = 0;
+export function requireOneStdin(names: readonly string[]): void {
+  const [, second] = names.filter(isStdin);
+  if (second === undefined) return;
+  throw new ConfigError(
+    `"${printable(second)}" is standard input, which can be read once: name a file for all inputs but one`,
+  );
+}
+
+function isStdin(name: string): boolean {
+  if (name === '-') return true;
+  if (isUrl(name)) return false;
   try {
-    const file = openSync(beside, 'w');
-    opened = true;
-    try {
-      for (const bytes of parts) {
-        writeAll(file, bytes);
-        length += bytes.length;
-      }
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(beside, path);
-    return length;
-  } catch (cause) {
-    if (opened) rmSync(beside, { force: true });
-    throw cause instanceof TernseedError ? cause : unusable(path, 'to be writable', cause);
+    const place = placeOf(name, STDIN);
+    return place.kind === 'descriptor' && place.descriptor === STDIN;
+  } catch {
+    return false;
   }
 }
 
-/** Writes all of the bytes, however many the system takes at a time. */
-export function writeAll(file: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done);
+/** What an input is called where a header remembers it. */
+export function inputName(name: string): string {
+  return isStdin(name) ? 'stdin' : basename(name);
 }
 
 /** A system's error in our wording. */
@@ -123,9 +154,17 @@ export function unusable(path: string, what: string, cause: unknown): InputError
     ENOENT: 'no such file or folder',
     ENOTDIR: 'a file where a folder should be',
     EACCES: 'permission denied',
+    EPERM: 'permission denied',
     EROFS: 'a read-only file system',
     EISDIR: 'a folder',
     ENOSPC: 'no space left on the disk',
+    EDQUOT: 'no space left in the quota',
+    ELOOP: 'a loop of symbolic links',
+    EPIPE: 'a reader that has gone',
+    ENXIO: 'nobody at its other end',
+    EBADF: 'a descriptor that is not open',
+    EBUSY: 'a mount point, which cannot be replaced',
+    ENAMETOOLONG: 'a name that is too long',
   };
   return new InputError(`"${printable(path)}" expected ${what}, got ${reasons[code ?? ''] ?? message}`, {
     cause,

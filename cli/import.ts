@@ -24,11 +24,13 @@ import {
 } from '../src/quantize/matrix.js';
 import { networkOf } from '../src/ternary/network.js';
 import { parseNumber } from './config-options.js';
-import { readPathOrUrl, writeWhole } from './files.js';
+import { Destination } from './destination.js';
+import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, shown, table } from './output.js';
 
 export interface ImportOptions {
   readonly out: string;
+  readonly force: boolean;
   readonly quantizer?: string;
   readonly gain?: string;
   readonly logitScale?: string;
@@ -58,6 +60,7 @@ const NEAR_CHANCE = 0.1;
 
 export async function importModel(file: string, options: ImportOptions): Promise<void> {
   const settings = readSettings(options);
+  const out = Destination.open(options.out, options, [file]);
   const bytesOfFile = await readPathOrUrl(file);
   const data = options.data === undefined ? null : await loadData(options.data);
   const model = await read(bytesOfFile, {
@@ -84,19 +87,19 @@ export async function importModel(file: string, options: ImportOptions): Promise
     const { network } = perceptronArtifact(openArtifact(bytes)); // what is written is read first
     const score = data && (await scoreOf());
     const notes = [...made.notes, ...(score && reading ? remarksOn(score.accuracy, data.test) : [])];
-    writeWhole(options.out, bytes);
+    await out.write([bytes]);
     const { gain, logitScale, centred } = header;
     printResult(
       options.json,
       {
-        ...{ path: options.out, bytes: bytes.length, kind: 'packed', model: header.model },
+        ...{ path: out.name, bytes: bytes.length, kind: 'packed', model: header.model },
         ...{ precision: network.precision, centred, gain, logitScale, weightsHash: made.weightsHash },
         ...(reading && { reading, notes }),
         ...(calibration && { calibration }),
         ...(score && { ...score, split: 'test' }),
       },
       [
-        `${options.out}: packed, ${count(bytes.length)} bytes (${((8 * bytes.length) / network.parameters).toFixed(3)} bits a weight)`,
+        `${printable(out.name)}: packed, ${count(bytes.length)} bytes (${((8 * bytes.length) / network.parameters).toFixed(3)} bits a weight)`,
         ...table([
           ['model', `${header.model}, ${[...new Set(network.precision)].join(', ')}`],
           ...(reading
@@ -119,6 +122,7 @@ export async function importModel(file: string, options: ImportOptions): Promise
           ...notes.map((note) => ['note', note] as const),
         ]),
       ],
+      out.remarks,
     );
 
     async function scoreOf() {

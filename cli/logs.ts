@@ -1,16 +1,20 @@
 /** Seed logs for the verbs that take nothing else. */
 
 import { randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Artifact, openArtifact, type SeedLog } from '../src/artifact/artifact.js';
+import { preamble } from '../src/artifact/container.js';
 import { decodeLogIndex, encodeLogIndex, indexLog, rebuildIndexed } from '../src/artifact/log-index.js';
 import { isUrl } from '../src/artifact/url-source.js';
 import { ArtifactError, ConfigError, InputError, printable } from '../src/errors.js';
+import { Destination } from './destination.js';
 import { readBytes, readPathOrUrl, unusable } from './files.js';
 import { count, shown } from './output.js';
-import { writeAlone } from './write-lock.js';
+
+/** Those by which every file of ours begins. */
+const MAGIC_BYTES = 4;
 
 const KEY_BYTES = 32;
 
@@ -32,7 +36,7 @@ export async function openLog(file: string): Promise<SeedLog> {
  * The weights after a step, by the side index `FILE.index`, which is made if it is missing, damaged, another log's or
  * another user's.
  * @param base - of a delta, the weights of its base
- * @throws {ConfigError} when the log is at a URL
+ * @throws {ConfigError} when the log is no file, so that nothing is beside it, or there is something else
  */
 export async function rebuildByIndex(
   log: SeedLog,
@@ -40,16 +44,19 @@ export async function rebuildByIndex(
   step: number,
   base: Int8Array | undefined,
 ): Promise<Int8Array> {
-  if (isUrl(file))
-    throw new ConfigError(
-      `"--index" keeps a file beside the log: expected a path, got the URL "${printable(file)}"`,
-    );
+  if (isUrl(file) || file === '-' || !statSync(file).isFile()) {
+    const got = `${isUrl(file) ? 'the URL ' : ''}"${printable(file)}"`;
+    throw new ConfigError(`"--index" keeps a file beside the log: expected a path, got ${got}`);
+  }
   const path = `${file}.index`;
   const key = indexKey();
   const found = await readIndex(log, path, key);
   const checkpoints =
     found ?? (await shown('indexing the log', 'steps', (watch) => indexLog(log, base, watch)));
-  if (!found && checkpoints.length > 0) writeAlone(path, await encodeLogIndex(log, checkpoints, key));
+  if (!found && checkpoints.length > 0) {
+    const bytes = await encodeLogIndex(log, checkpoints, key);
+    await Destination.open(path, { force: true }, [file]).write([bytes]);
+  }
   return shown(`rebuilding step ${count(step)}`, 'steps', (watch) =>
     rebuildIndexed(log, checkpoints, step, base, watch),
   );
@@ -57,10 +64,16 @@ export async function rebuildByIndex(
 
 async function readIndex(log: SeedLog, path: string, key: Uint8Array) {
   if (!existsSync(path)) return null;
+  const bytes = await readBytes(path);
   try {
-    return await decodeLogIndex(log, await readBytes(path), key);
+    return await decodeLogIndex(log, bytes, key);
   } catch (error) {
     if (!(error instanceof ArtifactError)) throw error;
+    if (!isReplaceable(bytes)) {
+      throw new ConfigError(
+        `"--index" expected an index in "${printable(path)}", got something else: move it away`,
+      );
+    }
     process.stderr.write(`"${printable(path)}" is made again: ${error.message}\n`);
     return null;
   }
@@ -95,5 +108,17 @@ function makeKey(path: string): void {
     if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw cause;
   } finally {
     rmSync(beside);
+  }
+}
+
+/** Whether a file can be nothing but an index, of this log or another, whole or not. */
+function isReplaceable(bytes: Uint8Array): boolean {
+  const magic = preamble().subarray(0, MAGIC_BYTES);
+  if (!bytes.subarray(0, MAGIC_BYTES).every((byte, i) => byte === magic[i])) return false;
+  try {
+    openArtifact(bytes);
+    return false;
+  } catch {
+    return true;
   }
 }

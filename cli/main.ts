@@ -6,7 +6,8 @@
 
 import { Command, CommanderError } from 'commander';
 import { printable, TernseedError } from '../src/errors.js';
-import { addBackendOptions, addRebuildOptions, collect } from './backend-options.js';
+import { addBackendOptions, addRebuildOptions, collect, FORCE_HELP } from './backend-options.js';
+import { unusable } from './files.js';
 import { Interrupted } from './interrupted.js';
 import { version } from './version.js';
 
@@ -26,7 +27,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
   // Its options are the settings of both trainers: half of the time that `--help` would take.
   if (argv.includes('train')) (await import('./train-command.js')).addSources(train);
 
-  addRebuildOptions(program.command('eval').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('eval').argument('<file>', 'an artifact: a path, - or an http(s) URL'))
     .description('accuracy of an artifact on a data set, or its bits a byte on a text')
     .requiredOption('--data <source>', 'mnist, a folder of four IDX files, or a text')
     .option('--split <name>', 'test (of a text its last tenth) or train', 'test')
@@ -47,14 +48,15 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
 
   program
     .command('inspect')
-    .argument('<file>', 'an artifact: a path or an http(s) URL')
+    .argument('<file>', 'an artifact: a path, - or an http(s) URL')
     .description('what an artifact holds')
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./inspect.js')).inspect(file, options));
 
-  addRebuildOptions(program.command('replay').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('replay').argument('<file>', 'an artifact: a path, - or an http(s) URL'))
     .description('rebuild weights, and write them packed')
-    .option('--out <file>', 'where the packed artifact, or the tensor’s values, go')
+    .option('--out <file>', 'where the packed artifact, or the tensor’s values, go; -: to standard output')
+    .option('--force', FORCE_HELP, false)
     .option('--step <number>', 'the weights after this step of a seed log')
     .option(
       '--tensor <name>',
@@ -65,7 +67,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./replay.js')).replay(file, options));
 
-  addRebuildOptions(program.command('verify').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('verify').argument('<file>', 'an artifact: a path, - or an http(s) URL'))
     .description('check structure, checksums, and that the weights are those that were trained')
     .option('--retrain <steps>', 'recompute so many steps of a log from the data, or all of any kind')
     .option('--data <source>', 'for --retrain: mnist, or a folder of four IDX files')
@@ -94,31 +96,35 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--drop <range>', 'leave these steps out: 10-20; may be given again', collect)
     .option('--negate <range>', 'turn these steps round', collect)
     .option('--repeat <range>', 'have these steps twice, or as often as 10-20x3 says', collect)
-    .requiredOption('--out <file>', 'where the new log goes')
+    .requiredOption('--out <file>', 'where the new log goes; -: to standard output')
+    .option('--force', FORCE_HELP, false)
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./edit.js')).edit(file, options));
 
   addRebuildOptions(program.command('concat').argument('<files...>', 'seed logs of one model and seed'))
     .description('write a new log of the steps of several')
-    .requiredOption('--out <file>', 'where the new log goes')
+    .requiredOption('--out <file>', 'where the new log goes; -: to standard output')
+    .option('--force', FORCE_HELP, false)
     .option('--json', 'print one JSON object', false)
     .action(async (files, options) => (await import('./edit.js')).concat(files, options));
 
-  addRebuildOptions(program.command('convert').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('convert').argument('<file>', 'an artifact: a path, - or an http(s) URL'))
     .description('write the same weights in the smallest form, and say what each would cost')
     .option('--to <form>', 'auto, log, pool or packed', 'auto')
-    .requiredOption('--out <file>', 'where it goes')
+    .requiredOption('--out <file>', 'where it goes; -: to standard output')
+    .option('--force', FORCE_HELP, false)
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./convert.js')).convert(file, options));
 
-  addRebuildOptions(program.command('export').argument('<file>', 'an artifact: a path or an http(s) URL'))
+  addRebuildOptions(program.command('export').argument('<file>', 'an artifact: a path, - or an http(s) URL'))
     .description('write an artifact in another form')
     .requiredOption('--to <form>', 'packed, safetensors, json or, of a transformer, gguf')
     .option(
       '--dtype <name>',
       'of safetensors: u8 (packed) or f32; of gguf: tq2_0, tq1_0 or f16 (default: the first)',
     )
-    .requiredOption('--out <file>', 'where it goes')
+    .requiredOption('--out <file>', 'where it goes; -: to standard output')
+    .option('--force', FORCE_HELP, false)
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./export.js')).exportArtifact(file, options));
 
@@ -127,7 +133,8 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     : [];
   addBackendOptions(program.command('import').argument('<file>', 'a safetensors file'))
     .description('pack a perceptron without biases, quantized where it is not already')
-    .requiredOption('--out <file>', 'where the packed artifact goes')
+    .requiredOption('--out <file>', 'where the packed artifact goes; -: to standard output')
+    .option('--force', FORCE_HELP, false)
     .option('--quantizer <name>', `${quantizers.join(', ')} (default: trits stay, else int8-row)`)
     .option(
       '--layout <name>',
@@ -179,6 +186,9 @@ async function main(argv: readonly string[]): Promise<number> {
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0); // whoever read us has seen enough
-  throw error;
+  const { message, exitCode } = unusable('standard output', 'to take what is printed', error);
+  process.stderr.write(`ternseed: ${message}\n`);
+  process.exit(exitCode);
 });
+process.stderr.on('error', () => {}); // its terminal is gone: work goes on without anyone to tell of it
 process.exitCode = await main(process.argv.slice(2));

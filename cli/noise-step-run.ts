@@ -17,16 +17,9 @@ import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/c
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { Breath } from '../src/watch.js';
 import { rebuildBase } from './bases.js';
-import {
-  openReadable,
-  readBytes,
-  RUN_BYTES_MAX,
-  unusable,
-  writeAll,
-  writeParts,
-  writeWhole,
-} from './files.js';
+import { openReadable, readBytes, RUN_BYTES_MAX, unusable } from './files.js';
 import { Progress } from './output.js';
+import { replaceFile, writeAll } from './replace-file.js';
 import {
   checkedConfig,
   type Extras,
@@ -86,7 +79,7 @@ export class NoiseStepRun extends Run {
       if (config.artifact === 'log') {
         requireRebuildable(run.#header, config.steps, config.nonzeros[0]);
         const opening = openingOfLog(run.#header);
-        writeWhole(run.path, opening);
+        await replaceFile(run.path, [opening]);
         run.#grow(opening.length);
       } else {
         await run.save();
@@ -173,7 +166,7 @@ export class NoiseStepRun extends Run {
     }
     progress.clear();
     if (log.version === VERSION) this.#grow(log.length);
-    else this.#grow(writeParts(this.path, this.#blocksOf(log)));
+    else this.#grow(await replaceFile(this.path, this.#blocksOf(log)));
   }
 
   get config(): NoiseStepConfig {
@@ -231,7 +224,7 @@ export class NoiseStepRun extends Run {
     }
     const { step, pool } = this.trainer.state();
     if (!pool) return;
-    writeWhole(this.path, encodeCheckpoint(this.#unfinishedHeader(), step, pool));
+    await replaceFile(this.path, [encodeCheckpoint(this.#unfinishedHeader(), step, pool)]);
   }
 
   protected async encode(): Promise<Uint8Array> {
@@ -263,11 +256,12 @@ export class NoiseStepRun extends Run {
   }
 
   /** Of a log, its own steps in larger blocks, one after another. */
-  override async finish(): Promise<void> {
-    if (this.config.artifact !== 'log') return super.finish();
+  protected override async inParts(write: (parts: Iterable<Uint8Array>) => Promise<void>): Promise<void> {
+    if (this.config.artifact !== 'log') return super.inParts(write);
     const { placed, step } = this.trainer;
     const outcome: Outcome = { steps: step, weightsHash: await weightsHash(await placed.readWeights()) };
     const file = openReadable(this.path);
+    const progress = new Progress();
     try {
       const log = readUnfinishedLog(file);
       if (log.steps !== step) {
@@ -275,13 +269,11 @@ export class NoiseStepRun extends Run {
           `"${printable(this.path)}" expected ${step} steps, got ${log.steps}: was it changed?`,
         );
       }
-      const progress = new Progress();
-      writeParts(this.out, seedLogParts(this.#header, shown(log, progress), outcome));
-      progress.clear();
+      await write(seedLogParts(this.#header, shown(log, progress), outcome));
     } finally {
+      progress.clear();
       file.close();
     }
-    this.discard();
   }
 
   /** A log of an older version as an unfinished one of this version, a block a step. */

@@ -16,7 +16,8 @@ import {
 import { TextNoiseStepTrainer } from '../src/perturb/text-trainer.js';
 import { shapeOf, transformerName } from '../src/ternary/transformer.js';
 import { rebuildBase } from './bases.js';
-import { readBytes, RUN_BYTES_MAX, writeWhole } from './files.js';
+import { readBytes, RUN_BYTES_MAX } from './files.js';
+import { replaceFile } from './replace-file.js';
 import type { TrainedBase } from './noise-step-run.js';
 import {
   checkedConfig,
@@ -147,7 +148,7 @@ export class NoiseStepTextRun extends Run<TextNoiseStepConfig, Uint8Array> {
 
   protected async checkpoint(): Promise<void> {
     const { step, arrays } = this.trainer.state();
-    writeWhole(this.path, encodeArrays(this.#checkpointHeader(), step, arrays));
+    await replaceFile(this.path, [encodeArrays(this.#checkpointHeader(), step, arrays)]);
   }
 
   protected async encode(): Promise<Uint8Array> {

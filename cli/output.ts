@@ -4,9 +4,22 @@
 
 import type { Watch } from '../src/watch.js';
 
-/** Writes the result: the object with `--json`, else the lines. */
-export function printResult(json: boolean, result: object, lines: readonly string[]): void {
-  process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${lines.join('\n')}\n`);
+/**
+ * Writes the result: the object with `--json`, else the lines.
+ * @param to - where: not to standard output where an artifact has gone there
+ */
+export function printResult(
+  json: boolean,
+  result: object,
+  lines: readonly string[],
+  to: NodeJS.WritableStream = process.stdout,
+): void {
+  to.write(json ? `${JSON.stringify(result)}\n` : `${lines.join('\n')}\n`);
+}
+
+/** A word of a command as a shell takes it. */
+export function shellWord(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
 /** `label  value` lines, the labels padded to one width. */

@@ -10,13 +10,14 @@ import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, printable } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
 import { parseInteger, parseRange } from './config-options.js';
-import { readBytes } from './files.js';
+import { Destination } from './destination.js';
+import { readBytes, requireOneStdin } from './files.js';
 import { rebuildByIndex, requireLog } from './logs.js';
 import { count, printResult, shown, table } from './output.js';
-import { writeAlone } from './write-lock.js';
 
 export interface ReplayOptions extends BaseOptions {
   readonly out?: string;
+  readonly force: boolean;
   readonly step?: string;
   readonly tensor?: string;
   readonly rows?: string;
@@ -31,6 +32,9 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   if (options.index && options.tensor !== undefined) {
     throw new ConfigError('"--index" is of all weights: leave out "--tensor" or "--index"');
   }
+  const inputs = [file, ...(options.base ?? [])];
+  requireOneStdin(inputs);
+  const out = options.out === undefined ? undefined : Destination.open(options.out, options, inputs);
   // Of a URL, no more is fetched than the step and the tensor need.
   const artifact = isUrl(file)
     ? await openArtifactFrom(await urlSource(file))
@@ -39,7 +43,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
   const rows = options.rows === undefined ? null : parseRows(options);
   const backend = await openBackend(options.backend, options.threads);
   try {
-    const base = await baseOf(artifact, file, options, backend);
+    const base = await baseOf(artifact, file, options, backend, out);
     const started = performance.now();
     const weights =
       options.tensor === undefined
@@ -51,11 +55,11 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
       .filter(({ name }) => name === options.tensor)
       .map((one) => ({ ...one, offset: 0, rows: rows ? rows.to - rows.from : one.rows }));
     const hash = await weightsHash(weights, options.tensor === undefined ? tensors : alone);
-    if (options.out !== undefined) {
+    if (out) {
       // A whole model becomes a packed artifact; one tensor what its hash is taken over.
       const outcome = { steps: step, weightsHash: hash };
       const whole = () => encodePacked(withoutBase(artifact.header), weights, outcome);
-      writeAlone(options.out, options.tensor === undefined ? whole() : packWeights(weights, alone));
+      await out.write([options.tensor === undefined ? whole() : packWeights(weights, alone)]);
     }
     const part = options.tensor === undefined ? {} : { tensor: options.tensor };
     const range = rows ? { rows: [rows.from, rows.to - 1] } : {};
@@ -64,7 +68,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
       options.json,
       { weightsHash: hash, seconds, backend: backend.name, step, weights: weights.length, ...part, ...range },
       [
-        `${file} after step ${count(step)}${options.tensor === undefined ? '' : `, ${what} alone`}`,
+        `${printable(file)} after step ${count(step)}${options.tensor === undefined ? '' : `, ${what} alone`}`,
         ...table([
           ['weights', count(weights.length)],
           ['weights hash', hash],
@@ -72,9 +76,10 @@ export async function replay(file: string, options: ReplayOptions): Promise<void
             'time',
             `${seconds.toFixed(3)} s (${options.tensor === undefined ? backend.summary : 'plain TypeScript'})`,
           ],
-          ...(options.out === undefined ? [] : ([['written to', options.out]] as const)),
+          ...(out ? ([['written to', printable(out.name)]] as const) : []),
         ]),
       ],
+      out?.remarks,
     );
   } finally {
     await backend.close();

@@ -1,17 +1,21 @@
 /**
  * What `train` needs of a run, whichever trainer it is: steps, and the files that it keeps.
  * While a run is under way everything is in `FILE.partial`; `FILE` itself appears whole when the
- * run ends, so an older one is never half-overwritten.
+ * run ends, so an older one is never half-overwritten. Where the artifact goes into a pipe, `FILE` is in a
+ * folder for temporary files, and never appears.
  */
 
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import { encodeHeader, type Header } from '../src/artifact/header.js';
 import { toHex } from '../src/artifact/weights-hash.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
 import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import type { Watch } from '../src/watch.js';
-import { openReadable, writeWhole } from './files.js';
+import { Destination } from './destination.js';
+import { openReadable } from './files.js';
+import { placeOf, STDOUT } from './place.js';
+import { temporaryPath } from './replace-file.js';
 import type { WriteLock } from './write-lock.js';
 
 /** The trainers. */
@@ -108,17 +112,38 @@ export abstract class Run<Config extends RunConfig = PerceptronRunConfig, Scored
     this.#saved = performance.now();
   }
 
-  /** Writes the artifact and takes the unfinished run away. */
-  async finish(): Promise<void> {
-    writeWhole(this.out, await this.encode());
+  /**
+   * Writes the artifact and takes the unfinished run away.
+   * @param out - where the artifact goes
+   * @param change - makes of the artifact the one that is written
+   * @returns the artifact; null where a file has it, which it need not fit in memory for
+   */
+  async finish(
+    out = Destination.open(this.out, { force: true }, []),
+    change?: (artifact: Uint8Array) => Promise<Uint8Array>,
+  ): Promise<Uint8Array | null> {
+    let artifact: Uint8Array | null = null;
+    await this.inParts(async (parts) => {
+      if (change || out.path === null) {
+        const whole = new Uint8Array(Buffer.concat([...parts]));
+        artifact = change ? await change(whole) : whole;
+      }
+      await out.write(artifact ? [artifact] : parts, this.lock);
+    });
     this.discard();
+    return artifact;
+  }
+
+  /** Has the finished artifact written, in parts that may be made as they are. */
+  protected async inParts(write: (parts: Iterable<Uint8Array>) => Promise<void>): Promise<void> {
+    await write([await this.encode()]);
   }
 
   /** Takes the unfinished run away. */
   discard(): void {
     this.closeFiles();
     rmSync(this.path, { force: true });
-    rmSync(`${this.path}.tmp`, { force: true }); // of a run that was killed while it saved
+    rmSync(temporaryPath(this.path), { force: true }); // of a run that was killed while it saved
     this.lock.release();
   }
 
@@ -137,20 +162,27 @@ export function partialPath(out: string): string {
   return `${out}.partial`;
 }
 
+/** The unfinished run of an artifact, by whatever name that is called; null where there is none. */
+export function unfinishedOf(name: string): string | null {
+  try {
+    const place = placeOf(name, STDOUT);
+    if (place.kind !== 'file') return null;
+    return existsSync(partialPath(place.path)) ? partialPath(place.path) : null;
+  } catch {
+    return null; // whoever opens it says why it cannot be opened
+  }
+}
+
 /**
- * Checks that a run may write to a path.
- * @throws {ConfigError} when an unfinished run would be lost
- * @throws {InputError} when the path is a folder
+ * Checks that a new run loses no other.
+ * @throws {ConfigError} when there is an unfinished one
  */
 export function requireFree(out: string): void {
-  if (existsSync(out) && statSync(out).isDirectory()) {
-    throw new InputError(`"${printable(out)}" expected to be writable, got a folder`);
-  }
-  if (existsSync(partialPath(out))) {
-    throw new ConfigError(
-      `"${printable(partialPath(out))}" holds an unfinished run: go on with "--resume ${printable(out)}", or delete it`,
-    );
-  }
+  const unfinished = unfinishedOf(out);
+  if (unfinished === null) return;
+  throw new ConfigError(
+    `"${printable(unfinished)}" holds an unfinished run: go on with "--resume ${printable(out)}", or delete it`,
+  );
 }
 
 /** Of an unfinished run, its header stands within so many bytes. */

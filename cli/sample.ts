@@ -8,7 +8,7 @@ import { keyOf } from '../src/random/key.js';
 import { type Transformer, VOCABULARY } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger, parseNumber } from './config-options.js';
-import { readPathOrUrl } from './files.js';
+import { readPathOrUrl, requireOneStdin } from './files.js';
 
 export interface SampleCommandOptions extends BaseOptions {
   readonly prompt: string;
@@ -31,6 +31,7 @@ export async function sampleText(file: string, options: SampleCommandOptions): P
     throw expected('--temperature', `a number in 0…${TEMPERATURE_MAX}`, options.temperature);
   }
   if (options.prompt === '') throw expected('--prompt', 'at least one character', 'none');
+  requireOneStdin([file, ...(options.base ?? [])]);
   const artifact = openArtifact(await readPathOrUrl(file));
   if (isOfPerceptron(artifact)) {
     throw new ArtifactError(

@@ -10,7 +10,8 @@ import { SteTrainer } from '../src/backprop/trainer.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
 import { InputError, printable } from '../src/errors.js';
 import type { Watch } from '../src/watch.js';
-import { readBytes, RUN_BYTES_MAX, writeWhole } from './files.js';
+import { readBytes, RUN_BYTES_MAX } from './files.js';
+import { replaceFile } from './replace-file.js';
 import { percent } from './output.js';
 import {
   checkedConfig,
@@ -133,7 +134,7 @@ export class SteRun extends Run {
 
   protected async checkpoint(): Promise<void> {
     const { step, arrays } = await this.trainer.state();
-    writeWhole(this.path, encodeArrays(this.#checkpointHeader(), step, arrays));
+    await replaceFile(this.path, [encodeArrays(this.#checkpointHeader(), step, arrays)]);
   }
 
   protected async encode(): Promise<Uint8Array> {

@@ -1,12 +1,14 @@
 /** The steps of a run, whatever it trains: limits, progress, signals, and the metrics of every step. */
 
-import { closeSync, existsSync, openSync, truncateSync, writeFileSync } from 'node:fs';
-import { expected } from '../src/errors.js';
+import { existsSync } from 'node:fs';
+import { expected, printable } from '../src/errors.js';
 import { parseNumber } from './config-options.js';
-import { openReadable, unusable, writeAll } from './files.js';
-import { Interrupted } from './interrupted.js';
+import type { Destination } from './destination.js';
+import { INTERRUPTED, Interrupted } from './interrupted.js';
+import type { Metrics } from './metrics.js';
 import { count, duration, type Progress, percent } from './output.js';
 import { partialPath, type Run, type RunConfig, SAVE_SECONDS, type StepReport } from './run.js';
+import { SIGNALS } from './write-lock.js';
 
 /** A run of any trainer. */
 type AnyRun = Run<RunConfig, never>;
@@ -33,42 +35,59 @@ export function readStepLimits({ minutes, saveEvery }: { minutes?: string; saveE
   return limits;
 }
 
-/** What a run cost. */
+/** What a run cost, and what came of it. */
 export interface Figures {
   readonly seconds: number;
   readonly forwardPasses: number;
+  /** As it was written; null where a file has it. */
+  readonly artifact: Uint8Array | null;
+}
+
+/** How the steps of a run are taken, and where they lead. */
+export interface StepOptions {
+  readonly limits: StepLimits;
+  readonly out: Destination;
+  readonly metrics: Metrics | null;
+  /** The command that resumes the run. */
+  readonly resume: string;
+  /** Makes of the artifact the one that is written. */
+  readonly change?: (artifact: Uint8Array) => Promise<Uint8Array>;
+  readonly progress: Progress;
 }
 
 /**
- * Trains until the steps, the minutes or the user's patience are over.
- * @param source - what `train` was told to train on: `mnist`
+ * Trains until the steps, the minutes or the user's patience are over, and writes the artifact.
+ * @throws {ConfigError} when something else has come to be where it goes
  * @throws {Interrupted} when the user stops it; the run is saved
  */
-export async function runSteps(
-  run: AnyRun,
-  metrics: Metrics,
-  source: string,
-  { minutes, saveSeconds }: StepLimits,
-  progress: Progress,
-): Promise<Figures> {
+export async function runSteps(run: AnyRun, options: StepOptions): Promise<Figures> {
   const { config } = run;
+  const { limits, out, metrics, resume, progress } = options;
   const first = run.step;
+  try {
+    out.requireUnchanged();
+    await metrics?.open(first);
+  } catch (error) {
+    if (first === 0) run.discard();
+    throw error;
+  }
   const started = performance.now();
   const recent: StepReport[] = [];
+  const kept = () => `everything is in ${printable(partialPath(run.out))}\ngo on with: ${printable(resume)}`;
   let interrupted = false;
   let breath = started;
   const interrupt = () => {
-    if (interrupted) process.exit(130); // the second time: at once
+    if (interrupted) process.exit(INTERRUPTED); // the second time: at once
     interrupted = true;
   };
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  for (const signal of SIGNALS) process.on(signal, interrupt);
   progress.log(
     `${first > 0 ? `resuming at step ${count(first)} of` : 'training'} ${run.modelName}, ${run.title}: ` +
       `${count(run.parameters)} weights, ${count(config.steps)} steps of ${count(config.batch)} (${run.backend.summary})`,
   );
   try {
     while (run.step < config.steps) {
-      const record = await run.next((one) => metrics.add(one), saveSeconds);
+      const record = await run.next((one) => metrics?.add(one), limits.saveSeconds);
       recent.push(record);
       if (recent.length > WINDOW) recent.shift();
       progress.show(() => progressLine(recent, config, first, (performance.now() - started) / 1000));
@@ -78,21 +97,30 @@ export async function runSteps(
       }
       if (interrupted) {
         await run.save();
-        throw new Interrupted(
-          `stopped after step ${count(run.step)} of ${count(config.steps)}; everything is in ${partialPath(run.out)}\n` +
-            `go on with: ternseed train ${source} --resume ${run.out}`,
-        );
+        throw new Interrupted(`stopped after step ${count(run.step)} of ${count(config.steps)}; ${kept()}`);
       }
-      if (performance.now() - started > minutes * 60_000) break;
+      if (performance.now() - started > limits.minutes * 60_000) break;
     }
+    progress.clear();
+    const seconds = (performance.now() - started) / 1000;
+    const artifact = await finish();
+    if (interrupted) throw new Interrupted(`${printable(out.name)} is written; it was not evaluated`);
+    return { seconds, forwardPasses: run.forwardPassesPerStep * run.step, artifact };
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-    metrics.close();
+    for (const signal of SIGNALS) process.off(signal, interrupt);
+    metrics?.close();
   }
-  progress.clear();
-  const seconds = (performance.now() - started) / 1000;
-  await run.finish();
-  return { seconds, forwardPasses: run.forwardPassesPerStep * run.step };
+
+  async function finish(): Promise<Uint8Array | null> {
+    try {
+      return await run.finish(out, options.change);
+    } catch (error) {
+      // The steps since the last checkpoint must not be lost with the place where they should have gone.
+      await run.save().catch(() => {});
+      if (existsSync(partialPath(run.out))) progress.log(`not written; ${kept()}`);
+      throw error;
+    }
+  }
 }
 
 function progressLine(
@@ -110,80 +138,4 @@ function progressLine(
     `step ${count(last.step)}/${count(steps)}  loss ${mean(({ loss }) => loss).toFixed(3)}  ` +
     `batch accuracy ${percent(mean(({ accuracy }) => accuracy))}${detail}  ${duration(left)} left`
   );
-}
-
-/** Opens the metrics of a run; where they cannot be written, a run that is new is taken back. */
-export function openMetrics(run: AnyRun, path: string | undefined): Metrics {
-  try {
-    return new Metrics(path, run.step);
-  } catch (error) {
-    if (run.step === 0) run.discard();
-    throw error;
-  }
-}
-
-/** JSON lines, one a step; a resumed run drops those that it makes again. */
-export class Metrics {
-  readonly #file: number | null = null;
-
-  constructor(
-    readonly path: string | undefined,
-    first: number,
-  ) {
-    if (path === undefined) return;
-    try {
-      if (first > 0 && existsSync(path)) truncateSync(path, bytesUpTo(path, first));
-      else writeFileSync(path, '');
-      this.#file = openSync(path, 'a');
-    } catch (cause) {
-      throw unusable(path, 'to be writable', cause);
-    }
-  }
-
-  /** One line, at once: a run that dies after it finds the step when it goes on. */
-  add(report: StepReport): void {
-    if (this.#file === null) return;
-    const line = JSON.stringify({ ...report, detail: undefined }); // that is for the progress line
-    try {
-      writeAll(this.#file, new TextEncoder().encode(`${line}\n`));
-    } catch (cause) {
-      throw unusable(this.path as string, 'to be writable', cause);
-    }
-  }
-
-  close(): void {
-    if (this.#file !== null) closeSync(this.#file);
-  }
-}
-
-/** Read at once of metrics, which may be longer than a text can be. */
-const WINDOW_BYTES = 2 ** 20;
-
-/** Bytes of the lines of a metrics file up to a step; the first that is later, or was half written, ends them. */
-function bytesUpTo(path: string, last: number): number {
-  const file = openReadable(path);
-  const decoder = new TextDecoder();
-  try {
-    for (let kept = 0; ;) {
-      const bytes = file.read(kept, WINDOW_BYTES);
-      let at = 0;
-      for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, at)) {
-        if (!(stepOf(decoder.decode(bytes.subarray(at, end))) <= last)) return kept + at;
-        at = end + 1;
-      }
-      if (at === 0) return kept;
-      kept += at;
-    }
-  } finally {
-    file.close();
-  }
-}
-
-/** The step of a metrics line; a line that was half written counts as never. */
-function stepOf(line: string): number {
-  try {
-    return (JSON.parse(line) as { step: number }).step;
-  } catch {
-    return Number.POSITIVE_INFINITY;
-  }
 }

@@ -14,7 +14,8 @@ import { InputError, printable } from '../src/errors.js';
 import type { Key } from '../src/random/philox.js';
 import { shapeOf, transformerName } from '../src/ternary/transformer.js';
 import type { Watch } from '../src/watch.js';
-import { readBytes, RUN_BYTES_MAX, writeWhole } from './files.js';
+import { readBytes, RUN_BYTES_MAX } from './files.js';
+import { replaceFile } from './replace-file.js';
 import {
   checkedConfig,
   type Extras,
@@ -172,7 +173,7 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
 
   protected async checkpoint(): Promise<void> {
     const { step, arrays } = await this.trainer.state();
-    writeWhole(this.path, encodeArrays(this.#checkpointHeader(), step, arrays));
+    await replaceFile(this.path, [encodeArrays(this.#checkpointHeader(), step, arrays)]);
   }
 
   protected async encode(): Promise<Uint8Array> {

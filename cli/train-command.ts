@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import { BACKEND_NAMES } from '../src/backend/names.js';
 import { BOOK } from '../src/data/text.js';
 import { TENSORFLOW_BACKENDS } from '../src/backprop/tensorflow.js';
-import { collect, threadsOption } from './backend-options.js';
+import { collect, FORCE_HELP, threadsOption } from './backend-options.js';
 import {
   addConfigOptions,
   byMethod,
@@ -61,9 +61,13 @@ function addRunOptions(command: Command, source: string, settings: SourceSetting
   return command
     .option('--backend <name>', `where to compute: ${backends}`, 'auto')
     .addOption(threadsOption())
-    .option('--out <file>', `where the artifact goes (default: ${source}.tern)`)
+    .option(
+      '--out <file>',
+      `where the artifact goes; -: standard output (default: ${source}.tern, of a delta ${source}.delta.tern)`,
+    )
+    .option('--force', FORCE_HELP, false)
     .option('--resume <file>', 'go on with the unfinished run of this artifact')
     .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
     .option('--save-every <seconds>', 'save an unfinished run so often (default: 10; a log saves every step)')
-    .option('--metrics <file>', 'write a JSON line a step');
+    .option('--metrics <file>', 'write a JSON line a step; -: to standard output');
 }

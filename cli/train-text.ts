@@ -1,14 +1,13 @@
 /** `ternseed train text`: trains a transformer on a text, writes the artifact, and says what came out. */
 
 import { availableParallelism } from 'node:os';
-import { basename } from 'node:path';
 import { type Artifact, isOfPerceptron, openArtifact, type Packed } from '../src/artifact/artifact.js';
 import { evaluateText } from '../src/backend/evaluate-text.js';
 import type { Backend } from '../src/backend/backend.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
 import { checkTextSteConfig, type TextSteConfig } from '../src/backprop/text-config.js';
-import { JUDGED_BYTES_MAX, loadText, type TextData } from '../src/data/text.js';
+import { BOOK, JUDGED_BYTES_MAX, type TextData } from '../src/data/text.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { checkTextNoiseStepConfig, type TextNoiseStepConfig } from '../src/perturb/text-config.js';
 import { SHAPE_KEYS, shapeOf, type Transformer } from '../src/ternary/transformer.js';
@@ -20,18 +19,31 @@ import {
   resolveConfig,
   TEXT_SETTINGS,
 } from './config-options.js';
-import { readBytes, readPathOrUrl } from './files.js';
+import type { Destination } from './destination.js';
+import { inputName, readBytes, readPathOrUrl } from './files.js';
 import { NoiseStepTextRun } from './noise-text-run.js';
 import type { TrainedBase } from './noise-step-run.js';
-import { count, duration, evaluated, percent, printResult, Progress, shown, table } from './output.js';
-import { type Figures, openMetrics, readStepLimits, runSteps } from './steps.js';
+import {
+  count,
+  duration,
+  evaluated,
+  percent,
+  printResult,
+  Progress,
+  shellWord,
+  shown,
+  table,
+} from './output.js';
+import { type Figures, readStepLimits, runSteps } from './steps.js';
 import type { Run, RunConfig } from './run.js';
-import { methodOf } from './train.js';
+import { readText } from './texts.js';
+import { destinationsOf, methodOf, resumeCommand } from './train.js';
 
 export interface TrainTextOptions extends BaseOptions {
   readonly text: string;
   readonly method?: string;
   readonly out?: string;
+  readonly force: boolean;
   readonly resume?: string;
   readonly backend: string;
   readonly threads?: number;
@@ -51,7 +63,6 @@ type TextRun = Run<RunConfig, Uint8Array>;
 /** A run that is ready, and where the integer model that comes out is evaluated. */
 interface Started {
   readonly run: TextRun;
-  readonly data: TextData;
   integers(): Promise<Backend>;
   close(): Promise<void>;
 }
@@ -60,7 +71,7 @@ interface Started {
 export async function trainText(options: TrainTextOptions): Promise<void> {
   const { resume } = options;
   if (resume !== undefined && options.out !== undefined) {
-    throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
+    throw new ConfigError('"--resume" goes on with the file it names: leave "--out" out');
   }
   const limits = readStepLimits(options);
   const { target, budget } = readGoals(options);
@@ -69,8 +80,10 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
   if (resume !== undefined && fixed.length > 0) {
     throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
   }
-  const out = resume ?? options.out ?? 'text.tern';
-  const method = await methodOf(options, options.base ? 'noise-step' : TEXT_SETTINGS.method);
+  const inputs = inputsOf(options);
+  const { out, metrics } = destinationsOf(options, 'text', inputs);
+  const home = out.workplace('text.tern');
+  const method = await methodOf(options, home, options.base ? 'noise-step' : TEXT_SETTINGS.method);
   if (options.base && method === 'ste') throw new ConfigError('"--base" is for noise-step: leave it away');
   const over = options.base && resume === undefined ? await shapeOfBase(options.base[0]) : {};
   const preset = options.base ? 'tune' : 'default';
@@ -79,12 +92,14 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
       ? await resolveConfig(TEXT_SETTINGS, method, { ...settings, preset: settings.preset ?? preset }, over)
       : null;
   const start = method === 'ste' ? startSte : startNoiseStep;
-  const { run, data, integers, close } = await start(config, out, options, budget);
+  const data = await readText(options.text);
+  const { run, integers, close } = await start(config, data, home, options, budget, out);
   const progress = new Progress();
   try {
-    const metrics = openMetrics(run, options.metrics);
-    const figures = await runSteps(run, metrics, `text --text ${options.text}`, limits, progress);
-    await report(run, data, figures, options, target, budget, await integers());
+    const again = resumeCommand(['text', '--text', options.text], options, run.out);
+    const figures = await runSteps(run, { limits, out, metrics, resume: again, progress });
+    const remarks = metrics?.isStdout ? process.stderr : out.remarks;
+    await report(run, figures, data, out, options, target, budget, await integers(), remarks);
   } finally {
     progress.clear();
     run.close();
@@ -92,18 +107,26 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
   }
 }
 
+/** All files that a run reads. */
+function inputsOf(options: TrainTextOptions): string[] {
+  const { text, base = [] } = options;
+  const { config } = options as { config?: string };
+  return [...base, ...(config === undefined ? [] : [config]), ...(text === BOOK ? [] : [text])];
+}
+
 async function startNoiseStep(
   config: Record<string, unknown> | null,
-  out: string,
-  { text, backend: choice, threads, base: named = [] }: TrainTextOptions,
+  data: TextData,
+  home: string,
+  { backend: choice, threads, base: named = [] }: TrainTextOptions,
   budget: number,
+  out: Destination,
 ): Promise<Started> {
   if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
     throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
   }
   const settings = config as unknown as TextNoiseStepConfig | null;
   if (settings) checkTextNoiseStepConfig(settings);
-  const data = await readText(text);
   const backend = await openBackend(choice as BackendChoice, threads);
   try {
     const run = settings
@@ -111,12 +134,12 @@ async function startNoiseStep(
           settings,
           data,
           backend,
-          out,
-          await trainedBase(settings, named, backend),
+          home,
+          await trainedBase(settings, named, backend, out),
           budget,
         )
-      : await NoiseStepTextRun.resume(data, backend, out, named);
-    return { run, data, integers: async () => backend, close: () => backend.close() };
+      : await NoiseStepTextRun.resume(data, backend, home, named);
+    return { run, integers: async () => backend, close: () => backend.close() };
   } catch (error) {
     await backend.close();
     throw error;
@@ -125,8 +148,9 @@ async function startNoiseStep(
 
 async function startSte(
   config: Record<string, unknown> | null,
-  out: string,
-  { text, backend: choice, threads }: TrainTextOptions,
+  data: TextData,
+  home: string,
+  { backend: choice, threads }: TrainTextOptions,
   budget: number,
 ): Promise<Started> {
   if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
@@ -134,7 +158,6 @@ async function startSte(
   }
   const settings = config as unknown as TextSteConfig | null;
   if (settings) checkTextSteConfig(settings);
-  const data = await readText(text);
   const tensorflow = await openTensorflow(choice as TensorflowChoice);
   let integers: Backend | null = null;
   const close = async () => {
@@ -145,17 +168,13 @@ async function startSte(
     const { TextRun } = await import('./text-run.js'); // loads TensorFlow.js, which is optional
     const cores = threads ?? availableParallelism();
     const run = settings
-      ? await TextRun.start(settings, data, tensorflow, out, cores, budget)
-      : await TextRun.resume(data, tensorflow, out, cores);
-    return { run, data, integers: async () => (integers ??= await openBackend('auto', threads)), close };
+      ? await TextRun.start(settings, data, tensorflow, home, cores, budget)
+      : await TextRun.resume(data, tensorflow, home, cores);
+    return { run, integers: async () => (integers ??= await openBackend('auto', threads)), close };
   } catch (error) {
     await close();
     throw error;
   }
-}
-
-function readText(text: string): Promise<TextData> {
-  return shown(`reading ${printable(text)}`, 'bytes', (watch) => loadText(text, watch));
 }
 
 /** The shape of the artifact that a delta is trained on. */
@@ -168,6 +187,7 @@ async function trainedBase(
   config: TextNoiseStepConfig,
   [path, ...others]: readonly string[],
   backend: Backend,
+  out: Destination,
 ): Promise<TrainedBase | null> {
   if (path === undefined) return null;
   const artifact = openArtifact(await readPathOrUrl(path));
@@ -175,8 +195,8 @@ async function trainedBase(
   for (const key of SHAPE_KEYS) {
     if (config[key] !== shape[key]) throw expected(key, `${shape[key]}, as the base has`, config[key]);
   }
-  const weights = await rebuildOnBase(artifact, path, { base: others }, backend);
-  return { weights, header: { name: basename(path), hash: artifact.weightsHash } };
+  const weights = await rebuildOnBase(artifact, path, { base: others }, backend, out);
+  return { weights, header: { name: inputName(path), hash: artifact.weightsHash } };
 }
 
 function transformerOfArtifact(artifact: Artifact): Transformer {
@@ -184,18 +204,20 @@ function transformerOfArtifact(artifact: Artifact): Transformer {
   throw new ConfigError(`"--base" expected a transformer, got the perceptron ${artifact.header.model}`);
 }
 
-/** Opens the file that was written, evaluates what it rebuilds to, and prints it. */
+/** Opens what was written, evaluates what it rebuilds to, and prints it. */
 async function report(
   run: TextRun,
+  { seconds, forwardPasses, artifact: bytes }: Figures,
   { validation }: TextData,
-  { seconds, forwardPasses }: Figures,
+  out: Destination,
   options: TrainTextOptions,
   target: number | null,
   budget: number,
   backend: Backend,
+  remarks: NodeJS.WritableStream,
 ): Promise<void> {
   const { text, json } = options;
-  const artifact = openArtifact(await readBytes(run.out)) as Packed;
+  const artifact = openArtifact(bytes ?? (await readBytes(run.out))) as Packed;
   const model = artifact.network as Transformer;
   const placed = await backend.placeText(model, { windows: WINDOWS });
   const weights = await rebuildOnBase(artifact, run.out, options, backend);
@@ -208,15 +230,15 @@ async function report(
   const { parameters } = model;
   const bitsPerTrit = tritBits(artifact, model);
   const result = {
-    ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, ...score },
+    ...{ artifact: out.name, kind: artifact.kind, bytes: artifact.bytes, ...score },
     ...{ loss: score.bitsPerByte * Math.LN2, steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
     ...{ model: run.modelName, parameters, bitsPerTrit },
     ...extras.json,
   };
-  printResult(json, result, [
-    `${printable(run.out)}: ${run.modelName}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
+  const lines = [
+    `${printable(out.name)}: ${run.modelName}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
     ...table([
       [
         'validation',
@@ -230,8 +252,9 @@ async function report(
       ],
       ['weights hash', artifact.weightsHash],
     ]),
-    `next: ternseed sample ${printable(run.out)} --prompt "The "`,
-  ]);
+    ...(out.path === null ? [] : [`next: ternseed sample ${printable(shellWord(out.name))} --prompt "The "`]),
+  ];
+  printResult(json, result, lines, remarks);
   requireGoals(artifact.bytes, budget, score.bitsPerByte, target, text);
 }
 

@@ -1,6 +1,7 @@
 /** `ternseed train mnist | idx`: trains, writes the artifact, and says what came out. */
 
-import { basename } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
@@ -17,16 +18,27 @@ import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
 import { costLines, costsOf } from './convert.js';
 import { EXAMPLE_SETTINGS, namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
-import { readBytes, readPathOrUrl, writeWhole } from './files.js';
+import { Destination } from './destination.js';
+import { inputName, readBytes, readPathOrUrl } from './files.js';
+import { Metrics } from './metrics.js';
 import { NoiseStepRun, type TrainedBase } from './noise-step-run.js';
-import { count, duration, Progress, percent, printResult, shown, table } from './output.js';
-import { METHODS, type Method, type Run, splitTraining, unfinishedHeader } from './run.js';
-import { type Figures, openMetrics, readStepLimits, runSteps } from './steps.js';
+import { count, duration, Progress, percent, printResult, shellWord, shown, table } from './output.js';
+import {
+  METHODS,
+  type Method,
+  requireFree,
+  type Run,
+  splitTraining,
+  unfinishedHeader,
+  unfinishedOf,
+} from './run.js';
+import { type Figures, readStepLimits, runSteps } from './steps.js';
 
 export interface TrainOptions extends BaseOptions {
   readonly method?: string;
   readonly data?: string;
   readonly out?: string;
+  readonly force: boolean;
   readonly resume?: string;
   readonly backend: string;
   readonly threads?: number;
@@ -40,7 +52,7 @@ export interface TrainOptions extends BaseOptions {
 /** Trains. `options` also holds the settings, as text. */
 export async function train(source: 'mnist' | 'idx', options: TrainOptions): Promise<void> {
   if (options.resume !== undefined && options.out !== undefined) {
-    throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
+    throw new ConfigError('"--resume" goes on with the file it names: leave "--out" out');
   }
   const limits = readStepLimits(options);
   const target = readTarget(options);
@@ -51,25 +63,84 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
   if (options.resume !== undefined && fixed.length > 0) {
     throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
   }
-  const out = options.resume ?? options.out ?? `${source}.tern`;
-  const method = await methodOf(options);
+  const inputs = await inputsOf(options);
+  const { out, metrics } = destinationsOf(options, source, inputs);
+  const home = out.workplace(`${source}.tern`);
+  const method = await methodOf(options, home);
   const defaults = await defaultsOfBase(options, method);
   const config =
     options.resume === undefined ? await resolveConfig(EXAMPLE_SETTINGS, method, settings, defaults) : null;
   const load = () => (source === 'mnist' ? loadMnist() : loadIdxDirectory(requireFolder(options)));
   const start = method === 'ste' ? startSte : startNoiseStep;
-  const { run, data, integers, close } = await start(config, load, out, options);
+  const { run, data, integers, close } = await start(config, load, home, options, out);
   const progress = new Progress();
   try {
-    const metrics = openMetrics(run, options.metrics);
-    const figures = await runSteps(run, metrics, sourceOf(source, options), limits, progress);
-    const forms = smallest ? await keepSmallest(run.out, options, await integers()) : [];
-    await report(run, figures, data, options, await integers(), target, forms);
+    const resume = resumeCommand(sourceOf(source, options), options, run.out);
+    const forms: Form[] = [];
+    const figures = await runSteps(run, {
+      limits,
+      out,
+      metrics,
+      resume,
+      progress,
+      ...(smallest && { change: keepSmallest }),
+    });
+    const remarks = metrics?.isStdout ? process.stderr : out.remarks;
+    await report(run, figures, data, out, options, await integers(), target, forms, remarks);
+
+    /** Makes the smallest form of an artifact, and notes what all would have cost. */
+    async function keepSmallest(bytes: Uint8Array): Promise<Uint8Array> {
+      const artifact = openArtifact(bytes);
+      const backend = await integers();
+      const base = await baseOf(artifact, run.out, options, backend);
+      forms.push(...formsOf(artifact, bytes, await rebuildVerified(artifact, backend, base), base));
+      return smallestOf(forms).bytes;
+    }
   } finally {
     progress.clear();
     run.close();
     await close();
   }
+}
+
+/** Where a run writes; refused where something would be lost, before anything is read or trained. */
+export function destinationsOf(
+  { out: given, resume, base, metrics: lines, force, json }: Omit<TrainOptions, 'backend'>,
+  source: string,
+  inputs: readonly string[],
+): { out: Destination; metrics: Metrics | null } {
+  const name = resume ?? given ?? `${source}${base ? '.delta' : ''}.tern`;
+  if (resume === undefined) requireFree(name);
+  // What is resumed where nothing is unfinished says so later.
+  const replace = force || (resume !== undefined && unfinishedOf(resume) === null);
+  const out = Destination.open(name, { force: replace, json }, inputs);
+  if (resume !== undefined && out.path === null) {
+    throw new ConfigError(
+      `"--resume" expected the file that a run was to become, got "${printable(resume)}"`,
+    );
+  }
+  return { out, metrics: Metrics.find(lines, { resumed: resume !== undefined, force, json }, out, inputs) };
+}
+
+/** The command that resumes a run. */
+export function resumeCommand(
+  source: readonly string[],
+  { base = [], force }: Pick<TrainOptions, 'base' | 'force'>,
+  out: string,
+): string {
+  const bases = base.flatMap((path) => ['--base', path]);
+  const words = ['ternseed', 'train', ...source, ...bases, '--resume', out, ...(force ? ['--force'] : [])];
+  return words.map(shellWord).join(' ');
+}
+
+/** All files that a run reads. */
+async function inputsOf(options: TrainOptions): Promise<string[]> {
+  const { data, base = [] } = options;
+  const { config } = options as { config?: string };
+  // Of a folder, the files by the names that data have: an artifact may be beside them.
+  const names = data === undefined ? [] : await readdir(data).catch(() => []);
+  const files = names.filter((name) => /idx|ubyte/i.test(name)).map((name) => join(data as string, name));
+  return [...base, ...(config === undefined ? [] : [config]), ...files];
 }
 
 /** A run that is ready, its data, and where the integer network that comes out is evaluated. */
@@ -83,8 +154,9 @@ interface Started {
 async function startNoiseStep(
   config: Record<string, unknown> | null,
   load: () => Promise<Dataset>,
-  out: string,
+  home: string,
   { backend: choice, threads, base = [] }: TrainOptions,
+  out: Destination,
 ): Promise<Started> {
   if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
     throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
@@ -92,12 +164,12 @@ async function startNoiseStep(
   const settings = config as NoiseStepConfig | null;
   if (settings) checkConfig(settings);
   const data = await load();
-  const products = roughProducts(settings ?? (await unfinishedHeader(out)).config);
+  const products = roughProducts(settings ?? (await unfinishedHeader(home)).config);
   const backend = await openBackend(choice as BackendChoice, threads, products);
   try {
     const run = settings
-      ? await NoiseStepRun.start(settings, data, backend, out, await trainedBase(settings))
-      : await NoiseStepRun.resume(data, backend, out, base);
+      ? await NoiseStepRun.start(settings, data, backend, home, await trainedBase(settings))
+      : await NoiseStepRun.resume(data, backend, home, base);
     return { run, data, integers: async () => backend, close: () => backend.close() };
   } catch (error) {
     await backend.close();
@@ -114,8 +186,8 @@ async function startNoiseStep(
         `"--base" expected ternary layers ${model}, as "--model" says, got ${artifact.header.model}`,
       );
     }
-    const weights = await rebuildOnBase(artifact, path, { base: base.slice(1) }, backend);
-    return { weights, header: { name: basename(path), hash: artifact.weightsHash } };
+    const weights = await rebuildOnBase(artifact, path, { base: base.slice(1) }, backend, out);
+    return { weights, header: { name: inputName(path), hash: artifact.weightsHash } };
   }
 }
 
@@ -130,7 +202,7 @@ function roughProducts(config: Readonly<Record<string, unknown>> | NoiseStepConf
 async function startSte(
   config: Record<string, unknown> | null,
   load: () => Promise<Dataset>,
-  out: string,
+  home: string,
   { backend: choice, threads }: TrainOptions,
 ): Promise<Started> {
   if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
@@ -148,8 +220,8 @@ async function startSte(
   try {
     const { SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
     const run = settings
-      ? await SteRun.start(settings, data, tensorflow, out)
-      : await SteRun.resume(data, tensorflow, out);
+      ? await SteRun.start(settings, data, tensorflow, home)
+      : await SteRun.resume(data, tensorflow, home);
     return { run, data, integers: async () => (integers ??= await openBackend('auto', threads)), close };
   } catch (error) {
     await close();
@@ -170,16 +242,20 @@ async function defaultsOfBase(
   return { model, centred, gain, logitScale };
 }
 
-/** The trainer: as named, or that of the run that is gone on with. */
+/**
+ * The trainer: as named, or that of the run that is resumed.
+ * @param home - of the run
+ */
 export async function methodOf(
   { method, resume }: Pick<TrainOptions, 'method' | 'resume'>,
+  home: string,
   usual: Method = EXAMPLE_SETTINGS.method,
 ): Promise<Method> {
   if (method !== undefined && !METHODS.includes(method as Method)) {
     throw expected('--method', METHODS.join(' or '), method);
   }
   if (resume === undefined) return (method as Method | undefined) ?? usual;
-  const { config } = await unfinishedHeader(resume);
+  const { config } = await unfinishedHeader(home);
   const found = config.method === 'ste' ? 'ste' : 'noise-step';
   if (method !== undefined && method !== found) {
     throw new ConfigError(
@@ -189,30 +265,19 @@ export async function methodOf(
   return found;
 }
 
-/** Writes an artifact anew in its smallest form; returns what all would have cost. */
-async function keepSmallest(out: string, options: TrainOptions, backend: Backend): Promise<Form[]> {
-  const bytes = await readBytes(out);
-  const artifact = openArtifact(bytes);
-  const base = await baseOf(artifact, out, options, backend);
-  const weights = await shown(`rebuilding ${printable(out)}`, 'steps', (watch) =>
-    rebuildVerified(artifact, backend, base, watch),
-  );
-  const forms = formsOf(artifact, bytes, weights, base);
-  writeWhole(out, smallestOf(forms).bytes);
-  return forms;
-}
-
-/** Opens the file that was written, evaluates what it rebuilds to, and prints it. */
+/** Opens what was written, evaluates what it rebuilds to, and prints it. */
 async function report(
   run: Run,
-  { seconds, forwardPasses }: Figures,
+  { seconds, forwardPasses, artifact: bytes }: Figures,
   dataset: Dataset,
+  out: Destination,
   options: TrainOptions,
   backend: Backend,
   target: number | null,
   forms: readonly Form[],
+  remarks: NodeJS.WritableStream,
 ): Promise<void> {
-  const artifact = perceptronArtifact(openArtifact(await readBytes(run.out)));
+  const artifact = perceptronArtifact(openArtifact(bytes ?? (await readBytes(run.out))));
   const { heldOut } = splitTraining(dataset.train, run.config.holdout);
   const placed = await backend.place(artifact.network, { batch: 1000 });
   const weights = await rebuildOnBase(artifact, run.out, options, backend);
@@ -226,7 +291,7 @@ async function report(
   const packedBytes = packWeights(weights, artifact.network.tensors).length;
   const floatBytes = 4 * parameters;
   const result = {
-    ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
+    ...{ artifact: out.name, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
     ...{ split: heldOut ? 'held out' : 'test', steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
@@ -235,8 +300,8 @@ async function report(
     ...extras.json,
   };
   const again = dataset.name === 'mnist' ? 'mnist' : (options.data ?? dataset.name);
-  printResult(options.json, result, [
-    `${printable(run.out)}: ${describe(artifact)}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
+  const lines = [
+    `${printable(out.name)}: ${describe(artifact)}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
     ...table([
       [`${result.split} accuracy`, `${percent(accuracy)} of ${count(examples)}, from the file as rebuilt`],
       ...extras.rows,
@@ -250,8 +315,11 @@ async function report(
       ['forward passes', count(forwardPasses)],
       ['weights hash', artifact.weightsHash],
     ]),
-    `next: ternseed eval ${printable(run.out)} --data ${printable(again)}`,
-  ]);
+    ...(out.path === null
+      ? []
+      : [`next: ternseed eval ${printable(shellWord(out.name))} --data ${printable(shellWord(again))}`]),
+  ];
+  printResult(options.json, result, lines, remarks);
   if (target !== null && accuracy < target) {
     throw new TargetError(
       `"--target-accuracy" expected at least ${percent(target)}, got ${percent(accuracy)}`,
@@ -271,8 +339,8 @@ function readTarget({ targetAccuracy }: TrainOptions): number | null {
 }
 
 /** What `train` was told to train on, to be told so again. */
-function sourceOf(source: 'mnist' | 'idx', { data }: TrainOptions): string {
-  return source === 'mnist' ? source : `idx --data ${data}`;
+function sourceOf(source: 'mnist' | 'idx', { data }: TrainOptions): string[] {
+  return source === 'mnist' ? [source] : [source, '--data', `${data}`];
 }
 
 function requireFolder({ data }: TrainOptions): string {

@@ -11,7 +11,7 @@ import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { loadData } from '../src/data/dataset.js';
 import { ArtifactError, ConfigError, printable } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
-import { readPathOrUrl } from './files.js';
+import { readPathOrUrl, requireOneStdin } from './files.js';
 import { count, printResult, shown } from './output.js';
 import { retrain, type Retrained, stepsToRetrain } from './retrain.js';
 
@@ -32,6 +32,7 @@ export interface VerifyOptions extends BaseOptions {
 
 export async function verify(file: string, options: VerifyOptions): Promise<void> {
   checkOptions(options);
+  requireOneStdin([file, ...(options.base ?? [])]);
   const bytes = await readPathOrUrl(file);
   const backend = await openBackend(options.backend, options.threads);
   const checks: Check[] = [];

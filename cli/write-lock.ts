@@ -1,22 +1,26 @@
 /**
  * One writer a file: `FILE.lock` stands beside a file as long as a process trains or writes it, and says
  * which one. A process that was killed leaves its lock behind; the next takes it over, because it can see
- * that nobody lives there any more.
+ * that nobody lives there any more, or only a zombie that nobody has reaped.
+ *
+ * `proper-lockfile` tells a dead holder by a timestamp that a timer renews: training steps, which keep the thread,
+ * would let it age and lose the lock, and after a kill everyone would have to wait for it to age.
  */
 
 import {
   closeSync,
   linkSync,
+  lstatSync,
   openSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { ConfigError, printable } from '../src/errors.js';
-import { unusable, writeParts } from './files.js';
+import { ConfigError, InputError, printable } from '../src/errors.js';
+import { unusable } from './files.js';
+import { INTERRUPTED } from './interrupted.js';
 
 /** Who holds a lock. */
 interface Holder {
@@ -28,6 +32,9 @@ interface Holder {
   readonly since: string;
 }
 
+/** How every lock begins; one whose process died in the middle of it has less. */
+const BEGINNING = '{"pid":';
+
 /** So long is a lock without a holder waited for: its process is just writing it. */
 const UNWRITTEN_MS = 2000;
 const UNWRITTEN_POLL_MS = 5;
@@ -37,6 +44,25 @@ const held = new Set<WriteLock>();
 process.on('exit', () => {
   for (const lock of held) lock.release();
 });
+
+/** What ends a process that may still tidy up. */
+export const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Ends in order, unless somebody else listens, who knows more to do. */
+function end(signal: NodeJS.Signals): void {
+  if (process.listenerCount(signal) > 1) return;
+  process.stderr.write(`stopped by ${signal}\n`);
+  process.exit(INTERRUPTED);
+}
+
+/** Listens as long as there is, or is about to be, a lock to give back. */
+function listen(): void {
+  for (const signal of SIGNALS) process.off(signal, end).on(signal, end);
+}
+
+function listenNoMore(): void {
+  if (held.size === 0) for (const signal of SIGNALS) process.off(signal, end);
+}
 
 /** The right to write a file. */
 export class WriteLock {
@@ -58,17 +84,22 @@ export class WriteLock {
     const path = lockPath(out);
     const holder = { pid: process.pid, host: hostname(), born: bornOf(process.pid), since: now() };
     const text = JSON.stringify(holder satisfies Holder);
-    for (;;) {
-      if (create(path, text, out)) return new WriteLock(path, text);
-      const found = readLock(path);
-      if (found === null) continue; // it has just been released
-      if (isUnwritten(found)) {
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, UNWRITTEN_POLL_MS);
-        continue;
+    listen();
+    try {
+      while (!create(path, text, out)) {
+        const found = readLock(path);
+        if (found === null) continue; // it has just been released
+        if (isUnwritten(found)) {
+          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, UNWRITTEN_POLL_MS);
+          continue;
+        }
+        const other = liveHolder(found);
+        if (other) throw taken(out, other);
+        takeAway(path, found);
       }
-      const other = liveHolder(found);
-      if (other) throw taken(out, other);
-      takeAway(path, found);
+      return new WriteLock(path, text);
+    } finally {
+      listenNoMore();
     }
   }
 
@@ -76,6 +107,7 @@ export class WriteLock {
   release(): void {
     if (!held.delete(this)) return;
     if (readLock(this.path)?.text === this.text) rmSync(this.path, { force: true });
+    listenNoMore();
   }
 }
 
@@ -93,25 +125,6 @@ export async function withLock<Begun>(
   } catch (error) {
     lock.release();
     throw error;
-  }
-}
-
-/**
- * Writes a file whole, unless another process is writing it.
- * @throws {ConfigError} when one is
- * @throws {InputError} when the folder or the disk does not take it; the target is as it was
- */
-export function writeAlone(out: string, bytes: Uint8Array): void {
-  writePartsAlone(out, [bytes]);
-}
-
-/** The same of a file in parts; returns its length. */
-export function writePartsAlone(out: string, parts: Iterable<Uint8Array>): number {
-  const lock = WriteLock.take(out);
-  try {
-    return writeParts(out, parts);
-  } finally {
-    lock.release();
   }
 }
 
@@ -145,14 +158,30 @@ interface Found {
   readonly changed: number;
 }
 
-/** What stands in a lock, or null when there is none. */
+/**
+ * What stands in a lock, or null when there is none.
+ * @throws {InputError} when it is not one of ours: `yarn.lock` is no lock of `yarn`
+ */
 function readLock(path: string): Found | null {
+  let found: Found;
   try {
-    return { changed: statSync(path).mtimeMs, text: readFileSync(path, 'utf8') };
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return null;
+    if (!stats.isFile()) throw foreign(path);
+    found = { changed: stats.mtimeMs, text: readFileSync(path, 'utf8') };
   } catch (cause) {
+    if (cause instanceof InputError) throw cause;
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw unusable(path, 'to be readable', cause);
   }
+  if (!BEGINNING.startsWith(found.text.slice(0, BEGINNING.length))) throw foreign(path);
+  return found;
+}
+
+function foreign(path: string): InputError {
+  return new InputError(
+    `"${printable(path)}" expected a lock of ternseed, got something else of that name: choose another file to write`,
+  );
 }
 
 /** Whether a lock's process has made the file and not yet written itself into it. */
@@ -165,12 +194,14 @@ function liveHolder({ text }: Found): Holder | null {
   const holder = parseHolder(text);
   if (!holder) return null;
   if (holder.host !== hostname()) return holder;
+  const status = statusOf(holder.pid);
+  if (status) return status.born === holder.born && !status.ended ? holder : null;
   try {
     process.kill(holder.pid, 0); // asks only whether it is there
   } catch (cause) {
     return (cause as NodeJS.ErrnoException).code === 'ESRCH' ? null : holder;
   }
-  return bornOf(holder.pid) === holder.born ? holder : null;
+  return holder;
 }
 
 function parseHolder(text: string): Holder | null {
@@ -212,14 +243,25 @@ function taken(out: string, { pid, host, since }: Holder): ConfigError {
   );
 }
 
-/** When a process began: field 22 of Linux's /proc/PID/stat; elsewhere the number of a process must do. */
 function bornOf(pid: number): string {
-  if (process.platform !== 'linux') return '';
+  return statusOf(pid)?.born ?? '';
+}
+
+interface ProcessStatus {
+  readonly born: string;
+  /** Dead, though its number is taken until its parent asks how it ended. */
+  readonly ended: boolean;
+}
+
+/** Fields 3 and 22 of Linux's /proc/PID/stat; null elsewhere, where the number of a process must do. */
+function statusOf(pid: number): ProcessStatus | null {
+  if (process.platform !== 'linux') return null;
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''; // the name before it may hold anything
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before it may hold anything
+    return { born: fields[19] ?? '', ended: /^[ZXx]$/.test(fields[0]) };
   } catch {
-    return ''; // it has just ended, or /proc is not there
+    return null; // there is no such process, or it is not ours to see
   }
 }
 

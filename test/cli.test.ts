@@ -386,7 +386,10 @@ test('--minutes ends a run early with a whole artifact and nothing beside it', a
 
 test('--metrics writes a JSON line a step', async () => {
   await writeFile(at('metrics.jsonl'), 'what an older run left\n');
-  await cliJson(train(at('a.tern'), '--metrics', at('metrics.jsonl')));
+  const refused = await cli(train(at('a.tern'), '--metrics', at('metrics.jsonl')));
+  expect(refused.stderr).toContain('metrics.jsonl" expected to be free, got a file that is there');
+  expect({ code: refused.code, files: await readdir(folder) }).toEqual({ code: 2, files: ['metrics.jsonl'] });
+  await cliJson(train(at('a.tern'), '--metrics', at('metrics.jsonl'), '--force'));
   const lines = await metricsOf(at('metrics.jsonl'));
   expect(lines.map(({ step }) => step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
   for (const line of lines)

@@ -516,6 +516,7 @@ describe('the command line', () => {
         out,
         '--data',
         directory,
+        '--force',
         ...more,
       ]);
       expect(told, String(quantizer)).toMatchObject({
@@ -536,7 +537,7 @@ describe('the command line', () => {
 
   it('keeps the gain and the scale that are given, and needs no data then', async () => {
     await writeFile(path('mlp.safetensors'), torchLike(layers));
-    const base = ['import', path('mlp.safetensors'), '--out', path('given.tern')];
+    const base = ['import', path('mlp.safetensors'), '--out', path('given.tern'), '--force'];
     const given = ['--gain', '30', '--logit-scale', '77', '--centred', 'true'];
     expect(await cliJson([...base, ...given])).toMatchObject({ gain: 30, logitScale: 77, centred: true });
     expect(await cliJson([...base, '--gain', '30', '--data', directory])).toMatchObject({

