@@ -9,6 +9,11 @@ export function printResult(json: boolean, result: object, lines: readonly strin
   process.stdout.write(json ? `${JSON.stringify(result)}\n` : `${lines.join('\n')}\n`);
 }
 
+/** A sentence beside the result, on stderr. */
+export function note(sentence: string): void {
+  process.stderr.write(`note: ${sentence}\n`);
+}
+
 /** `label  value` lines, the labels padded to one width. */
 export function table(rows: readonly (readonly [label: string, value: string])[]): string[] {
   const width = rows.reduce((most, [label]) => Math.max(most, label.length), 0);

@@ -20,12 +20,14 @@ import {
   resolveConfig,
   TEXT_SETTINGS,
 } from './config-options.js';
+import { noteName } from './data.js';
 import { readBytes, readPathOrUrl } from './files.js';
 import { NoiseStepTextRun } from './noise-text-run.js';
 import type { TrainedBase } from './noise-step-run.js';
 import { count, duration, evaluated, percent, printResult, Progress, shown, table } from './output.js';
 import { type Figures, openMetrics, readStepLimits, runSteps } from './steps.js';
 import type { Run, RunConfig } from './run.js';
+import { isTextWorseThanUniform } from './score.js';
 import { methodOf } from './train.js';
 
 export interface TrainTextOptions extends BaseOptions {
@@ -62,6 +64,7 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
   if (resume !== undefined && options.out !== undefined) {
     throw new ConfigError('"--resume" goes on with the file it names: leave "--out" away');
   }
+  noteName(options.text);
   const limits = readStepLimits(options);
   const { target, budget } = readGoals(options);
   const settings = options as unknown as Record<string, string | undefined>;
@@ -76,7 +79,8 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
   const preset = options.base ? 'tune' : 'default';
   const config =
     resume === undefined
-      ? await resolveConfig(TEXT_SETTINGS, method, { ...settings, preset: settings.preset ?? preset }, over)
+      ? (await resolveConfig(TEXT_SETTINGS, method, { ...settings, preset: settings.preset ?? preset }, over))
+          .config
       : null;
   const start = method === 'ste' ? startSte : startNoiseStep;
   const { run, data, integers, close } = await start(config, out, options, budget);
@@ -205,10 +209,11 @@ async function report(
     evaluateText(placed, validation, { ...judged, watch }),
   );
   const extras = await shown('the trainer evaluates', 'bytes', (watch) => run.extras(validation, watch));
+  const worseThanUniform = isTextWorseThanUniform(score.bitsPerByte);
   const { parameters } = model;
   const bitsPerTrit = tritBits(artifact, model);
   const result = {
-    ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, ...score },
+    ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, ...score, worseThanUniform },
     ...{ loss: score.bitsPerByte * Math.LN2, steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },

@@ -3,6 +3,8 @@
 import { basename } from 'node:path';
 import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
+import type { Header } from '../src/artifact/header.js';
+import type { ImageShape } from '../src/artifact/inputs.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -10,22 +12,33 @@ import { evaluateExamples } from '../src/backend/evaluate.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
 import { checkSteConfig, type SteConfig } from '../src/backprop/config.js';
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
+import { shiftLimit } from '../src/data/batches.js';
 import { type Dataset, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
+import { imageOfShape } from '../src/data/examples.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
 import { costLines, costsOf } from './convert.js';
-import { EXAMPLE_SETTINGS, namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
+import {
+  EXAMPLE_SETTINGS,
+  namesOfSettings,
+  parseNumber,
+  type Resolved,
+  resolveConfig,
+} from './config-options.js';
+import { asPath, readingOf, withNotes } from './data.js';
 import { readBytes, readPathOrUrl, writeWhole } from './files.js';
 import { NoiseStepRun, type TrainedBase } from './noise-step-run.js';
-import { count, duration, Progress, percent, printResult, shown, table } from './output.js';
+import { count, duration, note, Progress, percent, printResult, shown, table } from './output.js';
 import { METHODS, type Method, type Run, splitTraining, unfinishedHeader } from './run.js';
+import { isWorseThanUniform } from './score.js';
 import { type Figures, openMetrics, readStepLimits, runSteps } from './steps.js';
 
 export interface TrainOptions extends BaseOptions {
   readonly method?: string;
   readonly data?: string;
+  readonly image?: string;
   readonly out?: string;
   readonly resume?: string;
   readonly backend: string;
@@ -54,11 +67,17 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
   const out = options.resume ?? options.out ?? `${source}.tern`;
   const method = await methodOf(options);
   const defaults = await defaultsOfBase(options, method);
-  const config =
+  const resolved =
     options.resume === undefined ? await resolveConfig(EXAMPLE_SETTINGS, method, settings, defaults) : null;
-  const load = () => (source === 'mnist' ? loadMnist() : loadIdxDirectory(requireFolder(options)));
+  const image = readImage(options);
+  const load = async (model: Header | null) => {
+    const reading = { ...(model && readingOf(model)), ...(image && { image }) };
+    return withNotes(
+      source === 'mnist' ? await loadMnist(reading) : await loadIdxDirectory(requireFolder(options), reading),
+    );
+  };
   const start = method === 'ste' ? startSte : startNoiseStep;
-  const { run, data, integers, close } = await start(config, load, out, options);
+  const { run, data, integers, close } = await start(resolved, load, out, options);
   const progress = new Progress();
   try {
     const metrics = openMetrics(run, options.metrics);
@@ -80,18 +99,22 @@ interface Started {
   close(): Promise<void>;
 }
 
+/** Loads the data as a model reads its inputs, or, for one that is new, as the training part has them. */
+type Load = (model: Header | null) => Promise<Dataset>;
+
 async function startNoiseStep(
-  config: Record<string, unknown> | null,
-  load: () => Promise<Dataset>,
+  resolved: Resolved | null,
+  load: Load,
   out: string,
   { backend: choice, threads, base = [] }: TrainOptions,
 ): Promise<Started> {
   if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
     throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
   }
-  const settings = config as NoiseStepConfig | null;
-  if (settings) checkConfig(settings);
-  const data = await load();
+  const wanted = (resolved?.config ?? null) as NoiseStepConfig | null;
+  if (wanted) checkConfig(wanted);
+  const data = await load(wanted ? await headerOfBase(base) : await unfinishedHeader(out));
+  const settings = wanted && withoutVainShift(wanted, data, resolved?.said);
   const products = roughProducts(settings ?? (await unfinishedHeader(out)).config);
   const backend = await openBackend(choice as BackendChoice, threads, products);
   try {
@@ -128,17 +151,18 @@ function roughProducts(config: Readonly<Record<string, unknown>> | NoiseStepConf
 }
 
 async function startSte(
-  config: Record<string, unknown> | null,
-  load: () => Promise<Dataset>,
+  resolved: Resolved | null,
+  load: Load,
   out: string,
   { backend: choice, threads }: TrainOptions,
 ): Promise<Started> {
   if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
     throw expected('--backend', `${TENSORFLOW_BACKENDS.join(', ')} for ste`, choice);
   }
-  const settings = config as unknown as SteConfig | null;
-  if (settings) checkSteConfig(settings);
-  const data = await load();
+  const wanted = (resolved?.config ?? null) as SteConfig | null;
+  if (wanted) checkSteConfig(wanted);
+  const data = await load(wanted ? null : await unfinishedHeader(out));
+  const settings = wanted && withoutVainShift(wanted, data, resolved?.said);
   const tensorflow = await openTensorflow(choice as TensorflowChoice);
   let integers: Backend | null = null;
   const close = async () => {
@@ -155,6 +179,37 @@ async function startSte(
     await close();
     throw error;
   }
+}
+
+/** A preset's shift is for images; where there are none, or smaller ones, it falls away. */
+function withoutVainShift<Config extends { readonly shift: number }>(
+  config: Config,
+  { train }: Dataset,
+  said: ReadonlySet<string> = new Set(),
+): Config {
+  if (config.shift < shiftLimit(train.image) || said.has('shift')) return config;
+  note(`the examples are no images that could be shifted by ${config.shift}: "shift" is 0`);
+  return { ...config, shift: 0 };
+}
+
+/** `28x28`, `8x8x3`, `3x8x8`: what the examples are where their files do not say it. */
+function readImage({ image, resume }: TrainOptions): ImageShape | null {
+  if (image === undefined) return null;
+  if (resume !== undefined) {
+    throw new ConfigError('"--image" is fixed in the run that "--resume" continues: leave it out');
+  }
+  const shape = /^\d{1,7}(x\d{1,7}){1,2}$/.test(image) ? imageOfShape(image.split('x').map(Number)) : null;
+  if (shape) return shape;
+  throw expected(
+    '--image',
+    'rows and columns, such as 28x28, and one to four channels before or after them',
+    image,
+  );
+}
+
+/** The header of the artifact that a delta is trained on. */
+async function headerOfBase([path]: readonly string[]): Promise<Header | null> {
+  return path === undefined ? null : perceptronArtifact(openArtifact(await readPathOrUrl(path))).header;
 }
 
 /** Of a delta: the network is that of its base, unless the user says otherwise. */
@@ -222,11 +277,13 @@ async function report(
     evaluateExamples(placed, scored, watch),
   );
   const extras = await shown('the trainer evaluates', 'examples', (watch) => run.extras(scored, watch));
+  const worseThanUniform = isWorseThanUniform({ accuracy, loss }, scored.labels);
   const { parameters } = artifact.network;
   const packedBytes = packWeights(weights, artifact.network.tensors).length;
   const floatBytes = 4 * parameters;
   const result = {
     ...{ artifact: run.out, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
+    worseThanUniform,
     ...{ split: heldOut ? 'held out' : 'test', steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
@@ -234,7 +291,7 @@ async function report(
     ...(forms.length > 0 && { forms: costsOf(forms) }),
     ...extras.json,
   };
-  const again = dataset.name === 'mnist' ? 'mnist' : (options.data ?? dataset.name);
+  const again = options.data === undefined ? dataset.name : asPath(options.data);
   printResult(options.json, result, [
     `${printable(run.out)}: ${describe(artifact)}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
     ...table([
