@@ -171,6 +171,12 @@ export function namesOfSettings(source: SourceSettings, options: Settings): stri
   return ['preset', 'config', ...keysOf(source)].filter((key) => options[key] !== undefined).map(kebab);
 }
 
+export interface Resolved {
+  readonly config: Record<string, unknown>;
+  /** The settings that the user named, be it in a file. */
+  readonly said: ReadonlySet<string>;
+}
+
 /**
  * Resolves the configuration of a trainer from the parsed options.
  * @param over - settings that come over the preset, and under what the user says
@@ -181,21 +187,25 @@ export async function resolveConfig(
   method: Method,
   options: Readonly<Record<string, string | undefined>>,
   over: Settings = {},
-): Promise<Record<string, unknown>> {
+): Promise<Resolved> {
   const trainer = source.methods[method];
   if (!trainer) throw expected('--method', `${methodsOf(source).join(' or ')} here`, method);
   const config: Record<string, unknown> = { ...presetOf(trainer, method, options.preset), ...over };
   const examples = { ...config };
+  const said = new Set<string>();
   if (options.config !== undefined) {
-    Object.assign(config, await readConfigFile(options.config, source, method, trainer));
+    const settings = await readConfigFile(options.config, source, method, trainer);
+    Object.assign(config, settings);
+    for (const key of Object.keys(settings)) said.add(key);
   }
   for (const key of keysOf(source)) {
     const value = options[key];
     if (value === undefined) continue;
     if (!trainer.keys.includes(key)) throw foreign(`--${kebab(key)}`, method);
     config[key] = parseSetting(key, value, examples[key]);
+    said.add(key);
   }
-  return config;
+  return { config, said };
 }
 
 function presetOf({ presets }: MethodSettings, method: Method, name = 'default'): Settings {

@@ -10,14 +10,15 @@ import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { evaluateText } from '../src/backend/evaluate-text.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { loadData } from '../src/data/dataset.js';
-import { ConfigError, expected, InputError } from '../src/errors.js';
+import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger } from './config-options.js';
+import { isTrainedOn, noteName, openData, readingOf } from './data.js';
 import { readPathOrUrl, requireOneStdin } from './files.js';
 import { readText } from './texts.js';
 import { count, evaluated, percent, printResult, shown, table } from './output.js';
+import { isWorseThanUniform, isTextWorseThanUniform } from './score.js';
 
 export interface EvalOptions extends BaseOptions {
   readonly data: string;
@@ -74,21 +75,21 @@ async function evaluatePerceptron(
   for (const name of ['stride', 'limit'] as const) {
     if (options[name] !== undefined) throw new ConfigError(`"--${name}" is for texts: leave it out`);
   }
-  const data = await loadData(options.data);
+  const data = await openData(options.data, readingOf(artifact.header));
   const examples = data[options.split as 'test' | 'train'];
   const { widths } = artifact.network;
-  if (examples.width !== widths[0] || examples.classes > (widths.at(-1) as number)) {
+  if (examples.width !== widths[0]) {
     throw new InputError(
-      `"${options.data}" expected ${widths[0]} inputs and at most ${widths.at(-1)} classes, as ${file} has, ` +
-        `got ${examples.width} and ${examples.classes}`,
+      `"${printable(options.data)}" expected ${widths[0]} inputs, as ${printable(file)} has, got ${examples.width}`,
     );
   }
+  const trainedOn = isTrainedOn(artifact.header, data, file);
   const placed = await backend.place(artifact.network, { batch: 1000 });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
   const score = await shown('evaluating', 'examples', (watch) => evaluateExamples(placed, examples, watch));
   return {
     dataName: data.name,
-    json: score,
+    json: { ...score, trainedOn, worseThanUniform: isWorseThanUniform(score, examples.labels) },
     lines: [
       ['accuracy', `${percent(score.accuracy)} of ${count(score.examples)}`],
       ['loss', `${score.loss.toFixed(4)} nats`],
@@ -118,7 +119,9 @@ async function evaluateTransformer(
           undefined,
           `a number of bytes from ${model.context}, the context, on`,
         );
+  noteName(options.data);
   const text = await readText(options.data);
+  const trainedOn = isTrainedOn(artifact.header, text, file);
   const placed = await backend.placeText(model, { windows: WINDOWS });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
   const part = options.split === 'train' ? text.train : text.validation;
@@ -128,7 +131,7 @@ async function evaluateTransformer(
   const loss = score.bitsPerByte * Math.LN2;
   return {
     dataName: text.name,
-    json: { ...score, loss, stride },
+    json: { ...score, loss, stride, trainedOn, worseThanUniform: isTextWorseThanUniform(score.bitsPerByte) },
     lines: [
       ['bits a byte', `${score.bitsPerByte.toFixed(4)} (${loss.toFixed(4)} nats) over ${evaluated(score)}`],
       ['windows', `${model.context} bytes${stride === model.context ? '' : `, every ${stride}`}`],

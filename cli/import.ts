@@ -2,6 +2,7 @@
 
 import { encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import type { PerceptronHeader } from '../src/artifact/header.js';
+import { headerOfInputs } from '../src/artifact/inputs.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
@@ -24,6 +25,7 @@ import {
 } from '../src/quantize/matrix.js';
 import { networkOf } from '../src/ternary/network.js';
 import { parseNumber } from './config-options.js';
+import { noteName, readingOf, withNotes } from './data.js';
 import { Destination } from './destination.js';
 import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, shown, table } from './output.js';
@@ -62,11 +64,12 @@ export async function importModel(file: string, options: ImportOptions): Promise
   const settings = readSettings(options);
   const out = Destination.open(options.out, options, [file]);
   const bytesOfFile = await readPathOrUrl(file);
-  const data = options.data === undefined ? null : await loadData(options.data);
-  const model = await read(bytesOfFile, {
+  const { data: source } = options;
+  const raw = source === undefined ? null : await loadData(source, { fromZero: true });
+  const model = await readModel(bytesOfFile, {
     anew: options.quantizer !== undefined,
     ...settings.reading,
-    ...(data && { fits: { inputs: data.train.width, classes: data.train.classes } }),
+    ...(raw && { fits: { inputs: raw.train.width, classes: raw.train.classes } }),
   });
   const given = (Object.keys(REAL_OPTIONS) as (keyof typeof REAL_OPTIONS)[]).find(
     (name) => options[name] !== undefined,
@@ -76,6 +79,11 @@ export async function importModel(file: string, options: ImportOptions): Promise
       `"${REAL_OPTIONS[given]}" is said by "${printable(file)}", an export of ternseed: leave it out`,
     );
   }
+  if (source !== undefined) noteName(source);
+  // An export says how it reads its inputs.
+  const read = source !== undefined && model.kind === 'exported';
+  const data = read ? await loadData(source, readingOf(model.header)) : raw;
+  if (data) withNotes(data);
   const backend = await openBackend(options.backend, options.threads);
   try {
     const made =
@@ -137,7 +145,7 @@ export async function importModel(file: string, options: ImportOptions): Promise
 }
 
 /** Reads the file; a fault that a setting mends names the option. */
-async function read(bytes: Uint8Array, options: ReadOptions) {
+async function readModel(bytes: Uint8Array, options: ReadOptions) {
   try {
     return await importSafetensors(bytes, options);
   } catch (cause) {
@@ -206,6 +214,7 @@ async function quantized(model: RealModel, settings: Settings, data: Dataset | n
   const { gain, logitScale, calibration } = await activations();
   const options = { centred, gain, logitScale, precision };
   const network = checked(() => networkOf(model.widths, options));
+  const inputs = data === null ? undefined : headerOfInputs(data.inputs);
   const header: PerceptronHeader = {
     ...{ kind: 'packed', model: model.widths.join('-'), ...options },
     ...{ key: '0'.repeat(16), cut: 0, directions: [] },
@@ -216,6 +225,7 @@ async function quantized(model: RealModel, settings: Settings, data: Dataset | n
       tensors: model.layers.map(({ name }) => printable(name)), // which also bounds their length
     },
     data: { name: 'unknown', hash: 'unknown' },
+    ...(inputs && { inputs }),
   };
   const reading = { ...model.reading, quantizers: layers.map(({ by }) => by) };
   const hash = await weightsHash(weights, network.tensors);

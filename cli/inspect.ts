@@ -1,9 +1,11 @@
 /** `ternseed inspect FILE`: what an artifact says of itself, without rebuilding it. */
 
 import { type Artifact, isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
-import { modelName } from '../src/artifact/header.js';
+import { type Header, isPerceptron, modelName } from '../src/artifact/header.js';
+import { inputsOf } from '../src/artifact/inputs.js';
 import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
 import { isUrl, urlSource } from '../src/artifact/url-source.js';
+import { namesInWords } from '../src/data/examples.js';
 import { printable } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';
 import type { TransformerShape } from '../src/ternary/transformer.js';
@@ -30,6 +32,7 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       tensors: network.tensors,
     },
     ...(isOfPerceptron(artifact) && { precision: artifact.network.precision }),
+    ...(isPerceptron(header) && header.inputs && { inputs: header.inputs }),
     ...(fetched && { fetched }),
   };
   const bits = ((8 * bytes) / network.parameters).toFixed(3);
@@ -47,6 +50,7 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       ...(header.base
         ? ([['delta on', `${printable(header.base.name)}, weights hash ${header.base.hash}`]] as const)
         : []),
+      ...inputLines(header),
       ['steps', count(steps)],
       ['seed', typeof config.seed === 'string' ? printable(config.seed) : 'none'],
       ['key', key],
@@ -63,6 +67,21 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       ]),
     ]),
   ]);
+}
+
+/** How inputs are read, and what the classes are called, where it does not go without saying. */
+function inputLines(header: Header): [label: string, value: string][] {
+  if (!isPerceptron(header) || header.inputs === undefined) return [];
+  const { low, high, inverted, image, labels } = inputsOf(header);
+  const { rows, columns, channels, planar } = image ?? {};
+  const shape = planar ? [channels, rows, columns] : [rows, columns, ...(channels === 1 ? [] : [channels])];
+  return [
+    [
+      'inputs',
+      `${low}…${high}${inverted ? ', inverted' : ''}${image ? `, images of ${shape.join('×')}` : ''}`,
+    ],
+    ...(labels ? [['labels', namesInWords(labels)] as [string, string]] : []),
+  ];
 }
 
 /** What the model's name leaves open. */

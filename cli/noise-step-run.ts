@@ -6,6 +6,7 @@ import { encodeCheckpoint, readCheckpoint } from '../src/artifact/checkpoint.js'
 import { VERSION } from '../src/artifact/container.js';
 import { differences } from '../src/artifact/delta.js';
 import { type Base, formatKey, type Header, parseKey } from '../src/artifact/header.js';
+import { headerOfInputs, type InputsHeader } from '../src/artifact/inputs.js';
 import { encodeLogBlock, lossOfUnits, type ReadStep } from '../src/artifact/seed-log.js';
 import { openingOfLog, readUnfinishedLog, type UnfinishedLog } from '../src/artifact/unfinished-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
@@ -55,7 +56,8 @@ export class NoiseStepRun extends Run {
     readonly base: TrainedBase | null,
   ) {
     super(out, lock);
-    this.#header = headerOfTrainer(trainer, { name: data.name, hash: data.hash }, base?.header);
+    const { name, hash, inputs } = data;
+    this.#header = headerOfTrainer(trainer, { name, hash }, base?.header, headerOfInputs(inputs));
   }
 
   /**
@@ -311,7 +313,12 @@ function* shown(log: UnfinishedLog, progress: Progress): Generator<ReadStep> {
 }
 
 /** What the finished artifact of a run says of it. */
-export function headerOfTrainer(trainer: NoiseStepTrainer, data: Header['data'], base?: Base): Header {
+export function headerOfTrainer(
+  trainer: NoiseStepTrainer,
+  data: Header['data'],
+  base?: Base,
+  inputs?: InputsHeader,
+): Header {
   const { config, network, key, counts } = trainer;
   return {
     kind: config.artifact,
@@ -325,5 +332,6 @@ export function headerOfTrainer(trainer: NoiseStepTrainer, data: Header['data'],
     config: { ...config },
     data,
     ...(base && { base }),
+    ...(inputs && { inputs }),
   };
 }

@@ -22,6 +22,11 @@ export function shellWord(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
+/** A sentence beside the result, on stderr. */
+export function note(sentence: string): void {
+  process.stderr.write(`note: ${sentence}\n`);
+}
+
 /** `label  value` lines, the labels padded to one width. */
 export function table(rows: readonly (readonly [label: string, value: string])[]): string[] {
   const width = rows.reduce((most, [label]) => Math.max(most, label.length), 0);

@@ -6,7 +6,7 @@
 
 import seedrandom from 'seedrandom';
 import type { Artifact, SeedLog } from '../src/artifact/artifact.js';
-import { formatKey, parseKey } from '../src/artifact/header.js';
+import { formatKey, isPerceptron, parseKey } from '../src/artifact/header.js';
 import { lossOfUnits } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -80,7 +80,8 @@ export async function retrain(
   const trainer = await NoiseStepTrainer.create(config, train, backend, base, parseKey(header.key));
   const progress = new Progress();
   try {
-    const mine = headerOfTrainer(trainer, header.data, header.base);
+    const inputs = isPerceptron(header) ? header.inputs : undefined;
+    const mine = headerOfTrainer(trainer, header.data, header.base, inputs);
     const told = kind === 'packed' ? { ...mine, kind, directions: [] } : mine;
     if (!isSameHeader(told, header)) {
       return { ok: false, detail: 'the header is not that of its configuration', steps: [], seed };

@@ -3,6 +3,7 @@
 import { encodePacked, encodeSeedPool, type Outcome } from '../src/artifact/artifact.js';
 import { encodeArrays, readArrays } from '../src/artifact/checkpoint.js';
 import { formatKey, type Header, parseKey } from '../src/artifact/header.js';
+import { headerOfInputs } from '../src/artifact/inputs.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { checkSteConfig, STE_KEYS, type SteConfig } from '../src/backprop/config.js';
 import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
@@ -164,7 +165,9 @@ export class SteRun extends Run {
   }
 }
 
-function headerOf({ config, network, key, counts }: SteTrainer, { name, hash }: Dataset): Header {
+function headerOf({ config, network, key, counts }: SteTrainer, data: Dataset): Header {
+  const { name, hash } = data;
+  const inputs = headerOfInputs(data.inputs);
   return {
     kind: config.artifact,
     model: network.widths.join('-'),
@@ -177,5 +180,6 @@ function headerOf({ config, network, key, counts }: SteTrainer, { name, hash }: 
     directions: counts,
     config: { ...config },
     data: { name, hash },
+    ...(inputs && { inputs }),
   };
 }

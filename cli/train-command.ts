@@ -31,7 +31,11 @@ export function addSources(train: Command): void {
   ] as const) {
     const command = train.command(source).description(what);
     addMethod(command, EXAMPLE_SETTINGS);
-    if (source === 'idx') command.requiredOption('--data <dir>', 'folder of the IDX files, raw or .gz');
+    if (source === 'idx') {
+      command
+        .requiredOption('--data <dir>', 'folder of the IDX files, raw or .gz')
+        .option('--image <shape>', 'what flat examples are: 28x28, or 8x8x3 or 3x8x8 with channels');
+    }
     addConfigOptions(command, EXAMPLE_SETTINGS);
     addRunOptions(command, source, EXAMPLE_SETTINGS)
       .option('--base <file>', BASE, collect)

@@ -19,6 +19,7 @@ import {
   resolveConfig,
   TEXT_SETTINGS,
 } from './config-options.js';
+import { noteName } from './data.js';
 import type { Destination } from './destination.js';
 import { inputName, readBytes, readPathOrUrl } from './files.js';
 import { NoiseStepTextRun } from './noise-text-run.js';
@@ -36,6 +37,7 @@ import {
 } from './output.js';
 import { type Figures, readStepLimits, runSteps } from './steps.js';
 import type { Run, RunConfig } from './run.js';
+import { isTextWorseThanUniform } from './score.js';
 import { readText } from './texts.js';
 import { destinationsOf, methodOf, resumeCommand } from './train.js';
 
@@ -73,6 +75,7 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
   if (resume !== undefined && options.out !== undefined) {
     throw new ConfigError('"--resume" goes on with the file it names: leave "--out" out');
   }
+  noteName(options.text);
   const limits = readStepLimits(options);
   const { target, budget } = readGoals(options);
   const settings = options as unknown as Record<string, string | undefined>;
@@ -89,7 +92,8 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
   const preset = options.base ? 'tune' : 'default';
   const config =
     resume === undefined
-      ? await resolveConfig(TEXT_SETTINGS, method, { ...settings, preset: settings.preset ?? preset }, over)
+      ? (await resolveConfig(TEXT_SETTINGS, method, { ...settings, preset: settings.preset ?? preset }, over))
+          .config
       : null;
   const start = method === 'ste' ? startSte : startNoiseStep;
   const data = await readText(options.text);
@@ -227,10 +231,11 @@ async function report(
     evaluateText(placed, validation, { ...judged, watch }),
   );
   const extras = await shown('the trainer evaluates', 'bytes', (watch) => run.extras(validation, watch));
+  const worseThanUniform = isTextWorseThanUniform(score.bitsPerByte);
   const { parameters } = model;
   const bitsPerTrit = tritBits(artifact, model);
   const result = {
-    ...{ artifact: out.name, kind: artifact.kind, bytes: artifact.bytes, ...score },
+    ...{ artifact: out.name, kind: artifact.kind, bytes: artifact.bytes, ...score, worseThanUniform },
     ...{ loss: score.bitsPerByte * Math.LN2, steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },

@@ -4,6 +4,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
+import type { Header } from '../src/artifact/header.js';
+import type { ImageShape } from '../src/artifact/inputs.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -11,18 +13,27 @@ import { evaluateExamples } from '../src/backend/evaluate.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
 import { checkSteConfig, type SteConfig } from '../src/backprop/config.js';
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
+import { shiftLimit } from '../src/data/batches.js';
 import { type Dataset, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
+import { imageOfShape } from '../src/data/examples.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
 import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
 import { costLines, costsOf } from './convert.js';
-import { EXAMPLE_SETTINGS, namesOfSettings, parseNumber, resolveConfig } from './config-options.js';
+import {
+  EXAMPLE_SETTINGS,
+  namesOfSettings,
+  parseNumber,
+  type Resolved,
+  resolveConfig,
+} from './config-options.js';
+import { asPath, readingOf, withNotes } from './data.js';
 import { Destination } from './destination.js';
 import { inputName, readBytes, readPathOrUrl } from './files.js';
 import { Metrics } from './metrics.js';
 import { NoiseStepRun, type TrainedBase } from './noise-step-run.js';
-import { count, duration, Progress, percent, printResult, shellWord, shown, table } from './output.js';
+import { count, duration, note, Progress, percent, printResult, shellWord, shown, table } from './output.js';
 import {
   METHODS,
   type Method,
@@ -32,11 +43,13 @@ import {
   unfinishedHeader,
   unfinishedOf,
 } from './run.js';
+import { isWorseThanUniform } from './score.js';
 import { type Figures, readStepLimits, runSteps } from './steps.js';
 
 export interface TrainOptions extends BaseOptions {
   readonly method?: string;
   readonly data?: string;
+  readonly image?: string;
   readonly out?: string;
   readonly force: boolean;
   readonly resume?: string;
@@ -68,11 +81,17 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
   const home = out.workplace(`${source}.tern`);
   const method = await methodOf(options, home);
   const defaults = await defaultsOfBase(options, method);
-  const config =
+  const resolved =
     options.resume === undefined ? await resolveConfig(EXAMPLE_SETTINGS, method, settings, defaults) : null;
-  const load = () => (source === 'mnist' ? loadMnist() : loadIdxDirectory(requireFolder(options)));
+  const image = readImage(options);
+  const load = async (model: Header | null) => {
+    const reading = { ...(model && readingOf(model)), ...(image && { image }) };
+    return withNotes(
+      source === 'mnist' ? await loadMnist(reading) : await loadIdxDirectory(requireFolder(options), reading),
+    );
+  };
   const start = method === 'ste' ? startSte : startNoiseStep;
-  const { run, data, integers, close } = await start(config, load, home, options, out);
+  const { run, data, integers, close } = await start(resolved, load, home, options, out);
   const progress = new Progress();
   try {
     const resume = resumeCommand(sourceOf(source, options), options, run.out);
@@ -93,7 +112,10 @@ export async function train(source: 'mnist' | 'idx', options: TrainOptions): Pro
       const artifact = openArtifact(bytes);
       const backend = await integers();
       const base = await baseOf(artifact, run.out, options, backend);
-      forms.push(...formsOf(artifact, bytes, await rebuildVerified(artifact, backend, base), base));
+      const weights = await shown(`rebuilding ${printable(out.name)}`, 'steps', (watch) =>
+        rebuildVerified(artifact, backend, base, watch),
+      );
+      forms.push(...formsOf(artifact, bytes, weights, base));
       return smallestOf(forms).bytes;
     }
   } finally {
@@ -151,9 +173,12 @@ interface Started {
   close(): Promise<void>;
 }
 
+/** Loads the data as a model reads its inputs, or, for one that is new, as the training part has them. */
+type Load = (model: Header | null) => Promise<Dataset>;
+
 async function startNoiseStep(
-  config: Record<string, unknown> | null,
-  load: () => Promise<Dataset>,
+  resolved: Resolved | null,
+  load: Load,
   home: string,
   { backend: choice, threads, base = [] }: TrainOptions,
   out: Destination,
@@ -161,9 +186,10 @@ async function startNoiseStep(
   if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
     throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
   }
-  const settings = config as NoiseStepConfig | null;
-  if (settings) checkConfig(settings);
-  const data = await load();
+  const wanted = (resolved?.config ?? null) as NoiseStepConfig | null;
+  if (wanted) checkConfig(wanted);
+  const data = await load(wanted ? await headerOfBase(base) : await unfinishedHeader(home));
+  const settings = wanted && withoutVainShift(wanted, data, resolved?.said);
   const products = roughProducts(settings ?? (await unfinishedHeader(home)).config);
   const backend = await openBackend(choice as BackendChoice, threads, products);
   try {
@@ -200,17 +226,18 @@ function roughProducts(config: Readonly<Record<string, unknown>> | NoiseStepConf
 }
 
 async function startSte(
-  config: Record<string, unknown> | null,
-  load: () => Promise<Dataset>,
+  resolved: Resolved | null,
+  load: Load,
   home: string,
   { backend: choice, threads }: TrainOptions,
 ): Promise<Started> {
   if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
     throw expected('--backend', `${TENSORFLOW_BACKENDS.join(', ')} for ste`, choice);
   }
-  const settings = config as unknown as SteConfig | null;
-  if (settings) checkSteConfig(settings);
-  const data = await load();
+  const wanted = (resolved?.config ?? null) as SteConfig | null;
+  if (wanted) checkSteConfig(wanted);
+  const data = await load(wanted ? null : await unfinishedHeader(home));
+  const settings = wanted && withoutVainShift(wanted, data, resolved?.said);
   const tensorflow = await openTensorflow(choice as TensorflowChoice);
   let integers: Backend | null = null;
   const close = async () => {
@@ -227,6 +254,37 @@ async function startSte(
     await close();
     throw error;
   }
+}
+
+/** A preset's shift is for images; where there are none, or smaller ones, it falls away. */
+function withoutVainShift<Config extends { readonly shift: number }>(
+  config: Config,
+  { train }: Dataset,
+  said: ReadonlySet<string> = new Set(),
+): Config {
+  if (config.shift < shiftLimit(train.image) || said.has('shift')) return config;
+  note(`the examples are no images that could be shifted by ${config.shift}: "shift" is 0`);
+  return { ...config, shift: 0 };
+}
+
+/** `28x28`, `8x8x3`, `3x8x8`: what the examples are where their files do not say it. */
+function readImage({ image, resume }: TrainOptions): ImageShape | null {
+  if (image === undefined) return null;
+  if (resume !== undefined) {
+    throw new ConfigError('"--image" is fixed in the run that "--resume" continues: leave it out');
+  }
+  const shape = /^\d{1,7}(x\d{1,7}){1,2}$/.test(image) ? imageOfShape(image.split('x').map(Number)) : null;
+  if (shape) return shape;
+  throw expected(
+    '--image',
+    'rows and columns, such as 28x28, and one to four channels before or after them',
+    image,
+  );
+}
+
+/** The header of the artifact that a delta is trained on. */
+async function headerOfBase([path]: readonly string[]): Promise<Header | null> {
+  return path === undefined ? null : perceptronArtifact(openArtifact(await readPathOrUrl(path))).header;
 }
 
 /** Of a delta: the network is that of its base, unless the user says otherwise. */
@@ -287,11 +345,13 @@ async function report(
     evaluateExamples(placed, scored, watch),
   );
   const extras = await shown('the trainer evaluates', 'examples', (watch) => run.extras(scored, watch));
+  const worseThanUniform = isWorseThanUniform({ accuracy, loss }, scored.labels);
   const { parameters } = artifact.network;
   const packedBytes = packWeights(weights, artifact.network.tensors).length;
   const floatBytes = 4 * parameters;
   const result = {
     ...{ artifact: out.name, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
+    worseThanUniform,
     ...{ split: heldOut ? 'held out' : 'test', steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
@@ -299,7 +359,7 @@ async function report(
     ...(forms.length > 0 && { forms: costsOf(forms) }),
     ...extras.json,
   };
-  const again = dataset.name === 'mnist' ? 'mnist' : (options.data ?? dataset.name);
+  const again = options.data === undefined ? dataset.name : asPath(options.data);
   const lines = [
     `${printable(out.name)}: ${describe(artifact)}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
     ...table([

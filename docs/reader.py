@@ -4,6 +4,7 @@
     python3 docs/reader.py FILE...      prints a line of JSON a file: what it holds, and whether the
                                         weights that it rebuilds have the hash that it promises
     python3 docs/reader.py --weights FILE   the same with all weights
+    python3 docs/reader.py --inputs=0,7.5 FILE  the same with what these raw values are to the model
 
 The base of a delta is looked for, by the hash of its weights, among the files before it.
 
@@ -142,7 +143,17 @@ def read_header(payload, version):
         check(re.fullmatch("[1-9][0-9]*(-[1-9][0-9]*)+", header["model"]), "expected layer widths")
     check(0 <= header["cut"] <= 42, "expected a cut in 0…42")
     check(all(isinstance(count, int) for count in header["directions"]), "expected counts of directions")
+    check(isinstance(header.get("inputs", {}), dict), "expected inputs to be an object")
     return header
+
+
+def scale_inputs(values, header):
+    """Raw values as the inputs of the model, 0…127."""
+    inputs = header.get("inputs", {})
+    low, high = float(inputs.get("low", 0)), float(inputs.get("high", 255))
+    check(low < high, "expected low to be less than high")
+    scaled = [max(0, min(127, math.floor((value - low) / (high - low) * 128))) for value in values]
+    return [127 - value for value in scaled] if inputs.get("inverted") else scaled
 
 
 class Tensor:
@@ -782,7 +793,7 @@ def weights_hash(weights, tensors):
     return hashlib.sha256(five + others).hexdigest()
 
 
-def read_artifact(data, bases):
+def read_artifact(data, bases, raw=()):
     """Opens and rebuilds an artifact, a delta on one of `bases` (weights by hash); raises Fault where it cannot."""
     version, sections = read_sections(data)
     check(len(sections) >= 2 and sections[0][0] == "H", "expected a header section first")
@@ -808,6 +819,8 @@ def read_artifact(data, bases):
     values *= steps if kind == "log" else 1
     check(values <= 2**22 + 2**12 * len(data), f"expected fewer than {values} values in {len(data)} bytes")
     result = {"version": version, "kind": kind, "model": header["model"], "steps": steps}
+    if raw:
+        result["inputs"] = scale_inputs(raw, header)
     if kind == "log":
         work = Work(header, tensors, len(data))
         check(steps * work.least <= work.most, f"expected at most {work.most} units of work, got more")
@@ -829,12 +842,14 @@ def read_artifact(data, bases):
 
 def main(arguments):
     whole = "--weights" in arguments
+    texts = [argument[len("--inputs=") :] for argument in arguments if argument.startswith("--inputs=")]
+    raw = [float(number) for text in texts for number in text.split(",")]
     status = 0
     bases = {}
-    for path in (argument for argument in arguments if argument != "--weights"):
+    for path in (argument for argument in arguments if not argument.startswith("--")):
         try:
             with open(path, "rb") as file:
-                result = read_artifact(file.read(), bases)
+                result = read_artifact(file.read(), bases, raw)
             bases[result["weightsHash"]] = result["weights"]
         except (Fault, OSError) as error:
             result, status = {"fault": str(error)}, 3

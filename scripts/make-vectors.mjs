@@ -153,6 +153,18 @@ for (const precision of precisions) {
   await write(`packed-${[...new Set(precision)].join('-and-')}`, encodePacked(header, weights, outcome));
 }
 if (VERSION >= 2) {
+  // A header that says how inputs are scaled, and raw values with what they come to: below, at, between and above.
+  const { inputsOf, scaleInputs } = await load('artifact/inputs.js');
+  const { header, weights, outcome } = await packedOf(['ternary', 'ternary']);
+  const said = { low: -1.5, high: 2.25, inverted: true, image: [7, 7, 1], labels: [-3, 1, 7, 200] };
+  const inputs = inputsOf({ inputs: said });
+  const raw = [-1e9, -1.5, -1.4707, -1.4708, -1, 0, 0.375, 1, 2.2206, 2.2208, 2.25, 1e300];
+  const scaled = raw.map((value, i) => [value, scaleInputs(raw, inputs)[i]]);
+  await write('packed-inputs', encodePacked({ ...header, inputs: said }, weights, outcome), undefined, {
+    scaled,
+  });
+}
+if (VERSION >= 2) {
   const { TensorCoding } = await load('artifact/tensor-coder.js');
   const { header, network, weights, outcome } = await packedOf(['ternary', 'ternary']);
   for (const [name, coding] of Object.entries(TensorCoding)) {
@@ -208,7 +220,7 @@ writeFileSync(join(out, 'vectors.json'), `[\n${vectors.map((one) => JSON.stringi
 process.stdout.write(`${vectors.length} vectors in ${out}\n`);
 
 /** Opens what was written, rebuilds it on the reference backend, and takes down what it should hold. */
-async function write(name, bytes, under) {
+async function write(name, bytes, under, more = {}) {
   const artifact = openArtifact(bytes);
   const { rebuildVerified } = await load('artifact/rebuild.js');
   const weights = await rebuildVerified(artifact, new ReferenceBackend(), under?.weights);
@@ -220,6 +232,7 @@ async function write(name, bytes, under) {
     ...(under && { base: under.header.name }),
     ...(kind === 'pool' ? { coefficients: [...artifact.coefficients] } : {}),
     ...(weights.length <= LISTED_MAX ? { weights: [...weights] } : {}),
+    ...more,
   });
   writeFileSync(join(out, `${name}.tern`), bytes);
 }

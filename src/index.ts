@@ -7,7 +7,15 @@
 export * from './artifact/index.js';
 export { evaluateExamples, type LabelledExamples, type Score } from './backend/evaluate.js';
 export type { TrainingSet } from './data/batches.js';
-export { type IdxArray, parseIdx } from './data/idx.js';
+export {
+  type Examples,
+  type ExampleSets,
+  type NamedArray,
+  type RawPart,
+  readExamples,
+  type ReadingOptions,
+} from './data/examples.js';
+export { type IdxArray, type IdxValues, parseIdx } from './data/idx.js';
 export { type Calibration, calibrate } from './exchange/calibrate.js';
 export { exportJson } from './exchange/export-json.js';
 export {

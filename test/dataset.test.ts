@@ -50,13 +50,14 @@ test('both spellings, raw and packed, give the same dataset', async () => {
       expect(directory.endsWith(name)).toBe(true);
       expect(train).toEqual({
         inputs: Uint8Array.of(0, 0, 1, 1, 127, 127, 100, 64),
-        labels: Uint8Array.of(0, 2),
+        labels: Uint8Array.of(0, 1),
         count: 2,
         width: 4,
-        columns: 2,
-        classes: 4,
+        image: { rows: 2, columns: 2, channels: 1, planar: false },
+        classes: 2,
+        names: [0, 2],
       });
-      expect(test.labels).toEqual(Uint8Array.of(3));
+      expect(test.labels).toEqual(Uint8Array.of(1));
     }
   }
   // Node: createHash('sha256') over the four files of smallSet() in order
@@ -72,8 +73,7 @@ test('a missing directory or file is an InputError that names what was looked fo
   delete three['t10k-labels-idx1'];
   const directory = await write(three);
   await expect(loadIdxDirectory(directory)).rejects.toThrow(
-    'expected one of t10k-labels-idx1-ubyte, t10k-labels.idx1-ubyte, ' +
-      't10k-labels-idx1-ubyte.gz, t10k-labels.idx1-ubyte.gz, got none of them',
+    'expected a file such as t10k-labels-idx1-ubyte or test-labels-idx1-ubyte, or the same with .gz, got none',
   );
   await mkdir(join(directory, 't10k-labels-idx1-ubyte'));
   await expect(loadIdxDirectory(directory)).rejects.toThrow(InputError);
@@ -82,15 +82,56 @@ test('a missing directory or file is an InputError that names what was looked fo
 
 test.each([
   ['fewer labels than images', { 'train-labels-idx1': idx([1], [2]) }, 'expected 2 labels'],
-  ['labels of two dimensions', { 'train-labels-idx1': idx([2, 1], [0, 2]) }, 'got shape 2×1'],
-  ['other widths', { 't10k-images-idx3': idx([1, 1, 3], [1, 2, 3]) }, 'expected 4 pixels'],
+  ['labels of two columns', { 'train-labels-idx1': idx([2, 2], [0, 2, 0, 2]) }, 'got shape 2×2'],
+  ['other widths', { 't10k-images-idx3': idx([1, 1, 3], [1, 2, 3]) }, 'expected examples of 2×2'],
   ['one class', { 'train-labels-idx1': idx([2], [0, 0]), 't10k-labels-idx1': idx([1], [0]) }, 'two classes'],
-  ['a damaged file', { 't10k-labels-idx1': Uint8Array.of(0, 0, 8) }, 'unsigned bytes'],
+  ['a damaged file', { 't10k-labels-idx1': Uint8Array.of(0, 0, 8) }, 'an IDX file'],
+  [
+    'a web page',
+    { 't10k-labels-idx1': Buffer.from('<!DOCTYPE html><html>') },
+    'got text, "<!DOCTYPE html><html>"',
+  ],
   ['damaged gzip', { 't10k-labels-idx1': Uint8Array.of(0x1f, 0x8b, 8) }, 'gzip'],
 ])('%s are an InputError', async (_, changes, message) => {
   const loading = loadIdxDirectory(await write({ ...smallSet(), ...changes }));
   await expect(loading).rejects.toThrow(InputError);
   await expect(loading).rejects.toThrow(message);
+});
+
+test.each([
+  ['test for t10k', (name: string) => name.replace('t10k', 'test')],
+  ['the name of a set before', (name: string) => `emnist-letters-${name}`],
+  ['no -ubyte', (name: string) => name.replace('-ubyte', '')],
+  ['.idx alone', (name: string) => name.replace(/-idx\d-ubyte/, '.idx')],
+  ['capitals', (name: string) => name.toUpperCase()],
+])('files are found by other names: %s', async (_, rename) => {
+  for (const pack of [
+    (bytes: Uint8Array) => bytes,
+    gzipSync,
+    (bytes: Uint8Array) => gzipSync(gzipSync(bytes)),
+  ]) {
+    const directory = await mkdtemp(join(root, 'names-'));
+    const ending = pack(Uint8Array.of(0))[0] === 0 ? '' : '.gz';
+    for (const [stem, bytes] of Object.entries(smallSet())) {
+      await writeFile(join(directory, rename(`${stem}-ubyte${ending}`)), pack(bytes));
+    }
+    // What is none of the four, though it looks like it.
+    for (const name of ['._train-images-idx3-ubyte', 'train-images-idx3-ubyte.part', 'train-images.png']) {
+      await writeFile(join(directory, name), 'x');
+    }
+    expect((await loadIdxDirectory(directory)).train.names).toEqual([0, 2]);
+  }
+});
+
+test('of two files for one part, those that differ are refused and those that are the same are not', async () => {
+  const directory = await write(smallSet());
+  const labels = join(directory, 'train-labels-idx1-ubyte.gz');
+  await writeFile(labels, gzipSync(smallSet()['train-labels-idx1'] as Uint8Array));
+  await expect(loadIdxDirectory(directory)).resolves.toBeDefined();
+  await writeFile(labels, gzipSync(idx([2], [2, 0])));
+  await expect(loadIdxDirectory(directory)).rejects.toThrow(
+    'expected one file of training labels, got train-labels-idx1-ubyte and train-labels-idx1-ubyte.gz, which differ',
+  );
 });
 
 function missingModule(): never {
@@ -106,7 +147,7 @@ function smallSet(): Record<string, Uint8Array> {
     'train-images-idx3': idx([2, 2, 2], [0, 1, 2, 3, 255, 254, 200, 128]),
     'train-labels-idx1': idx([2], [0, 2]),
     't10k-images-idx3': idx([1, 2, 2], [9, 8, 7, 6]),
-    't10k-labels-idx1': idx([1], [3]),
+    't10k-labels-idx1': idx([1], [2]),
   };
 }
 

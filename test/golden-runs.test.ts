@@ -31,7 +31,7 @@ function clusters(count: number): TrainingSet {
     return Math.max(0, Math.min(127, Math.floor(centre + (draw - 128) / 4)));
   });
   const labels = Uint8Array.from({ length: count }, (_, i) => i % 4);
-  return { inputs, labels, count, width: 16, columns: 4 };
+  return { inputs, labels, count, width: 16, image: { rows: 4, columns: 4, channels: 1, planar: false } };
 }
 
 const data = clusters(300);

@@ -45,6 +45,7 @@ test('an IDX file cut at any byte, or with one byte too many, is an InputError',
 
 test('a flipped bit anywhere in an IDX header is an InputError', () => {
   for (let bit = 0; bit < HEADER_BYTES * 8; bit++) {
+    if (bit === 2 * 8) continue; // type 9: signed bytes
     expect(() => parseIdx(flipped(SMALL, bit), 'flipped')).toThrow(InputError);
   }
 });
@@ -62,6 +63,56 @@ test('an error names the file, what was expected, what was got and where', () =>
   expect(() => parseIdx(SMALL.subarray(0, 17), 'a\u001b[31m')).toThrow(
     '"a\\u{1b}[31m" expected 2×3 = 6 bytes of data, got 5, at byte 12',
   );
+});
+
+test('values of every type are read, big-endian', () => {
+  // "THE IDX FILE FORMAT": 0x08 unsigned byte, 0x09 signed byte, 0x0B short, 0x0C int, 0x0D float, 0x0E double.
+  const types: [type: number, bytes: number[], values: number[]][] = [
+    [0x09, [0xff, 0x80], [-1, -128]],
+    [0x0b, [0x01, 0x02, 0xff, 0xfe], [258, -2]],
+    [0x0c, [0, 0, 1, 0, 0x80, 0, 0, 0], [256, -(2 ** 31)]],
+    [0x0d, [0x3f, 0xc0, 0, 0, 0xbf, 0, 0, 0], [1.5, -0.5]],
+    [0x0e, [0x3f, 0xf8, 0, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0], [1.5, -2]],
+  ];
+  for (const [type, bytes, values] of types) {
+    const file = Uint8Array.of(0, 0, type, 1, 0, 0, 0, 2, ...bytes);
+    const { shape, data } = parseIdx(file, 'typed');
+    expect([shape, [...data]]).toEqual([[2], values]);
+    expect(() => parseIdx(file.subarray(0, -1), 'cut')).toThrow(InputError);
+  }
+  expect(() => parseIdx(Uint8Array.of(0, 0, 0x0a, 1, 0, 0, 0, 1, 0), 'unknown')).toThrow('00 00 0a 01');
+});
+
+test('numbers that are not finite are an InputError with their place', () => {
+  for (const bytes of [
+    [0x7f, 0xc0, 0, 0],
+    [0xff, 0x80, 0, 0],
+  ]) {
+    const file = Uint8Array.of(0, 0, 0x0d, 1, 0, 0, 0, 2, 0, 0, 0, 0, ...bytes);
+    expect(() => parseIdx(file, 'odd')).toThrow(
+      /"odd" expected a finite number, got (NaN|-Infinity), at byte 12/,
+    );
+  }
+});
+
+test('gzip of several members is unpacked, and each is checked', () => {
+  const parts = [text(400), new Uint8Array(0), text(70_000), text(1), text(2 ** 16)];
+  const packed = parts.map((part) => gzipSync(part));
+  const whole = Buffer.concat(parts);
+  const all = Buffer.concat(packed);
+  expect(Buffer.from(gunzipBounded(all, 'members', whole.length))).toEqual(whole);
+  expect(() => gunzipBounded(all, 'members', whole.length - 1)).toThrow('at most');
+  for (let bit = packed[0].length * 8 - 64; bit < packed[0].length * 8; bit += 7) {
+    expect(() => gunzipBounded(flipped(all, bit), 'members', 2 ** 20)).toThrow(InputError);
+  }
+  for (const end of [1, 3, 4, 9, 300]) {
+    expect(() => gunzipBounded(all.subarray(0, -end), 'cut', 2 ** 20)).toThrow(InputError);
+    expect(() => gunzipBounded(Buffer.concat([all, Buffer.alloc(end, 7)]), 'long', 2 ** 20)).toThrow(
+      InputError,
+    );
+  }
+  const empties = Buffer.concat(Array.from({ length: 5000 }, () => gzipSync('')));
+  expect(gunzipBounded(empties, 'empties', 10)).toHaveLength(0);
 });
 
 test("zlib's gzip of any bytes is unpacked, and anything else is left alone", () => {

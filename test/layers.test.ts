@@ -16,14 +16,15 @@ const ALLOWED: Record<string, readonly string[]> = {
   'watch.ts': [],
   ternary: ['errors.ts'],
   random: ['errors.ts'],
-  backend: ['ternary', 'random', 'errors.ts', 'watch.ts'],
+  'typed-arrays.ts': ['errors.ts'],
+  backend: ['ternary', 'random', 'errors.ts', 'typed-arrays.ts', 'watch.ts'],
   artifact: ['backend', 'ternary', 'random', 'errors.ts', 'watch.ts'],
   quantize: ['ternary', 'errors.ts'],
   exchange: ['artifact', 'backend', 'quantize', 'ternary', 'random', 'errors.ts', 'watch.ts'],
   'settings.ts': ['random', 'errors.ts'],
   perturb: ['backend', 'ternary', 'random', 'data', 'errors.ts', 'settings.ts'],
   backprop: ['backend', 'ternary', 'random', 'data', 'quantize', 'errors.ts', 'settings.ts', 'watch.ts'],
-  data: ['random', 'errors.ts', 'watch.ts', 'artifact/crc32.ts'],
+  data: ['random', 'errors.ts', 'typed-arrays.ts', 'watch.ts', 'artifact/crc32.ts', 'artifact/inputs.ts'],
   'index.ts': [
     ...['artifact', 'backend', 'backprop', 'data', 'exchange', 'perturb', 'quantize', 'ternary', 'random'],
     'errors.ts',
@@ -142,7 +143,7 @@ describe('layers', () => {
   });
 
   const NODE_ONLY = [
-    ...['src/data/bounded-file.ts', 'src/data/dataset.ts', 'src/data/text.ts'],
+    ...['src/data/bounded-file.ts', 'src/data/dataset.ts', 'src/data/idx-files.ts', 'src/data/text.ts'],
     'src/backend/platform/node.ts',
     ...['src/backprop/gradient-thread.ts', 'src/backprop/gradient-threads.ts'],
   ];
@@ -159,8 +160,10 @@ describe('layers', () => {
       .filter(({ from, target }) => unitOf(from) !== 'cli' && NODE_ONLY.includes(target))
       .map((found) => `${text(found)}${found.dynamic ? ' while it runs' : ''}`);
     expect(loads).toEqual([
-      'src/backprop/gradient-threads.ts imports src/backprop/gradient-thread.ts', // both are for Node alone
-      'src/data/text.ts imports src/data/bounded-file.ts', // and so are these
+      // All of these are for Node alone.
+      'src/backprop/gradient-threads.ts imports src/backprop/gradient-thread.ts',
+      'src/data/dataset.ts imports src/data/idx-files.ts',
+      'src/data/text.ts imports src/data/bounded-file.ts',
       'src/backend/platform/platform.ts imports src/backend/platform/node.ts while it runs',
     ]);
   });

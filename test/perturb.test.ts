@@ -258,7 +258,7 @@ describe('batches of shifted images', () => {
     labels: new Uint8Array(count),
     count,
     width: rows * columns,
-    columns,
+    image: { rows, columns, channels: 1, planar: false },
   });
 
   it('hold each image moved by some rows and columns within the bound, nothing else', () => {
@@ -283,6 +283,37 @@ describe('batches of shifted images', () => {
         }
       }),
     );
+  });
+
+  it('move all channels alike, wherever they lie', () => {
+    const [rows, columns, channels] = [4, 5, 3];
+    const plain = Uint8Array.from({ length: rows * columns * channels }, (_, i) => 1 + i);
+    // The same pixels, [channels, rows, columns].
+    const planes = plain.map(
+      (_, at) => plain[(at % (rows * columns)) * channels + Math.floor(at / (rows * columns))],
+    );
+    const shifted = (inputs: Uint8Array, planar: boolean) => {
+      const image = { rows, columns, channels, planar };
+      const set = { inputs, labels: new Uint8Array(1), count: 1, width: inputs.length, image };
+      const batches = new Batches([3, 4], set, 20, 2);
+      batches.load(0);
+      return Array.from({ length: 20 }, (_, b) =>
+        batches.inputs.slice(b * plain.length, (b + 1) * plain.length),
+      );
+    };
+    const last = shifted(plain, false);
+    for (const image of last) {
+      for (let pixel = 0; pixel < rows * columns; pixel++) {
+        const colours = image.subarray(pixel * channels, (pixel + 1) * channels);
+        // One pixel's colours stay together: they were consecutive numbers, or moved in as zeros.
+        expect(colours[1]).toBe(colours[0] && colours[0] + 1);
+        expect(colours[2]).toBe(colours[0] && colours[0] + 2);
+      }
+    }
+    const first = shifted(planes, true).map((image) =>
+      image.map((_, at) => image[(at % channels) * rows * columns + Math.floor(at / channels)]),
+    );
+    expect(first).toEqual(last);
   });
 
   it('take all shifts equally often', () => {
@@ -492,12 +523,15 @@ describe('the trainer', () => {
     await expect(create({ model: '15-12-4' })).rejects.toThrow(
       new ConfigError('"model" expected 16 inputs, as the data has, got 15'),
     );
-    await expect(create({ shift: 1 })).resolves.toBeDefined(); // one row of 16
+    await expect(create({ shift: 1 })).rejects.toThrow(
+      '"shift" expected 0, since the examples are no images',
+    );
+    const image = { rows: 4, columns: 4, channels: 1, planar: false };
     await expect(
-      NoiseStepTrainer.create({ ...small, shift: 4 }, { ...data, columns: 4 }, reference),
+      NoiseStepTrainer.create({ ...small, shift: 4 }, { ...data, image }, reference),
     ).rejects.toThrow('"shift" expected less than 4 pixels, as the images have, got 4');
     await expect(create({ model: '16-12-3' })).rejects.toThrow(
-      new ConfigError('"model" expected at least as many classes as the data has, got 3'),
+      new ConfigError('"model" expected at least 4 outputs, one for each label of the data (0…3), got 3'),
     );
   });
 });

@@ -51,6 +51,13 @@ describe('reader.py', () => {
     }
   });
 
+  it('scales raw values to the inputs that the vector lists', () => {
+    const { path, scaled = [] } = vectors.find((vector) => vector.scaled) as (typeof vectors)[number];
+    const raw = `--inputs=${scaled.map(([value]) => value).join()}`;
+    const output = execFileSync('python3', [reader, raw, path], { encoding: 'utf8' });
+    expect(JSON.parse(output)).toMatchObject({ inputs: scaled.map(([, input]) => input) });
+  });
+
   it('refuses files with a flipped bit or cut short, as this reader does', () => {
     const paths = vectors.flatMap(({ path, file, version }) => {
       const bytes = readFileSync(path);

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { openArtifact } from '../src/artifact/artifact.js';
+import { openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { inputsOf, scaleInputs } from '../src/artifact/inputs.js';
 import { readUnfinishedLog } from '../src/artifact/unfinished-log.js';
 import { rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
@@ -28,6 +29,8 @@ export interface Vector {
   readonly base?: string;
   readonly coefficients?: readonly number[];
   readonly weights?: readonly number[];
+  /** Raw values, each with the input that it is. */
+  readonly scaled?: readonly (readonly [raw: number, input: number])[];
 }
 
 const folder = fileURLToPath(new URL('vectors', import.meta.url));
@@ -73,6 +76,15 @@ describe.each(vectors)('$path', ({ path, weights, coefficients, ...said }) => {
       );
     }
   });
+});
+
+test('raw values become the inputs that the vector lists', () => {
+  const { path, scaled = [] } = vectors.find((vector) => vector.scaled) as (typeof vectors)[number];
+  const { header } = perceptronArtifact(openArtifact(read(path)));
+  const raw = scaled.map(([value]) => value);
+  expect([...scaleInputs(raw, inputsOf(header))]).toEqual(scaled.map(([, input]) => input));
+  // By hand: 127 − ⌊(0 + 1.5) / 3.75 · 128⌋ = 127 − 51.
+  expect(scaleInputs([0], inputsOf(header))).toEqual(Uint8Array.of(76));
 });
 
 test('an unfinished log of version 1 has the steps that one of version 2 has', () => {

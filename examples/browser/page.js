@@ -1,6 +1,7 @@
 // Opens an artifact by address or as a dropped file, shows what it holds, and classifies what is drawn.
 
 import {
+  inputsOf,
   openArtifact,
   openBackend,
   openUrl,
@@ -16,6 +17,7 @@ const [form, status, pad, list, facts] = ['form', '#status', '#pad', '#classes',
 const ink = pad.getContext('2d', { willReadFrequently: true });
 const backend = await openBackend('auto');
 let network = null; // the placed network of the file that is open
+let labels = null; // of its classes, where they are not 0, 1, 2, …
 
 /** Shows how a file is opened, and the fault where it is one of the file or the address. */
 async function show(name, opening) {
@@ -29,6 +31,7 @@ async function show(name, opening) {
     const before = network;
     network = await backend.place(perceptronArtifact(artifact).network, { batch: 1 });
     await before?.release();
+    labels = inputsOf(artifact.header).labels;
     await network.writeWeights(weights);
     status.textContent = `${name}: rebuilt in ${milliseconds.toFixed(0)} ms, hash verified`;
     showFacts(artifact);
@@ -77,7 +80,7 @@ function showClasses(shares) {
   list.replaceChildren(
     ...Array.from({ length: shares.length || 10 }, (_, label) => {
       const share = shares[label] ?? 0;
-      const item = element('li', String(label));
+      const item = element('li', String(labels?.[label] ?? label));
       if (label === best) item.className = 'best';
       const bar = Object.assign(element('span', ''), { className: 'bar' });
       bar.style.setProperty('--share', share);

@@ -22,6 +22,7 @@ import {
 import { printable } from '../errors.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { VERSION, type Version } from './container.js';
+import { type InputsHeader, isInputsHeader } from './inputs.js';
 
 /** The kinds of artifact, and the checkpoint that an unfinished pool run leaves. */
 export const KINDS = ['log', 'pool', 'packed', 'checkpoint'] as const;
@@ -60,6 +61,8 @@ export interface PerceptronHeader extends AnyHeader {
   readonly logitScale: number;
   /** One a layer; left out where all are ternary, as they are in a log and a pool. */
   readonly precision?: readonly LayerPrecision[];
+  /** How raw values become inputs, and the labels of the classes; left out where it goes without saying. */
+  readonly inputs?: InputsHeader;
 }
 
 /** The header of a transformer's artifact. */
@@ -111,9 +114,11 @@ const DICTIONARIES: Record<Version, Uint8Array> = {
 export function encodeHeader(header: Header): Uint8Array {
   const { kind, key, cut, directions, config, data, base } = header;
   const arithmetic = ARITHMETIC === 1 ? {} : { arithmetic: ARITHMETIC };
+  const inputs = isPerceptron(header) ? header.inputs : undefined;
   const ordered = {
     ...{ kind, ...arithmetic, ...modelKeys(header), key, cut, directions, config, data },
     ...(base && { base }),
+    ...(inputs && { inputs }),
   };
   const json = new TextEncoder().encode(JSON.stringify(ordered));
   const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARIES[VERSION] });
@@ -181,6 +186,7 @@ const PERCEPTRON_RULES: Rules = {
   centred: ['true or false', (value) => typeof value === 'boolean'],
   gain: ['an integer', Number.isInteger],
   logitScale: ['an integer', Number.isInteger],
+  inputs: ['scaling, image or labels', (value) => value === undefined || isRecord(value)],
   precision: [
     `${Object.keys(PRECISIONS).join(', ')} for each layer`,
     (value) => value === undefined || (Array.isArray(value) && value.every(isPrecision)),
@@ -225,8 +231,13 @@ function checkHeader(json: unknown, fault: (what: string) => Error): Header {
   } catch (error) {
     throw fault(printable((error as Error).message)); // which shows what stands in the file
   }
-  if (isPerceptron(header)) checkPrecision(header, network as Network, fault);
-  else if (header.kind === 'log' || header.kind === 'pool')
+  if (isPerceptron(header)) {
+    checkPrecision(header, network as Network, fault);
+    if (header.inputs !== undefined && !isInputsHeader(header.inputs, (network as Network).widths))
+      throw fault(
+        'expected "inputs" to be a scaling, image or labels of this model, and no more than needs saying',
+      );
+  } else if (header.kind === 'log' || header.kind === 'pool')
     throw fault('expected a transformer to be packed');
   checkDirections(header, network, fault);
   return header;

@@ -31,6 +31,7 @@ export {
   type SeedPool,
 } from './artifact.js';
 export type { Header, PerceptronHeader, TransformerHeader } from './header.js';
+export { type ImageShape, type Inputs, inputsOf, type RawValues, scaleInputs } from './inputs.js';
 export { openUrl, type UrlRequest } from './open-url.js';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
 export { fileSource } from './file-source.js';

@@ -1,8 +1,10 @@
 /** The checks that every backend makes before work starts, in one wording. */
 
 import { ConfigError, expected } from '../errors.js';
+import type { DirectionSet } from '../random/directions.js';
 import { ACTIVATION_MAX, isTernary, type Network } from '../ternary/network.js';
 import { NODES_BATCH_MAX, PROBES_MAX } from './backend.js';
+import { requireArray } from '../typed-arrays.js';
 import { checkValues } from './value-guard.js';
 
 export class BatchGuard {
@@ -20,8 +22,10 @@ export class BatchGuard {
     this.#classes = network.widths.at(-1) as number;
   }
 
-  /** @throws {ConfigError} when shapes or labels are not what `loadBatch` takes */
+  /** @throws {ConfigError} when arrays, shapes or labels are not what `loadBatch` takes */
   checkShape(inputs: Uint8Array, labels: Uint8Array): void {
+    requireArray('inputs', 'Uint8Array', inputs);
+    requireArray('labels', 'Uint8Array', labels);
     if (labels.length < 1 || labels.length > this.batchMax) {
       throw expected('batch', `1…${this.batchMax} examples`, labels.length);
     }
@@ -54,6 +58,19 @@ export class BatchGuard {
   /** @throws {ConfigError} when the weights are not as many as the model has, each in its tensor's range */
   checkWeights(weights: Int8Array): void {
     checkValues(this.network, weights);
+  }
+
+  /** @throws {ConfigError} when coefficients are no such array, or not one for each direction */
+  checkCoefficients(
+    kind: 'Int8Array' | 'Int16Array',
+    coefficients: Int8Array | Int16Array,
+    sets: readonly DirectionSet[],
+  ): void {
+    requireArray('coefficients', kind, coefficients);
+    const directions = sets.reduce((sum, set) => sum + set.directions, 0);
+    if (coefficients.length !== directions) {
+      throw expected('coefficients', `${directions} values, one for each direction`, coefficients.length);
+    }
   }
 
   /** @throws {ConfigError} when the network is not of trits alone, as latents and directions need it */

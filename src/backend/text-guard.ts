@@ -2,6 +2,7 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { errorLimit, NODES_BATCH_MAX, PROBES_MAX, type TextProbes, type TextRoom } from './backend.js';
+import { requireArray } from '../typed-arrays.js';
 import { type Transformer, VOCABULARY } from '../ternary/transformer.js';
 
 /** Losses are counted in 32 bits, and one job's results fit any device. */
@@ -29,6 +30,7 @@ export class TextGuard {
 
   /** @throws {ConfigError} when these are not windows of length + 1 bytes within the room */
   checkWindows(bytes: Uint8Array, length: number): void {
+    requireArray('bytes', 'Uint8Array', bytes);
     const { context } = this.model;
     if (!Number.isInteger(length) || length < 1 || length > context) {
       throw expected('length', `an integer in 1…${context}, the model’s context`, length);

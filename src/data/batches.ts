@@ -4,9 +4,12 @@
  * be shifted at random on the way.
  */
 
+import type { ImageShape } from '../artifact/inputs.js';
 import { ConfigError, expected } from '../errors.js';
 import { type Permutation, permutationOf, permute } from '../random/permutation.js';
 import { type Key, Purpose, philox, streamOf } from '../random/philox.js';
+import { requireArray } from '../typed-arrays.js';
+import { namesInWords } from './examples.js';
 
 /** The examples of a training set as a trainer reads them. */
 export interface TrainingSet {
@@ -16,8 +19,10 @@ export interface TrainingSet {
   readonly labels: Uint8Array;
   readonly count: number;
   readonly width: number;
-  /** Pixels of a row of an image; needed where images are shifted. */
-  readonly columns?: number;
+  /** Rows, columns and channels, where the examples are images; only images can be shifted. */
+  readonly image?: ImageShape | null;
+  /** The labels of the classes, for errors; without them 0, 1, 2, … */
+  readonly names?: readonly number[];
 }
 
 /**
@@ -27,16 +32,51 @@ export interface TrainingSet {
  * @throws {ConfigError} naming the setting that does not fit
  */
 export function checkTrainingSet(data: TrainingSet, widths: readonly number[], shift: number): void {
-  const { width, columns = width } = data;
+  const { inputs, labels, count, width, names } = data;
+  requireArray('inputs', 'Uint8Array', inputs);
+  requireArray('labels', 'Uint8Array', labels);
+  if (!Number.isInteger(count) || count < 1) throw expected('count', 'an integer of 1 or more', count);
   if (widths[0] !== width) {
     throw new ConfigError(`"model" expected ${width} inputs, as the data has, got ${widths[0]}`);
   }
-  const side = columns < width ? Math.min(columns, Math.floor(width / columns)) : columns;
-  if (shift >= side) throw expected('shift', `less than ${side} pixels, as the images have`, shift);
+  if (inputs.length !== count * width) throw expected('inputs', `${count} × ${width} values`, inputs.length);
+  if (labels.length !== count) throw expected('labels', `${count} values`, labels.length);
+  let bits = 0;
+  for (let i = 0; i < inputs.length; i++) bits |= inputs[i];
+  if (bits > 127) throw expected('inputs', 'values in 0…127', 'a larger one');
+  checkShift(data, shift);
   const classes = widths.at(-1) as number;
-  if (data.labels.some((label) => label >= classes)) {
-    throw new ConfigError(`"model" expected at least as many classes as the data has, got ${classes}`);
+  const largest = labels.reduce((most, label) => Math.max(most, label), 0);
+  if (largest >= classes) {
+    const known = names ?? [...new Set(labels)].sort((a, b) => a - b);
+    throw new ConfigError(
+      `"model" expected at least ${names?.length ?? largest + 1} outputs, ` +
+        `one for each label of the data (${namesInWords(known)}), got ${classes}`,
+    );
   }
+}
+
+/** @throws {ConfigError} when examples cannot be moved so far, or not at all */
+function checkShift({ image, width }: TrainingSet, shift: number): void {
+  if (shift === 0) return;
+  if (!image) {
+    throw expected(
+      'shift',
+      '0, since the examples are no images: say their rows and columns as "image" if they are',
+      shift,
+    );
+  }
+  const { rows, columns, channels } = image;
+  if (rows * columns * channels !== width) {
+    throw expected('image', `${width} values, as the examples have`, `${rows}×${columns}×${channels}`);
+  }
+  const side = shiftLimit(image);
+  if (shift >= side) throw expected('shift', `less than ${side} pixels, as the images have`, shift);
+}
+
+/** What a shift must be below. */
+export function shiftLimit(image: ImageShape | null | undefined): number {
+  return image ? Math.min(image.rows, image.columns) : 1;
 }
 
 export class Batches {
@@ -75,19 +115,24 @@ export class Batches {
     }
   }
 
-  /** Copies an image moved by a random number of rows and columns; what moves in is zero. */
+  /** Copies an image moved by a random number of rows and columns, all channels alike; what moves in is zero. */
   #putShifted(image: Uint8Array, step: number, b: number): void {
-    const { width, columns = width } = this.data;
+    const { rows, columns, channels, planar } = this.data.image as ImageShape;
     philox(this.key, 0, b, step, streamOf(Purpose.shift, 0), this.#words);
-    const [right, down] = [this.#draw(0), columns < width ? this.#draw(1) : 0];
-    const start = b * width;
-    const by = down * columns + right;
-    const [from, to] = [Math.max(0, right), columns + Math.min(0, right)];
+    const [right, down] = [this.#draw(0), this.#draw(1)];
+    const pixel = planar ? 1 : channels;
+    const stride = columns * pixel; // of a row
+    const by = down * stride + right * pixel;
+    const [from, to] = [Math.max(0, right) * pixel, stride + Math.min(0, right) * pixel];
+    const [first, last] = [Math.max(0, down) * stride, (rows + Math.min(0, down)) * stride];
     const target = this.inputs;
-    target.fill(0, start, start + width);
+    const start = b * image.length;
+    target.fill(0, start, start + image.length);
     // Loops, not `set` of subarrays: those would take longer than all of a training step's bookkeeping.
-    for (let row = Math.max(0, down) * columns; row < width + Math.min(0, down) * columns; row += columns) {
-      for (let at = row + from; at < row + to; at++) target[start + at] = image[at - by];
+    for (let plane = 0; plane < image.length; plane += rows * stride) {
+      for (let row = plane + first; row < plane + last; row += stride) {
+        for (let at = row + from; at < row + to; at++) target[start + at] = image[at - by];
+      }
     }
   }
 

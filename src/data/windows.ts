@@ -6,6 +6,7 @@
 import { ConfigError } from '../errors.js';
 import { type Permutation, permutationOf, permute } from '../random/permutation.js';
 import { type Key, Purpose, streamOf } from '../random/philox.js';
+import { requireArray } from '../typed-arrays.js';
 
 /**
  * Checks that a text has a window.
@@ -13,6 +14,7 @@ import { type Key, Purpose, streamOf } from '../random/philox.js';
  * @throws {ConfigError} when it is too short
  */
 export function checkTextLength(text: Uint8Array, context: number, what: string): void {
+  requireArray('text', 'Uint8Array', text);
   if (text.length > context) return;
   throw new ConfigError(
     `"context" expected less than the ${text.length} bytes of the ${what}, got ${context}: use a longer text`,

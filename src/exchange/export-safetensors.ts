@@ -45,7 +45,7 @@ export function exportSafetensors(
   { form, producer }: SafetensorsOptions,
 ): Uint8Array {
   const { header, network, steps, weightsHash } = artifact;
-  const { model, centred, gain, logitScale, key, cut, config, data } = header;
+  const { model, centred, gain, logitScale, key, cut, config, data, inputs } = header;
   const valuesOf = ({ offset, rows, columns }: Tensor) => weights.subarray(offset, offset + rows * columns);
   const kinds = [...new Set(network.tensors.map(({ values }) => values))];
   const unpack = kinds.map((values) => `${values}: ${UNPACK[values]}`).join('; ');
@@ -56,6 +56,7 @@ export function exportSafetensors(
     ...{ precision: network.precision.join(), steps: String(steps), weightsHash, key, cut: String(cut) },
     ...{ config: JSON.stringify(config), dataName: data.name, dataHash: data.hash },
     ...(ARITHMETIC !== 1 && { arithmetic: String(ARITHMETIC) }), // as in an artifact's header
+    ...(inputs && { inputs: JSON.stringify(inputs) }),
   };
   const tensors = network.layers.flatMap(({ weights: matrix, scale, shift }): SafeTensor[] => {
     const scales = scale && valuesOf(scale);

@@ -154,9 +154,13 @@ function headerOfMetadata(metadata: SafetensorsFile['metadata']): PerceptronHead
   };
   try {
     const config = JSON.parse(text('config')) as PerceptronHeader['config'];
+    const inputs = metadata.inputs === undefined ? undefined : (JSON.parse(metadata.inputs) as object);
     // Written and read as an artifact's, it has passed every check that an artifact's has.
     const read = decodeHeader(
-      new ByteReader(encodeHeader({ ...fields, config } as PerceptronHeader), 'header'),
+      new ByteReader(
+        encodeHeader({ ...fields, config, ...(inputs && { inputs }) } as PerceptronHeader),
+        'header',
+      ),
     );
     return read as PerceptronHeader;
   } catch (cause) {

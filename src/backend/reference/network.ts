@@ -116,6 +116,7 @@ export class ReferenceNetwork implements PlacedNetwork {
 
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
     const range = latentRange(this.#cut);
     const signs = new Signs(set);
     for (let k = 0; k < set.directions; k++) {
@@ -132,6 +133,7 @@ export class ReferenceNetwork implements PlacedNetwork {
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#guard.checkCoefficients('Int16Array', coefficients, sets);
     let first = 0;
     for (const set of sets) {
       const signs = new Signs(set);

@@ -285,6 +285,7 @@ class WasmNetwork implements PlacedNetwork {
   /** Nobody sees a step before the next job, so that many can be applied at once, on all threads. */
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
     this.#waiting.push({ set, coefficients: coefficients.slice() });
     this.#waitingMoves += set.touched;
     if (this.#waitingMoves >= WAITING_MOVES) await this.#applyWaiting();
@@ -318,6 +319,7 @@ class WasmNetwork implements PlacedNetwork {
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#guard.checkCoefficients('Int16Array', coefficients, sets);
     await this.#applyWaiting();
     this.#cursor = this.#plan.end;
     this.#putSets(sets);

@@ -136,6 +136,7 @@ export class WebgpuNetwork implements PlacedNetwork {
 
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
     this.device.check();
     const buffer = this.#arguments(coefficients);
     recordStep(this.#space, set, buffer, this.#cut);
@@ -144,6 +145,7 @@ export class WebgpuNetwork implements PlacedNetwork {
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#guard.checkCoefficients('Int16Array', coefficients, sets);
     this.device.check();
     const buffer = this.#arguments(coefficients);
     recordPool(this.#space, sets, buffer, this.#cut);
