@@ -12,7 +12,7 @@ import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
 import { directionOfWeight, poolSets, Signs } from '../src/random/directions.js';
 import { initLatents, tritOf } from '../src/random/latents.js';
 import { networkOf } from '../src/ternary/network.js';
-import { normalizeRelu as normalizeExactly, scaleOf } from '../src/ternary/normalize.js';
+import { normalizeRelu as normalizeExactly, scaleOf } from '../src/ops/normalize/op.js';
 import { finishSum } from '../src/ternary/precision.js';
 import { webgpuFault } from './support/adapter.js';
 import { tensorflowBackends } from './support/tensorflow.js';

@@ -5,7 +5,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { crossEntropy, EXP2, exp2Negative, LOG2, log2Fixed, NATS_PER_UNIT } from '../src/ternary/loss.js';
+import { crossEntropy, EXP2, exp2Negative, LOG2, log2Fixed, NATS_PER_UNIT } from '../src/ops/loss/op.js';
 import { ReferenceBackend } from '../src/backend/reference/reference.js';
 import {
   CLASSES_MAX,
@@ -17,7 +17,7 @@ import {
   TENSOR_WEIGHTS_MAX,
   WIDTH_MAX,
 } from '../src/ternary/network.js';
-import { normalizeRelu, scaleOf } from '../src/ternary/normalize.js';
+import { normalizeRelu, scaleOf } from '../src/ops/normalize/op.js';
 import { finishSum, type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { roundDiv, roundShift } from '../src/ternary/rounding.js';
 import { packTrits, unpackTrits } from '../src/ternary/trits.js';

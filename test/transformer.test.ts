@@ -3,11 +3,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PlacedText } from '../src/backend/backend.js';
-import { SOFTMAX, softmaxScale, softmaxWeight } from '../src/ternary/attention.js';
-import { rmsNorm } from '../src/ternary/rms-norm.js';
-import { rotaryTables } from '../src/ternary/rotary.js';
+import { SOFTMAX, softmaxScale, softmaxWeight } from '../src/ops/attention/op.js';
+import { rmsNorm } from '../src/ops/rms-norm/op.js';
+import { rotaryTables } from '../src/ops/rotary/op.js';
 import { cosSin, exp } from '../src/ternary/series.js';
-import { SILU, siluGate } from '../src/ternary/silu.js';
+import { SILU, siluGate } from '../src/ops/gate/op.js';
 import {
   RESIDUAL_MAX,
   rescale,

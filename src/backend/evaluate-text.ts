@@ -1,7 +1,7 @@
 /** Bits a byte of a placed transformer over a text, in windows that follow one another or overlap. */
 
 import { expected } from '../errors.js';
-import { LOSS_BITS } from '../ternary/loss.js';
+import { LOSS_BITS } from '../ops/loss/op.js';
 import { Breath, type Watch } from '../watch.js';
 import type { PlacedText } from './backend.js';
 

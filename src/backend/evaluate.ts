@@ -1,6 +1,6 @@
 /** Accuracy and loss of a placed network over any number of examples, in batches. */
 
-import { NATS_PER_UNIT } from '../ternary/loss.js';
+import { NATS_PER_UNIT } from '../ops/loss/op.js';
 import { Breath, type Watch } from '../watch.js';
 import type { PlacedNetwork } from './backend.js';
 

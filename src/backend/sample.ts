@@ -5,7 +5,7 @@
 
 import { expected } from '../errors.js';
 import { type Key, Purpose, philox, streamOf } from '../random/philox.js';
-import { exp2Negative } from '../ternary/loss.js';
+import { exp2Negative } from '../ops/loss/op.js';
 import { VOCABULARY } from '../ternary/transformer.js';
 import type { PlacedText } from './backend.js';
 

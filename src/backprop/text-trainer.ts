@@ -11,7 +11,7 @@ import { checkTextLength, WindowBatches } from '../data/windows.js';
 import { ConfigError } from '../errors.js';
 import { keyOf } from '../random/key.js';
 import type { Key } from '../random/philox.js';
-import { LOSS_BITS } from '../ternary/loss.js';
+import { LOSS_BITS } from '../ops/loss/op.js';
 import type { Transformer } from '../ternary/transformer.js';
 import { AdamW } from './optimizers/adamw.js';
 import { Muon } from './optimizers/muon.js';

@@ -5,7 +5,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { softmaxScale } from '../ternary/attention.js';
+import { softmaxScale } from '../ops/attention/op.js';
 import {
   EMBEDDING_SHIFT,
   LOGIT_BITS,

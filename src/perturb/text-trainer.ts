@@ -9,7 +9,7 @@ import { checkTextLength, WindowBatches } from '../data/windows.js';
 import { CUT_MAX, initLatents, latentOf, tritOf } from '../random/latents.js';
 import { keyOf } from '../random/key.js';
 import type { Key } from '../random/philox.js';
-import { NATS_PER_UNIT } from '../ternary/loss.js';
+import { NATS_PER_UNIT } from '../ops/loss/op.js';
 import type { Tensor } from '../ternary/network.js';
 import { I8_MAX, type ScaledMatrix, scaleOfReal, type Transformer, unitsOf } from '../ternary/transformer.js';
 import { PoolOptimizer } from './pool-optimizer.js';

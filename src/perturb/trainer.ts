@@ -8,7 +8,7 @@ import type { Alignment, Backend, Evaluation, PlacedNetwork } from '../backend/b
 import { type DirectionSet, logSets, poolSets } from '../random/directions.js';
 import { coefficientLimit } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
-import { NATS_PER_UNIT } from '../ternary/loss.js';
+import { NATS_PER_UNIT } from '../ops/loss/op.js';
 import type { Network } from '../ternary/network.js';
 import { Batches, checkTrainingSet, type TrainingSet } from '../data/batches.js';
 import { checkConfig, directionCounts, type NoiseStepConfig } from './config.js';

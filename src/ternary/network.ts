@@ -7,6 +7,7 @@
  */
 
 import { printable } from '../errors.js';
+import { type Graph, GraphBuilder } from './graph.js';
 import { isPrecision, type LayerPrecision, PRECISIONS, VALUE_RANGES, type Values } from './precision.js';
 
 export type { LayerPrecision } from './precision.js';
@@ -59,7 +60,7 @@ export interface Model {
 }
 
 /** A multilayer perceptron of the integer network. */
-export interface Network extends NetworkOptions, Model {
+export interface Network extends NetworkOptions, Graph {
   readonly architecture: 'perceptron';
   /** Inputs, hidden widths, classes. */
   readonly widths: readonly number[];
@@ -147,7 +148,33 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
   return {
     ...{ architecture: 'perceptron', widths: [...widths], precision, centred, gain, logitScale },
     ...{ tensors, layers, parameters: offset },
+    ...programOf(layers, tensors, options),
   };
+}
+
+/** linear → normalize of each layer but the last, whose sums are the logits. Site of a layer: its index. */
+function programOf(
+  layers: readonly Layer[],
+  tensors: readonly Tensor[],
+  { centred, gain, logitScale }: NetworkOptions,
+): Omit<Graph, keyof Model> {
+  const program = new GraphBuilder({ kind: 'u7', width: layers[0].weights.columns });
+  let x = program.input;
+  for (const [index, { weights, scale, shift }] of layers.entries()) {
+    const own = scale ? [index, tensors.indexOf(scale)] : [index];
+    const width = weights.rows;
+    if (index === layers.length - 1) {
+      [x] = program.add('linear', [x], [{ kind: 'i32', width }], { shift }, { tensors: own, probe: 'exact' });
+      break;
+    }
+    const active = program.next + 1; // what normalize will write
+    const size = centred ? 'centred magnitude' : 'magnitude';
+    const probe = { site: index, active, size, horizon: false } as const;
+    const [z] = program.add('linear', [x], [{ kind: 'i32', width }], { shift }, { tensors: own, probe });
+    [x] = program.add('normalize', [z], [{ kind: 'u7', width }], { centred, gain });
+  }
+  program.end(x, logitScale);
+  return { ...program.parts, rows: 'examples', context: 1, applications: 1 };
 }
 
 /** Whether all weights are trits without scales: what seeds and directions are for. */

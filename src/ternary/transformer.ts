@@ -7,6 +7,7 @@
  */
 
 import { printable } from '../errors.js';
+import { type Graph, GraphBuilder, type Probe, type Slot } from './graph.js';
 import { type Model, PARAMETERS_MAX, type Tensor, TENSOR_WEIGHTS_MAX } from './network.js';
 import type { Values } from './precision.js';
 import { roundShift } from './rounding.js';
@@ -103,7 +104,7 @@ export interface TransformerBlock {
   readonly down: ScaledMatrix;
 }
 
-export interface Transformer extends TransformerShape, Model {
+export interface Transformer extends TransformerShape, Graph {
   readonly architecture: 'transformer';
   readonly headSize: number;
   /** Model order: embedding, each block's matrices, the head unless it is tied, `scales`. */
@@ -187,11 +188,82 @@ export function transformerOf(shape: TransformerShape): Transformer {
   const looped = Array.from({ length: loops }, () => range(loopFrom, loopTo)).flat();
   const order = [...range(0, loopFrom), ...looped, ...range(loopTo, blocks)];
   const headShift = Math.max(0, ceilLog2(width) - 9);
-  return {
-    architecture: 'transformer',
+  const model = {
+    architecture: 'transformer' as const,
     ...{ blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding },
     ...{ headSize, tensors, embed, layers, head, scales, order, headShift, parameters: offset },
   };
+  return { ...model, ...programOf(model) };
+}
+
+/** The residual stream through the blocks as they are applied. Sites: 0, then 1 + 7·application + matrix, in model order. */
+function programOf(
+  model: Omit<Transformer, 'slots' | 'program' | 'rows' | 'applications'>,
+): Omit<Graph, keyof Model> {
+  const { tensors, width, heads, keyHeads, headSize, hidden, context, embed, head, layers, order, loops } =
+    model;
+  const program = new GraphBuilder({ kind: 'byte', width: 1 });
+  const scales = tensors.indexOf(model.scales);
+  const stream: Slot = { kind: 'i32', width };
+  const i8 = (units: number): Slot => ({ kind: 'i8', width: units });
+  const product = (x: number, { weights }: ScaledMatrix, probe?: Probe | 'exact') => {
+    const sums: Slot = { kind: 'i32', width: weights.rows };
+    const more = { tensors: [tensors.indexOf(weights)], ...(probe && { probe }) };
+    return program.add('linear', [x], [sums], { shift: 0 }, more)[0];
+  };
+  const probeOf = (site: number, horizon: boolean): Probe => ({
+    site,
+    active: null,
+    size: 'coarse magnitude',
+    horizon,
+  });
+  const norm = (x: number) => program.add('rms-norm', [x], [i8(width)], {})[0];
+  const scaled = { tensors: [scales] };
+
+  const rows = program.add(
+    'embedding',
+    [program.input],
+    [stream],
+    {},
+    { tensors: [0], probe: probeOf(0, true) },
+  );
+  let [x] = program.add('rescale', rows, [stream], { scale: embed.scale, to: 'i32' }, scaled);
+  for (const [application, layer] of order.entries()) {
+    const { query, key, value, output, gate, up, down } = layers[layer];
+    const site = (matrix: number) => probeOf(1 + MATRICES.length * application + matrix, matrix < 3); // later positions see keys, queries, values
+    const n = norm(x);
+    const turned = (matrix: ScaledMatrix, i: number) => {
+      const sums = product(n, matrix, site(i));
+      const attributes = { scale: matrix.scale, headSize, context };
+      return program.add('rotary', [sums], [i8(matrix.weights.rows)], attributes, scaled)[0];
+    };
+    const q = turned(query, 0);
+    const k = turned(key, 1);
+    const values = product(n, value, site(2));
+    const [v] = program.add(
+      'rescale',
+      [values],
+      [i8(value.weights.rows)],
+      { scale: value.scale, to: 'finer i8' },
+      scaled,
+    );
+    const [mix] = program.add('attention', [q, k, v], [i8(width)], { heads, keyHeads, headSize, context });
+    const mixed = product(mix, output, site(3));
+    [x] = program.add('residual', [x, mixed], [stream], { scale: output.scale }, scaled);
+    const m = norm(x);
+    const [g, u] = [gate, up].map((matrix, i) => {
+      const sums = product(m, matrix, site(4 + i));
+      return program.add('rescale', [sums], [i8(hidden)], { scale: matrix.scale, to: 'i8' }, scaled)[0];
+    });
+    const [h, coarser] = program.add('gate', [g, u], [i8(hidden), { kind: 'byte', width: 1 }], {});
+    const summed = product(h, down, site(6));
+    [x] = program.add('residual', [x, summed, coarser], [stream], { scale: down.scale }, scaled);
+  }
+  const sums = product(norm(x), head, 'exact');
+  const attributes = { scale: head.scale, shift: model.headShift };
+  const [logits] = program.add('logits', [sums], [{ kind: 'i32', width: VOCABULARY }], attributes, scaled);
+  program.end(logits, 1);
+  return { ...program.parts, rows: 'positions', context, applications: loops };
 }
 
 /**

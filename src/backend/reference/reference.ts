@@ -13,12 +13,12 @@ export class ReferenceBackend implements Backend {
   readonly summary = 'reference, plain TypeScript, 1 thread';
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const { ReferenceNetwork } = await import('./network.js');
+    const { ReferenceNetwork } = await import('./placed.js');
     return new ReferenceNetwork(network, room.batch);
   }
 
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
-    const { ReferenceText } = await import('./text.js');
+    const { ReferenceText } = await import('./placed.js');
     return new ReferenceText(model, room);
   }
 

@@ -3,11 +3,11 @@
  * of one batch with their results, keys and values of the text that grows, and for each thread room for one window.
  */
 
-import { SOFTMAX, softmaxScale } from '../../ternary/attention.js';
-import { EXP2, LOG2 } from '../../ternary/loss.js';
-import { rmsGain, rmsValueBits } from '../../ternary/rms-norm.js';
-import { rotaryTables } from '../../ternary/rotary.js';
-import { SILU } from '../../ternary/silu.js';
+import { SOFTMAX, softmaxScale } from '../../ops/attention/op.js';
+import { EXP2, LOG2 } from '../../ops/loss/op.js';
+import { rmsGain, rmsValueBits } from '../../ops/rms-norm/op.js';
+import { rotaryTables } from '../../ops/rotary/op.js';
+import { SILU } from '../../ops/gate/op.js';
 import { type ScaledMatrix, type Transformer, VOCABULARY } from '../../ternary/transformer.js';
 import { ConfigError } from '../../errors.js';
 import type { Alignment, Evaluation, PlacedText, TextProbes, TextRoom } from '../backend.js';

@@ -8,7 +8,7 @@ import { BackendError, ConfigError } from '../../errors.js';
 import { type DirectionSet, nonzerosMax, Signs, weightsOfDirection } from '../../random/directions.js';
 import { latentOf } from '../../random/latents.js';
 import type { Key } from '../../random/philox.js';
-import { EXP2, LOG2 } from '../../ternary/loss.js';
+import { EXP2, LOG2 } from '../../ops/loss/op.js';
 import type { Network } from '../../ternary/network.js';
 import type { Transformer } from '../../ternary/transformer.js';
 import {

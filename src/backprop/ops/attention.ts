@@ -4,7 +4,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX, type SoftmaxScale } from '../../ternary/attention.js';
+import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX, type SoftmaxScale } from '../../ops/attention/op.js';
 import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/transformer.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';

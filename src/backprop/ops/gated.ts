@@ -4,7 +4,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { GATED_SHIFT, SILU, SILU_BITS } from '../../ternary/silu.js';
+import { GATED_SHIFT, SILU, SILU_BITS } from '../../ops/gate/op.js';
 import { GATE_BITS, I8_MAX } from '../../ternary/transformer.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';

@@ -1,12 +1,12 @@
 /**
- * `normalize` + ReLU of the integer network (src/ternary/normalize.ts), to the bit, with a
+ * `normalize` + ReLU of the integer network (src/ops/normalize/op.ts), to the bit, with a
  * straight-through gradient: roundings count as identities, clipping stops the gradient, and
  * mean and mean absolute value are differentiated.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
 import { ACTIVATION_MAX } from '../../ternary/network.js';
-import { RECIPROCAL_BITS } from '../../ternary/normalize.js';
+import { RECIPROCAL_BITS } from '../../ops/normalize/op.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';
 import { floorQuotient, magnitude, roundDiv, roundShift } from './rounding.js';
@@ -70,7 +70,7 @@ function backward(
   });
 }
 
-/** z − mean and the mean absolute value, int32, as `scaleOf` of src/ternary/normalize.ts. */
+/** z − mean and the mean absolute value, int32, as `scaleOf` of src/ops/normalize/op.ts. */
 function scaleOf(z: tf.Tensor2D, centred: boolean): { deviation: tf.Tensor; meanAbs: tf.Tensor } {
   const sums = tf.cast(z, 'int32');
   const units = int(z.shape[1]);

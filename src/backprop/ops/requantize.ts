@@ -5,7 +5,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { FINER_MAX } from '../../ternary/rotary.js';
+import { FINER_MAX } from '../../ops/rescale/op.js';
 import { FINER_BITS, I8_MAX, LOGIT_MAX, RESIDUAL_MAX } from '../../ternary/transformer.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';

@@ -1,10 +1,10 @@
 /**
- * The transformer's normalization of the residual stream by its root mean square (src/ternary/rms-norm.ts), to
+ * The transformer's normalization of the residual stream by its root mean square (src/ops/rms-norm/op.ts), to
  * the bit, with the gradient of the real one where activations are not clipped.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { RMS_RECIPROCAL_BITS, rmsGain, rmsValueBits } from '../../ternary/rms-norm.js';
+import { RMS_RECIPROCAL_BITS, rmsGain, rmsValueBits } from '../../ops/rms-norm/op.js';
 import { I8_MAX, NORM_BITS } from '../../ternary/transformer.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';

@@ -4,7 +4,8 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { FINER_MAX, ROTARY_BITS, rotaryTables } from '../../ternary/rotary.js';
+import { FINER_MAX } from '../../ops/rescale/op.js';
+import { ROTARY_BITS, rotaryTables } from '../../ops/rotary/op.js';
 import { FINER_BITS, I8_MAX } from '../../ternary/transformer.js';
 import { FUSED, runFused } from '../kernels/fused.js';
 import { withGradient } from './gradient.js';

@@ -1,6 +1,6 @@
 // Node perturbation of a transformer, a window a tile: the undisturbed pass, of which everything is kept that a later
 // one may begin with; then each matrix as it is applied, and the embedding, R antithetic probes each, with what comes
-// after it computed again. docs/transformer.md and src/backend/reference/text.ts define it.
+// after it computed again. docs/transformer.md and src/ops define it.
 
 import { crossEntropy, predict, roundDiv, roundShift } from './arithmetic';
 import { control, scratchBase, thread } from './control';

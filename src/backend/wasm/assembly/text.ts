@@ -1,5 +1,5 @@
 // The transformer: windows of text, a thread each, and one more byte with a cache of keys and values.
-// docs/transformer.md and src/backend/reference/text.ts define what this computes. All positions of a window go
+// docs/transformer.md and src/ops define what this computes. All positions of a window go
 // through a matrix together, so that its weights are read once.
 
 import { crossEntropy, predict, roundDiv, roundShift, roundShift4, total } from './arithmetic';

@@ -5,7 +5,7 @@
  * `scores` is [rows at hand, heads, context]: rows from firstRow on, `rows` of them, so that it stays small.
  */
 
-import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX_BITS } from '../../../ternary/attention.js';
+import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX_BITS } from '../../../ops/attention/op.js';
 import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../../ternary/transformer.js';
 import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { ROUNDING } from './rounding.js';

@@ -7,7 +7,7 @@
 
 import type { Network } from '../../../ternary/network.js';
 import { ACTIVATION_MAX } from '../../../ternary/network.js';
-import { RECIPROCAL_BITS } from '../../../ternary/normalize.js';
+import { RECIPROCAL_BITS } from '../../../ops/normalize/op.js';
 import type { LayerPlan } from '../plan.js';
 import { type Features, type Kernel, kernel, read, write } from './kernel.js';
 import { reduction, reductionEnables, rowMain, sharingOf } from './reduce.js';

@@ -1,6 +1,6 @@
 /** The probes of the `nodes` estimator: signs of a group of 16, rewards, and the errors they add up to. */
 
-import { PROBABILITY_BITS } from '../../../ternary/loss.js';
+import { PROBABILITY_BITS } from '../../../ops/loss/op.js';
 import type { Network } from '../../../ternary/network.js';
 import { Purpose, streamOf } from '../../../random/philox.js';
 import type { LayerPlan } from '../plan.js';

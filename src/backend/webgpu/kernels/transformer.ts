@@ -4,9 +4,10 @@
  * Activations between products are i8, four to a word and 16 to a vec4, rows filled up with zeros.
  */
 
-import { RMS_RECIPROCAL_BITS } from '../../../ternary/rms-norm.js';
-import { FINER_MAX, ROTARY_BITS } from '../../../ternary/rotary.js';
-import { GATED_SHIFT } from '../../../ternary/silu.js';
+import { RMS_RECIPROCAL_BITS } from '../../../ops/rms-norm/op.js';
+import { FINER_MAX } from '../../../ops/rescale/op.js';
+import { ROTARY_BITS } from '../../../ops/rotary/op.js';
+import { GATED_SHIFT } from '../../../ops/gate/op.js';
 import {
   EMBEDDING_SHIFT,
   FINER_BITS,

@@ -3,9 +3,11 @@
  * as llama.cpp has it. Tables of cosines and sines have 14 fraction bits and are made with + − × ÷ alone.
  */
 
-import { roundShift } from './rounding.js';
-import { cosSin, exp } from './series.js';
-import { clipI8, FINER_BITS } from './transformer.js';
+import { roundShift } from '../../ternary/rounding.js';
+import { cosSin, exp } from '../../ternary/series.js';
+import { clipI8, FINER_BITS, I8_MAX, rescale } from '../../ternary/transformer.js';
+import { type OpSpec, rowOf } from '../op.js';
+import { clipFiner, requireScalable, scaleAt } from '../rescale/op.js';
 
 /** Fraction bits of the tables. */
 export const ROTARY_BITS = 14;
@@ -35,12 +37,9 @@ export function rotaryTables(headSize: number, context: number): RotaryTables {
   return { cosines, sines };
 }
 
-/** The largest value before its rotation: ±2^14, which is more than what i8 can hold after it. */
-export const FINER_MAX = 2 ** 14;
-
 /**
  * Turns the heads of a query or key and rounds them to i8, once. |a·c − b·s| ≤ 2·2^14·2^14 = 2^29.
- * @param finer - [heads · headSize], clipped to ±FINER_MAX
+ * @param finer - [heads · headSize], clipped to ±2^14
  * @param q - receives the i8 values
  */
 export function rotate(
@@ -59,3 +58,22 @@ export function rotate(
     q[even + 1] = clipI8(roundShift(a * sines[at] + b * cosines[at], ROTARY_BITS + FINER_BITS));
   }
 }
+
+export const rotary: OpSpec<'rotary'> = {
+  bound(_, [limit]) {
+    requireScalable(limit);
+    return [I8_MAX];
+  },
+
+  run({ attributes: { scale, headSize, context } }, at): void {
+    const sums = at.input(0);
+    const out = at.output<Int8Array>(0);
+    const tables = at.keep(() => rotaryTables(headSize, context));
+    const [mantissa, exponent] = scaleAt(at.tensor(0), scale);
+    const width = sums.length / at.rows;
+    for (let row = 0; row < at.rows; row++) {
+      const finer = rowOf(sums, row, width).map((sum) => clipFiner(rescale(sum, mantissa, exponent)));
+      rotate(finer, headSize, at.position + row, tables, rowOf(out, row, width));
+    }
+  },
+};

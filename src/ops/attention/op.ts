@@ -3,8 +3,9 @@
  * table, and the mean of the values under it, divided once.
  */
 
-import { roundDiv, roundShift } from './rounding.js';
-import { ceilLog2, clipI8, HEAD_BITS, MIX_BITS } from './transformer.js';
+import { roundDiv, roundShift } from '../../ternary/rounding.js';
+import { ceilLog2, clipI8, HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/transformer.js';
+import { type OpSpec, requireBelow, rowOf } from '../op.js';
 
 /** Fraction bits of the largest weight up to a context of 512; one less each time that it doubles. */
 export const SOFTMAX_BITS = 14;
@@ -90,3 +91,33 @@ function softmaxTable(): Int16Array {
   }
   return table;
 }
+
+export const attention: OpSpec<'attention'> = {
+  bound({ attributes: { headSize, context } }, [query, key, value]) {
+    requireBelow('scores of attention', query * key * headSize);
+    const { shift } = softmaxScale(headSize, context);
+    requireBelow('mixes of attention', 2 * value * context * 2 ** (SOFTMAX_BITS - shift));
+    return [I8_MAX];
+  },
+
+  run({ attributes: { heads, keyHeads, headSize, context } }, at): void {
+    const stride = keyHeads * headSize;
+    const cache = at.keep(() => ({
+      scale: softmaxScale(headSize, context),
+      keys: new Int8Array(context * stride),
+      values: new Int8Array(context * stride),
+    }));
+    cache.keys.set(at.input<Int8Array>(1), at.position * stride);
+    cache.values.set(at.input<Int8Array>(2), at.position * stride);
+    for (let row = 0; row < at.rows; row++) {
+      const query = rowOf(at.input<Int8Array>(0), row, heads * headSize);
+      const mix = rowOf(at.output<Int8Array>(0), row, heads * headSize);
+      for (let head = 0; head < heads; head++) {
+        const offset = Math.floor((head * keyHeads) / heads) * headSize;
+        const shape = { positions: at.position + row + 1, stride, offset };
+        const own = rowOf(query, head, headSize);
+        attend(own, cache.keys, cache.values, shape, cache.scale, rowOf(mix, head, headSize));
+      }
+    }
+  },
+};

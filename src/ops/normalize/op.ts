@@ -4,8 +4,9 @@
  * reciprocal, so that no element needs a division on any backend.
  */
 
-import { ACTIVATION_MAX } from './network.js';
-import { roundDiv, roundShift } from './rounding.js';
+import { ACTIVATION_MAX } from '../../ternary/network.js';
+import { roundDiv, roundShift } from '../../ternary/rounding.js';
+import { type OpSpec, requireBelow, rowOf } from '../op.js';
 
 /** Fraction bits of the reciprocal. */
 export const RECIPROCAL_BITS = 22;
@@ -47,3 +48,29 @@ export function normalizeRelu(z: Int32Array, gain: number, { mean, meanAbs }: Sc
     q[unit] = Math.min(ACTIVATION_MAX, roundShift(clipped * reciprocal, RECIPROCAL_BITS));
   }
 }
+
+export const normalize: OpSpec<'normalize'> = {
+  bound({ attributes: { centred, gain }, inputs }, [limit], { slots }) {
+    const { width } = slots[inputs[0]];
+    const deviation = centred ? 2 * limit : limit;
+    requireBelow('absolute sums of normalize', deviation * width + width / 2);
+    if (limit > gain * 2 ** RECIPROCAL_BITS) {
+      throw new RangeError(`normalize expected magnitudes up to gain · 2^${RECIPROCAL_BITS}, got ${limit}`);
+    }
+    requireBelow(
+      'products of normalize',
+      2 * ACTIVATION_MAX * 2 ** RECIPROCAL_BITS + (64 * limit) / gain + 1,
+    );
+    return [ACTIVATION_MAX];
+  },
+
+  run({ attributes: { centred, gain } }, at): void {
+    const z = at.input(0);
+    const q = at.output<Uint8Array>(0);
+    const width = z.length / at.rows;
+    for (let row = 0; row < at.rows; row++) {
+      const sums = rowOf(z, row, width);
+      normalizeRelu(sums, gain, scaleOf(sums, centred), rowOf(q, row, width));
+    }
+  },
+};

@@ -1,8 +1,9 @@
 /** The gate of the feed-forward: silu(gate) · up by a table of silu over the 255 values of an i8. */
 
-import { roundShift } from './rounding.js';
-import { exp } from './series.js';
-import { GATE_BITS, HIDDEN_BITS, I8_MAX } from './transformer.js';
+import { roundShift } from '../../ternary/rounding.js';
+import { exp } from '../../ternary/series.js';
+import { GATE_BITS, HIDDEN_BITS, I8_MAX } from '../../ternary/transformer.js';
+import { type OpSpec, rowOf } from '../op.js';
 
 /** Fraction bits of the table: silu(127/16) · 2^11 < 2^14. */
 export const SILU_BITS = 11;
@@ -40,3 +41,20 @@ function siluTable(): Int16Array {
     return scaled < 0 ? -Math.floor(0.5 - scaled) : Math.floor(scaled + 0.5);
   });
 }
+
+/** The most bits that hidden activations may be coarser. */
+const COARSER_MAX = 3;
+
+export const gate: OpSpec<'gate'> = {
+  bound: () => [I8_MAX, COARSER_MAX],
+
+  run(_, at): void {
+    const [gates, ups] = [at.input<Int8Array>(0), at.input<Int8Array>(1)];
+    const coarser = at.output<Uint8Array>(1); // [rows, 1]
+    const width = gates.length / at.rows;
+    for (let row = 0; row < at.rows; row++) {
+      const hidden = rowOf(at.output<Int8Array>(0), row, width);
+      coarser[row] = siluGate(rowOf(gates, row, width), rowOf(ups, row, width), hidden);
+    }
+  },
+};

@@ -4,6 +4,9 @@
  * alone, which IEEE 754 fixes on every machine.
  */
 
+import { CLASSES_MAX, EXPONENT_MAX } from '../../ternary/network.js';
+import { type OpSpec, requireBelow, rowOf } from '../op.js';
+
 /** Fraction bits of losses and exponents. */
 export const LOSS_BITS = 16;
 /** Fraction bits of an unnormalized probability: the largest logit has 2^20. */
@@ -114,3 +117,21 @@ function log2Table(): Int32Array {
   table[256] = 65_536;
   return table;
 }
+
+export const loss: OpSpec<'loss'> = {
+  bound({ attributes: { logitScale } }, [limit]) {
+    requireBelow('exponents of the softmax', limit * logitScale, EXPONENT_MAX / 2 + 1);
+    return [EXPONENT_MAX + 8 * 2 ** LOSS_BITS, CLASSES_MAX - 1];
+  },
+
+  run({ attributes: { logitScale } }, at): void {
+    const logits = at.input(0); // [rows, C]
+    const [losses, predictions] = [at.output(0), at.output(1)]; // [rows]
+    const classes = logits.length / at.rows;
+    for (let row = 0; row < at.rows; row++) {
+      const one = crossEntropy(rowOf(logits, row, classes), at.labels[row], logitScale, null);
+      losses[row] = one.loss;
+      predictions[row] = one.prediction;
+    }
+  },
+};

@@ -3,8 +3,9 @@
  * their squares sum to just below 2^30, and an integer square root does the rest.
  */
 
-import { roundDiv, roundShift } from './rounding.js';
-import { ceilLog2, clipI8, NORM_BITS } from './transformer.js';
+import { roundDiv, roundShift } from '../../ternary/rounding.js';
+import { type OpSpec, requireBelow, rowOf } from '../op.js';
+import { ceilLog2, clipI8, I8_MAX, NORM_BITS } from '../../ternary/transformer.js';
 
 /** Fraction bits of the reciprocal: gain ≤ 2^11, and |y| is never above the root. */
 export const RMS_RECIPROCAL_BITS = 19;
@@ -39,3 +40,18 @@ export function rmsNorm(x: Int32Array, q: Int8Array): void {
     q[unit] = clipI8(roundShift(shifted(x[unit]) * reciprocal, RMS_RECIPROCAL_BITS));
   }
 }
+
+export const rmsNormOp: OpSpec<'rms-norm'> = {
+  bound(_, [limit]) {
+    requireBelow('the residual stream', limit, 2 ** 23);
+    return [I8_MAX];
+  },
+
+  run(_, at): void {
+    const x = at.input(0);
+    const width = x.length / at.rows;
+    for (let row = 0; row < at.rows; row++) {
+      rmsNorm(rowOf(x, row, width), rowOf(at.output<Int8Array>(0), row, width));
+    }
+  },
+};
