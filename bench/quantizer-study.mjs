@@ -16,7 +16,7 @@ import {
 import { Batches } from '../dist/src/data/batches.js';
 import { loadMnist } from '../dist/src/data/dataset.js';
 import { FUSED, runFused } from '../dist/src/backprop/kernels/fused.js';
-import { gaussians } from '../dist/src/backprop/layers.js';
+import { gaussians } from '../dist/src/backprop/shadows.js';
 import { keyOf } from '../dist/src/random/key.js';
 
 const WIDTHS = [784, 256, 256, 256, 10];

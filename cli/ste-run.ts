@@ -2,8 +2,9 @@
 
 import { encodePacked, encodeSeedPool, type Outcome } from '../src/artifact/artifact.js';
 import { encodeArrays, readArrays } from '../src/artifact/checkpoint.js';
-import { formatKey, type Header, parseKey } from '../src/artifact/header.js';
+import { formatKey, type Header, headerOf, parseKey } from '../src/artifact/header.js';
 import { headerOfInputs } from '../src/artifact/inputs.js';
+import { exampleBatches } from '../src/backend/batch.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { checkSteConfig, STE_KEYS, type SteConfig } from '../src/backprop/config.js';
 import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
@@ -27,18 +28,21 @@ import {
 } from './run.js';
 import { withLock, type WriteLock } from './write-lock.js';
 
+/** Examples that `extras` evaluates at a time. */
+const EVALUATION_BATCH = 1000;
+
 export class SteRun extends Run {
   readonly #header: Header;
 
   private constructor(
-    readonly trainer: SteTrainer,
+    readonly trainer: SteTrainer<SteConfig>,
     readonly backend: TensorflowBackend,
     out: string,
     data: Dataset,
     lock: WriteLock,
   ) {
     super(out, lock);
-    this.#header = headerOf(trainer, data);
+    this.#header = headerOfTrainer(trainer, data);
   }
 
   /**
@@ -72,7 +76,7 @@ export class SteRun extends Run {
       requireData(header, data, out);
       const config = checkedConfig(header, STE_KEYS, checkSteConfig);
       const { train } = splitTraining(data.train, config.holdout);
-      const trainer = await SteTrainer.create(config, train, parseKey(header.key));
+      const trainer = await SteTrainer.create(config, train, { key: parseKey(header.key) });
       const run = new SteRun(trainer, backend, out, data, lock);
       requireSame(run.#checkpointHeader(), header, run.path);
       if (step > config.steps) {
@@ -106,7 +110,7 @@ export class SteRun extends Run {
   }
 
   get parameters(): number {
-    return this.trainer.network.parameters;
+    return this.trainer.graph.parameters;
   }
 
   get forwardPassesPerStep(): number {
@@ -115,7 +119,7 @@ export class SteRun extends Run {
 
   /** The trainer's own evaluation, to hold against that of the artifact. */
   async extras(scored: Examples, watch?: Watch): Promise<Extras> {
-    const { accuracy, loss } = await this.trainer.evaluate(scored, watch);
+    const { accuracy, loss } = await this.trainer.evaluate(exampleBatches(scored, EVALUATION_BATCH), watch);
     return {
       json: {
         trainerAccuracy: accuracy,
@@ -141,7 +145,7 @@ export class SteRun extends Run {
   protected async encode(): Promise<Uint8Array> {
     const { trainer } = this;
     const values = await trainer.values();
-    const { tensors } = trainer.network;
+    const { tensors } = trainer.graph;
     const outcome: Outcome = { steps: trainer.step, weightsHash: await weightsHash(values, tensors) };
     const { artifact } = trainer.config;
     switch (artifact) {
@@ -156,30 +160,25 @@ export class SteRun extends Run {
 
   /** A checkpoint says of every tensor how many directions it has, a packed artifact of none. */
   #checkpointHeader(): Header {
-    const { counts, network } = this.trainer;
+    const { counts, graph } = this.trainer;
     return {
       ...this.#header,
       kind: 'checkpoint',
-      directions: counts.length ? counts : network.tensors.map(() => 0),
+      directions: counts.length ? counts : graph.tensors.map(() => 0),
     };
   }
 }
 
-function headerOf({ config, network, key, counts }: SteTrainer, data: Dataset): Header {
+function headerOfTrainer({ config, graph, key, counts }: SteTrainer<SteConfig>, data: Dataset): Header {
   const { name, hash } = data;
   const inputs = headerOfInputs(data.inputs);
-  return {
+  return headerOf(graph, {
     kind: config.artifact,
-    model: network.widths.join('-'),
-    centred: network.centred,
-    gain: network.gain,
-    logitScale: network.logitScale,
-    precision: network.precision,
     key: formatKey(key),
     cut: config.artifact === 'pool' ? config.cut : 0,
     directions: counts,
     config: { ...config },
     data: { name, hash },
     ...(inputs && { inputs }),
-  };
+  });
 }

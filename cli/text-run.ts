@@ -2,17 +2,17 @@
 
 import { encodePacked } from '../src/artifact/artifact.js';
 import { encodeArrays, readArrays } from '../src/artifact/checkpoint.js';
-import { formatKey, type Header, parseKey } from '../src/artifact/header.js';
+import { windowBatches } from '../src/backend/batch.js';
+import { formatKey, type Header, headerOf, parseKey } from '../src/artifact/header.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { startGradientThreads } from '../src/backprop/gradient-threads.js';
 import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
 import { checkTextSteConfig, TEXT_STE_KEYS, type TextSteConfig } from '../src/backprop/text-config.js';
-import { TextSteTrainer } from '../src/backprop/text-trainer.js';
-import type { GradientHelpers } from '../src/backprop/window-gradients.js';
+import { SteTrainer } from '../src/backprop/trainer.js';
+import type { GradientHelpers } from '../src/backprop/part-gradients.js';
 import { JUDGED_BYTES_MAX, type TextData } from '../src/data/text.js';
 import { InputError, printable } from '../src/errors.js';
 import type { Key } from '../src/random/philox.js';
-import { shapeOf, transformerName } from '../src/ternary/transformer.js';
 import type { Watch } from '../src/watch.js';
 import { readBytes, RUN_BYTES_MAX } from './files.js';
 import { replaceFile } from './replace-file.js';
@@ -29,11 +29,14 @@ import {
 } from './run.js';
 import { withLock, type WriteLock } from './write-lock.js';
 
+/** Windows that `extras` evaluates at a time. */
+const EVALUATION_WINDOWS = 32;
+
 export class TextRun extends Run<TextSteConfig, Uint8Array> {
   readonly #header: Header;
 
   private constructor(
-    readonly trainer: TextSteTrainer,
+    readonly trainer: SteTrainer<TextSteConfig>,
     readonly helpers: GradientHelpers | null,
     readonly backend: TensorflowBackend,
     out: string,
@@ -41,7 +44,7 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
     lock: WriteLock,
   ) {
     super(out, lock);
-    this.#header = headerOf(trainer, data);
+    this.#header = headerOfTrainer(trainer, data);
   }
 
   /**
@@ -122,7 +125,7 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
     const helpers =
       backend.name === 'wasm' ? await startGradientThreads(model, config.shards, threads) : null;
     return new TextRun(
-      await TextSteTrainer.create(config, data.train, helpers, key),
+      await SteTrainer.ofText(config, data.train, { helpers, ...(key && { key }) }),
       helpers,
       backend,
       out,
@@ -136,7 +139,7 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
   }
 
   get modelName(): string {
-    return transformerName(this.trainer.model);
+    return this.trainer.graph.name;
   }
 
   get title(): string {
@@ -149,7 +152,7 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
   }
 
   get parameters(): number {
-    return this.trainer.model.parameters;
+    return this.trainer.graph.parameters;
   }
 
   get forwardPassesPerStep(): number {
@@ -158,7 +161,10 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
 
   /** The trainer's own evaluation, to hold against that of the artifact. */
   async extras(scored: Uint8Array, watch?: Watch): Promise<Extras> {
-    const { bitsPerByte } = await this.trainer.evaluate(scored, { most: JUDGED_BYTES_MAX, watch });
+    const { context } = this.config;
+    const cut = { windows: EVALUATION_WINDOWS, context, stride: context, most: JUDGED_BYTES_MAX };
+    const { loss } = await this.trainer.evaluate(windowBatches(scored, cut), watch);
+    const bitsPerByte = loss / Math.LN2;
     return {
       json: { trainerBitsPerByte: bitsPerByte, tensors: this.trainer.tensorsInUse },
       rows: [['trainer’s own evaluation', `${bitsPerByte.toFixed(4)} bits a byte`]],
@@ -179,7 +185,7 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
   protected async encode(): Promise<Uint8Array> {
     const { trainer } = this;
     const values = await trainer.values();
-    const hash = await weightsHash(values, trainer.model.tensors);
+    const hash = await weightsHash(values, trainer.graph.tensors);
     return encodePacked(this.#header, values, { steps: trainer.step, weightsHash: hash });
   }
 
@@ -188,15 +194,18 @@ export class TextRun extends Run<TextSteConfig, Uint8Array> {
   }
 
   #checkpointHeader(): Header {
-    const directions = this.trainer.model.tensors.map(() => 0);
+    const directions = this.trainer.graph.tensors.map(() => 0);
     return { ...this.#header, kind: 'checkpoint', directions };
   }
 }
 
-function headerOf({ config, model, key }: TextSteTrainer, { name, hash }: TextData): Header {
-  return {
-    ...{ kind: 'packed', model: shapeOf(model), key: formatKey(key), cut: 0, directions: [] },
+function headerOfTrainer(
+  { config, graph, key }: SteTrainer<TextSteConfig>,
+  { name, hash }: TextData,
+): Header {
+  return headerOf(graph, {
+    ...{ kind: 'packed', key: formatKey(key), cut: 0, directions: [] },
     config: { ...config },
     data: { name, hash },
-  };
+  });
 }

@@ -5,7 +5,8 @@
  */
 
 export * from './artifact/index.js';
-export { evaluateExamples, type LabelledExamples, type Score } from './backend/evaluate.js';
+export type { LabelledExamples, Score } from './backend/batch.js';
+export { evaluateExamples } from './backend/evaluate.js';
 export type { TrainingSet } from './data/batches.js';
 export {
   type Examples,

@@ -45,6 +45,9 @@ export const seedText: Rule = [
   (value) => text[1](value) && isSeed(value as string),
 ];
 
+/** A setting that may be left out. */
+export const optional = ([what, holds]: Rule): Rule => [what, (value) => value === undefined || holds(value)];
+
 /** A rule for every setting of a configuration. */
 export type Rules<Config> = Record<keyof Config & string, Rule>;
 

@@ -7,28 +7,25 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FUSED } from '../src/backprop/kernels/fused.js';
-import { attention, softmaxTensor } from '../src/backprop/ops/attention.js';
-import { gated, hiddenUnits, siluTensors } from '../src/backprop/ops/gated.js';
-import { linear } from '../src/backprop/ops/linear.js';
-import { normalizeRelu } from '../src/backprop/ops/normalize.js';
-import { PoolTensor } from '../src/backprop/ops/pool.js';
-import {
-  addToStream,
-  requantize,
-  requantizeFiner,
-  requantizeLogits,
-  rescalingOf,
-} from '../src/backprop/ops/requantize.js';
-import { rmsNorm } from '../src/backprop/ops/rms-norm.js';
-import { rotaryTensors, rotate } from '../src/backprop/ops/rotary.js';
-import { embed, tokenLoss } from '../src/backprop/ops/tokens.js';
+import { attention, softmaxTensor } from '../src/ops/attention/ste.js';
+import { gated, hiddenUnits, siluTensors } from '../src/ops/gate/ste.js';
+import { linear } from '../src/ops/linear/ste.js';
+import { normalizeRelu } from '../src/ops/normalize/ste.js';
+import { PoolTensor } from '../src/backprop/pool-tensor.js';
+import { requantize, requantizeFiner, rounded, rescalingOf } from '../src/ops/rescale/ste.js';
+import { addToStream } from '../src/ops/residual/ste.js';
+import { rmsNorm } from '../src/ops/rms-norm/ste.js';
+import { rotaryTensors, rotate } from '../src/ops/rotary/ste.js';
+import { embed } from '../src/ops/embedding/ste.js';
+import { crossEntropy } from '../src/ops/loss/ste.js';
 import { AdamW } from '../src/backprop/optimizers/adamw.js';
 import { ternarize } from '../src/backprop/quantizers/threshold.js';
 import { openTensorflow } from '../src/backprop/tensorflow.js';
 import { ABSMEAN } from '../src/quantize/rules.js';
 import { poolSets } from '../src/random/directions.js';
-import { softmaxScale } from '../src/ternary/attention.js';
+import { softmaxScale } from '../src/ops/attention/op.js';
 import { networkOf } from '../src/ternary/network.js';
+import { LOGIT_MAX } from '../src/ternary/transformer.js';
 import { GuardedMemory } from './support/guarded-memory.js';
 
 /** Sizes of a case; which of them count depends on the operation. */
@@ -158,9 +155,12 @@ const OPERATIONS: [names: string, run: (sizes: Sizes, draws: Draws) => tf.Tensor
   [
     'requantize requantizeGradient',
     ({ rows, columns }, draws) =>
-      [requantize, requantizeFiner, (sums: tf.Tensor2D) => requantizeLogits(sums, scale, 3)].flatMap(
-        (operate) =>
-          withGradients((sums) => operate(sums, scale), [draws.matrix(rows, columns, 2000)], draws),
+      [
+        requantize,
+        requantizeFiner,
+        (sums: tf.Tensor2D) => rounded(sums, scale, { before: 3, after: 0, limit: LOGIT_MAX }),
+      ].flatMap((operate) =>
+        withGradients((sums) => operate(sums, scale), [draws.matrix(rows, columns, 2000)], draws),
       ),
   ],
   [
@@ -227,8 +227,8 @@ const OPERATIONS: [names: string, run: (sizes: Sizes, draws: Draws) => tf.Tensor
     ({ rows, columns }, draws) => {
       const labels = draws.tokens(rows, columns + 1);
       const logits = draws.matrix(rows, columns + 1, 5000);
-      const { losses, hits } = tokenLoss(logits, labels, 2 ** -10);
-      const gradient = tf.grad((given) => tokenLoss(given as tf.Tensor2D, labels, 2 ** -10).loss)(logits);
+      const { losses, hits } = crossEntropy(logits, labels, 2 ** -10);
+      const gradient = tf.grad((given) => crossEntropy(given as tf.Tensor2D, labels, 2 ** -10).loss)(logits);
       return [losses, hits, gradient];
     },
   ],

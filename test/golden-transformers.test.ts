@@ -11,7 +11,7 @@ import type { Backend, TextProbes } from '../src/backend/backend.js';
 import { openTensorflow } from '../src/backprop/tensorflow.js';
 import type { TextSteConfig } from '../src/backprop/text-config.js';
 import { TEXT_STE_PRESETS } from '../src/backprop/text-presets.js';
-import { TextSteTrainer } from '../src/backprop/text-trainer.js';
+import { SteTrainer } from '../src/backprop/trainer.js';
 import type { TextNoiseStepConfig } from '../src/perturb/text-config.js';
 import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/text-presets.js';
 import { TextNoiseStepTrainer } from '../src/perturb/text-trainer.js';
@@ -202,10 +202,10 @@ async function runSte(name: 'cpu' | 'wasm', shape: TransformerShape): Promise<Ru
     ...{ clipNorm: 0, beta1: 0.9, beta2: 0.98, momentum: 0.95 },
   };
   const backend = await openTensorflow(name);
-  const trainer = await TextSteTrainer.create(config, text, null, RUN_KEY);
+  const trainer = await SteTrainer.ofText(config, text, { key: RUN_KEY });
   const losses: number[] = [];
   while (trainer.step < config.steps) losses.push((await trainer.next()).loss);
-  const weights = await weightsHash(await trainer.values(), trainer.model.tensors);
+  const weights = await weightsHash(await trainer.values(), trainer.graph.tensors);
   trainer.dispose();
   await backend.close();
   return { losses, weights };

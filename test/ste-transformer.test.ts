@@ -5,9 +5,9 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { rescalingOf } from '../src/backprop/ops/requantize.js';
+import { rescalingOf } from '../src/ops/rescale/ste.js';
 import { openTensorflow, type TensorflowBackend } from '../src/backprop/tensorflow.js';
-import { type Matrices, TransformerPass, type WindowTensors } from '../src/backprop/transformer-pass.js';
+import { type BatchTensors, type Integers, SteProgram } from '../src/backprop/ops.js';
 import { type Transformer, transformerOf, type TransformerShape } from '../src/ternary/transformer.js';
 import { reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
@@ -21,7 +21,7 @@ const WINDOWS = 3;
 const LENGTH = 12;
 
 /** Values of a model as training has them. */
-function matricesOf(model: Transformer, values: Int8Array): Matrices {
+function integersOf(model: Transformer, values: Int8Array) {
   const scales = values.subarray(model.scales.offset);
   return {
     weights: model.tensors.slice(0, -1).map(({ offset, rows, columns }) => {
@@ -36,7 +36,7 @@ function matricesOf(model: Transformer, values: Int8Array): Matrices {
   };
 }
 
-function windowsOf(text: Uint8Array, length: number): WindowTensors {
+function windowsOf(text: Uint8Array, length: number): BatchTensors {
   const pick = (shift: number) =>
     Int32Array.from({ length: WINDOWS * length }, (_, i) => {
       return text[Math.floor(i / length) * (length + 1) + (i % length) + shift];
@@ -49,17 +49,16 @@ function results(shape: TransformerShape, length = LENGTH) {
   const model = transformerOf(shape);
   const values = randomValues(model, 3);
   const text = randomText(WINDOWS, length + 1);
-  const pass = new TransformerPass(model);
-  const { weights, scales } = matricesOf(model, values);
+  const pass = new SteProgram(model);
+  const { weights, scales } = integersOf(model, values);
+  const integers = (given: readonly tf.Tensor[]): Integers => ({ tensors: given, scales });
   const windows = windowsOf(text, length);
   const { losses, hits, loss } = tf.tidy(() => {
-    const { losses: each, hits: right, loss: mean } = pass.loss({ weights, scales }, windows);
+    const { losses: each, hits: right, loss: mean } = pass.loss(integers(weights), windows);
     return { losses: each.dataSync(), hits: right.dataSync(), loss: mean.dataSync()[0] };
   });
   const gradients = tf
-    .grads((...given) => pass.loss({ weights: given as tf.Tensor2D[], scales }, windows).loss)(
-      weights as tf.Tensor[],
-    )
+    .grads((...given) => pass.loss(integers(given), windows).loss)(weights as tf.Tensor[])
     .map((gradient) => gradient.dataSync<'float32'>());
   pass.dispose();
   return { model, values, text, losses, hits, loss, gradients };

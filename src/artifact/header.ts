@@ -10,6 +10,7 @@ import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import { ARITHMETIC } from '../ternary/arithmetic.js';
 import { isTernary, type Model, type Network, networkOf, parseWidths } from '../ternary/network.js';
+import type { Graph } from '../ternary/graph.js';
 import { isPrecision, type LayerPrecision, PRECISIONS } from '../ternary/precision.js';
 import {
   SHAPE_KEYS,
@@ -29,7 +30,7 @@ export const KINDS = ['log', 'pool', 'packed', 'checkpoint'] as const;
 export type Kind = (typeof KINDS)[number];
 
 /** What stands in every header. */
-interface AnyHeader {
+export interface AnyHeader {
   readonly kind: Kind;
   /** The run's Philox key, 16 hex digits: high word, low word. */
   readonly key: string;
@@ -123,6 +124,11 @@ export function encodeHeader(header: Header): Uint8Array {
   const json = new TextEncoder().encode(JSON.stringify(ordered));
   const deflated = deflateSync(json, { level: 9, dictionary: DICTIONARIES[VERSION] });
   return new ByteWriter().integer(json.length).raw(deflated).finish();
+}
+
+/** The header of an artifact of a model. */
+export function headerOf({ description }: Pick<Graph, 'description'>, keys: AnyHeader): Header {
+  return { ...description, ...keys } as Header; // a description has the keys of its kind of model
 }
 
 /** The keys that describe the model, in their order. */

@@ -15,6 +15,7 @@ import {
   namesOf,
   number,
   oneOf,
+  optional,
   flag,
   type Rules,
   seedText,
@@ -59,6 +60,11 @@ export interface SteConfig {
   holdout: number;
   /** Examples a step. */
   batch: number;
+  /**
+   * Parts of a batch whose gradients are taken apart and added in order. Threads share them out; the bits do not
+   * depend on how many threads there are. Left out: 1.
+   */
+  shards?: number;
   /** Images are shifted at random by up to so many pixels each way; 0: not at all. */
   shift: number;
   optimizer: OptimizerName;
@@ -97,6 +103,7 @@ const RULES: Rules<SteConfig> = {
   steps: integer(1, STEPS_MAX),
   holdout: integer(0, 2 ** 31 - 1),
   batch: integer(1, 65_536),
+  shards: optional(integer(1, 64)),
   shift: integer(0, 8),
   optimizer: oneOf(...OPTIMIZERS),
   learningRate: number('a number above 0, at most 100', (value) => value > 0 && value <= 100),
@@ -129,6 +136,8 @@ export function checkSteConfig(config: SteConfig): Network {
       throw expected(key, `one entry for all layers, or ${layers}, one a layer`, `${length} entries`);
     }
   }
+  const { batch, shards = 1 } = config;
+  if (batch % shards !== 0) throw expected('batch', `a multiple of ${shards} shards`, batch);
   const network = steNetwork(config);
   if (config.artifact === 'pool' && config.pool < layers) {
     throw expected('pool', `at least ${layers}, one a tensor`, config.pool);

@@ -4,9 +4,9 @@
  */
 
 export { checkSteConfig, type OptimizerName, type SteConfig } from './config.js';
-export { linear } from './ops/linear.js';
-export { crossEntropy } from './ops/loss.js';
-export { normalizeRelu } from './ops/normalize.js';
+export { linear } from '../ops/linear/ste.js';
+export { crossEntropy } from '../ops/loss/ste.js';
+export { normalizeRelu } from '../ops/normalize/ste.js';
 export { AdamW } from './optimizers/adamw.js';
 export { Muon, orthogonalize } from './optimizers/muon.js';
 export { clipByGlobalNorm, type Optimizer, type Parameter, type StepSize } from './optimizers/optimizer.js';
@@ -22,5 +22,5 @@ export { factorsAt, type ScheduleName } from './schedules.js';
 export { openTensorflow, type TensorflowBackend, type TensorflowChoice } from './tensorflow.js';
 export { checkTextSteConfig, type TextSteConfig } from './text-config.js';
 export { TEXT_STE_PRESETS, type TextStePresetName } from './text-presets.js';
-export { TextSteTrainer } from './text-trainer.js';
-export { type SteRecord, type SteState, SteTrainer } from './trainer.js';
+export { type GradientHelpers } from './part-gradients.js';
+export { type SteRecord, type SteStart, type SteState, SteTrainer } from './trainer.js';

@@ -1,29 +1,29 @@
 /**
- * The ste trainer: quantize the shadow weights, run the integer network's own arithmetic forward
- * in float32, take the gradient through the roundings, move the shadow weights. What it
- * evaluates is to the bit what the artifact computes. It knows no file.
+ * The ste trainer: quantize the shadow weights, run the integer model's own arithmetic forward in float32, take the
+ * gradient through the roundings, move the shadow weights. What it evaluates is what the artifact computes, but for
+ * the loss's own fixed point. It knows no file, and of a model only its graph.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { LabelledExamples, Score } from '../backend/evaluate.js';
+import type { Batch, Score, ScoredBatches } from '../backend/batch.js';
 import { Batches, checkTrainingSet, type TrainingSet } from '../data/batches.js';
+import { checkTextLength, WindowBatches } from '../data/windows.js';
 import { ConfigError } from '../errors.js';
 import { keyOf } from '../random/key.js';
 import type { Key } from '../random/philox.js';
+import type { Graph } from '../ternary/graph.js';
 import type { Network } from '../ternary/network.js';
 import { Breath, type Watch } from '../watch.js';
-import { checkSteConfig, type SteConfig, steDirections } from './config.js';
-import { pooledLayers, shadowedLayers, type TrainedLayer } from './layers.js';
-import { linear } from './ops/linear.js';
-import { crossEntropy } from './ops/loss.js';
-import { normalizeRelu } from './ops/normalize.js';
-import { roundHalfAway } from './ops/pool.js';
-import { rescale } from './ops/rescale.js';
+import { checkSteConfig, entryOf, type SteConfig, steDirections } from './config.js';
+import { batchTensors, type Integers, SteProgram } from './ops.js';
 import { AdamW } from './optimizers/adamw.js';
 import { Muon } from './optimizers/muon.js';
-import { clipByGlobalNorm, type Optimizer, type Parameter } from './optimizers/optimizer.js';
-import type { QuantizedLayer } from './quantizers/quantizer.js';
+import { clipByGlobalNorm, type Optimizer } from './optimizers/optimizer.js';
+import { type GradientHelpers, type PartGradients, partGradients, partsOf } from './part-gradients.js';
+import { roundHalfAway } from './pool-tensor.js';
 import { factorsAt } from './schedules.js';
+import { disposeIntegers, Shadows } from './shadows.js';
+import { checkTextSteConfig, type TextSteConfig } from './text-config.js';
 
 /** What one step did. */
 export interface SteRecord {
@@ -31,9 +31,9 @@ export interface SteRecord {
   readonly step: number;
   /** Mean cross-entropy of the batch before the update, in nats. */
   readonly loss: number;
-  /** Share of the batch that was classified rightly before the update. */
+  /** Share of the batch's rows that were predicted rightly before the update. */
   readonly accuracy: number;
-  /** Forward passes of one example; each was followed by a backward pass. */
+  /** Forward passes of one example or window; each was followed by a backward pass. */
   readonly forwardPasses: number;
   readonly learningRate: number;
 }
@@ -45,42 +45,45 @@ export interface SteState {
   readonly arrays: readonly Float32Array[];
 }
 
-/** A batch on the device. */
-interface Batch {
-  /** [B, N] in float32. */
-  readonly x: tf.Tensor2D;
-  /** [B] int32. */
-  readonly classes: tf.Tensor1D;
-  /** [B, C] one-hot. */
-  readonly targets: tf.Tensor2D;
+/** What a run may begin with beside its configuration. */
+export interface SteStart {
+  /** Other threads that take parts of each batch; the bits are the same without. */
+  readonly helpers?: GradientHelpers | null;
+  /** Of every random decision, instead of that of the seed: a run keeps the one in its header. */
+  readonly key?: Key;
 }
 
-/** Examples that `evaluate` takes at a time. */
-const EVALUATION_BATCH = 1000;
+/** The configuration of a run on examples, or on a text. */
+export type AnySteConfig = SteConfig | TextSteConfig;
 
-export class SteTrainer {
-  readonly #batches: Batches;
-  readonly #parameters: readonly Parameter[];
+/** The batches of a run. */
+interface BatchSource extends Batch {
+  /** Makes itself the batch of a step, counted from 0. */
+  load(step: number): void;
+}
+
+export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
+  readonly #program: SteProgram;
   readonly #optimizer: Optimizer;
 
   private constructor(
-    readonly config: SteConfig,
-    readonly network: Network,
+    readonly config: Config,
+    readonly graph: Graph,
     readonly key: Key,
     /** Directions of each tensor of a pool; empty for packed weights. */
     readonly counts: readonly number[],
-    readonly layers: readonly TrainedLayer[],
-    data: TrainingSet,
+    readonly shadows: Shadows,
+    readonly batches: BatchSource,
+    readonly helpers: GradientHelpers | null,
   ) {
-    this.#batches = new Batches(key, data, config.batch, config.shift);
-    this.#parameters = layers.flatMap(({ parameters }) => parameters);
+    this.#program = new SteProgram(graph);
+    const { parameters } = shadows;
     this.#optimizer =
-      config.optimizer === 'muon' ? new Muon(this.#parameters, config) : new AdamW(this.#parameters, config);
+      config.optimizer === 'muon' ? new Muon(parameters, config) : new AdamW(parameters, config);
   }
 
   /**
-   * Draws the first weights, on the current backend of TensorFlow.js.
-   * @param key - of every random decision, instead of that of the seed: a run keeps the one in its header
+   * Draws the first weights of a perceptron, on the current backend of TensorFlow.js.
    * @throws {ConfigError} when the configuration or the data do not fit
    * @example
    * await openTensorflow('wasm');
@@ -90,16 +93,39 @@ export class SteTrainer {
   static async create(
     config: SteConfig,
     data: TrainingSet,
-    key: Key = keyOf(config.seed),
-  ): Promise<SteTrainer> {
-    const network = checkSteConfig(config);
+    { helpers = null, key = keyOf(config.seed) }: SteStart = {},
+  ): Promise<SteTrainer<SteConfig>> {
+    const network: Network = checkSteConfig(config);
     checkTrainingSet(data, network.widths, config.shift);
     const counts = steDirections(config, network);
-    const layers =
+    const { quantizer, threshold } = config;
+    const shadows =
       config.artifact === 'pool'
-        ? await pooledLayers(network, key, counts, config.cut)
-        : await shadowedLayers(config, network, key);
-    return new SteTrainer(config, network, key, counts, layers, data);
+        ? await Shadows.ofPool(network, key, counts, config.cut)
+        : await Shadows.ofWeights(network, key, (_, layer) => {
+            return { name: entryOf(quantizer, layer), threshold: entryOf(threshold, layer) };
+          });
+    const batches = new Batches(key, data, config.batch, config.shift);
+    return new SteTrainer(config, network, key, counts, shadows, batches, helpers);
+  }
+
+  /**
+   * The same of a transformer.
+   * @param text - to train on
+   */
+  static async ofText(
+    config: TextSteConfig,
+    text: Uint8Array,
+    { helpers = null, key = keyOf(config.seed) }: SteStart = {},
+  ): Promise<SteTrainer<TextSteConfig>> {
+    const model = checkTextSteConfig(config);
+    checkTextLength(text, config.context, 'training text');
+    const { quantizer, threshold } = config;
+    const shadows = await Shadows.ofWeights(model, key, ({ values }) => {
+      return { name: values === 'trit' ? quantizer : 'int8', threshold };
+    });
+    const batches = new WindowBatches(key, text, config.batch, config.context);
+    return new SteTrainer(config, model, key, [], shadows, batches, helpers);
   }
 
   /** Steps done. */
@@ -107,7 +133,7 @@ export class SteTrainer {
     return this.#optimizer.steps;
   }
 
-  /** Forward passes of one example that every step is worth. */
+  /** Forward passes of one example or window that every step is worth. */
   get forwardPassesPerStep(): number {
     return this.config.batch;
   }
@@ -119,82 +145,67 @@ export class SteTrainer {
 
   /** One step. */
   async next(): Promise<SteRecord> {
-    const { config } = this;
-    this.#batches.load(this.step);
-    const { inputs, labels } = this.#batches;
+    const { config, batches } = this;
+    batches.load(this.step);
     const { rate, decay } = factorsAt(config.schedule, this.step, config.steps, config.warmup);
     const size = { learningRate: rate * config.learningRate, weightDecay: decay * config.weightDecay };
-    const [loss, right] = tf.tidy(() => {
-      const batch = this.#batchOf(inputs, labels);
-      const variables = this.#parameters.map(({ variable }) => variable);
-      let hits: tf.Tensor | undefined;
-      const { value, grads } = tf.variableGrads(() => {
-        const result = this.#forward(batch);
-        hits = tf.keep(result.hits); // the tidy of `variableGrads` would take it away
-        return result.loss;
-      }, variables);
-      const gradients = variables.map(({ name }) => grads[name]);
-      const limited = config.clipNorm > 0 ? clipByGlobalNorm(gradients, config.clipNorm) : gradients;
-      this.#optimizer.step(limited, size);
-      return [value, hits as tf.Tensor];
-    });
-    const [lossValue] = await loss.data();
-    const [rightCount] = await right.data();
-    tf.dispose([loss, right]);
-    if (!Number.isFinite(lossValue)) {
+    const integers = await this.shadows.quantize();
+    const { loss, hits, gradients } = await this.#gradients(integers);
+    disposeIntegers(integers);
+    if (!Number.isFinite(loss)) {
+      tf.dispose(gradients as tf.Tensor[]);
       throw new ConfigError(
-        `the loss of step ${this.step} is ${lossValue}: use a smaller "learningRate", or "clipNorm"`,
+        `the loss of step ${this.step + 1} is ${loss}: use a smaller "learningRate", or "clipNorm"`,
       );
     }
+    tf.tidy(() => {
+      const own = this.shadows.pull(gradients);
+      this.#optimizer.step(config.clipNorm > 0 ? clipByGlobalNorm(own, config.clipNorm) : own, size);
+    });
+    tf.dispose(gradients as tf.Tensor[]);
     return {
-      ...{ step: this.step, loss: lossValue, accuracy: rightCount / labels.length },
+      ...{ step: this.step, loss, accuracy: hits / batches.labels.length },
       ...{ forwardPasses: this.forwardPassesPerStep, learningRate: size.learningRate },
     };
   }
 
   /**
-   * Accuracy and loss of the network as it is now, by the trainer's own forward pass.
-   * @param watch - progress in examples, and a signal to give up by
+   * Accuracy and loss of the model as it is now, by the trainer's own forward pass.
+   * @param watch - progress in rows, and a signal to give up by
    */
-  async evaluate({ inputs, labels, count, width }: LabelledExamples, watch?: Watch): Promise<Score> {
+  async evaluate({ rows, batches }: ScoredBatches, watch?: Watch): Promise<Score> {
     const breath = new Breath(watch);
-    let right = 0;
-    let loss = 0;
-    for (let first = 0; first < count; first += EVALUATION_BATCH) {
-      if (breath.due()) await breath.take(first, count);
-      const end = Math.min(count, first + EVALUATION_BATCH);
+    const integers = await this.shadows.quantize();
+    let [examples, right, loss] = [0, 0, 0];
+    for (const batch of batches) {
+      if (breath.due()) await breath.take(examples, rows);
       const results = tf.tidy(() => {
-        const batch = this.#batchOf(inputs.subarray(first * width, end * width), labels.subarray(first, end));
-        const result = this.#forward(batch);
-        return [result.hits, result.loss];
+        const { losses, hits } = this.#program.loss(integers, batchTensors(this.graph, batch));
+        return [losses, hits];
       });
-      right += (await results[0].data())[0];
-      loss += (await results[1].data())[0] * (end - first);
+      const [losses, hits] = [await results[0].data(), await results[1].data()];
       tf.dispose(results);
+      for (let row = 0; row < losses.length; row++) {
+        if (row % batch.length < batch.from) continue;
+        examples += 1;
+        right += hits[row];
+        loss += losses[row];
+      }
     }
-    return { examples: count, accuracy: right / count, loss: loss / count };
+    disposeIntegers(integers);
+    return { examples, accuracy: right / examples, loss: loss / examples };
   }
 
-  /** The network's values in model order: weights, then the rows' scales of the layers that have them. */
-  async values(): Promise<Int8Array> {
-    const values = new Int8Array(this.network.parameters);
-    for (const [index, layer] of this.layers.entries()) {
-      const { weights, scale } = this.network.layers[index];
-      const quantized = tf.tidy(
-        () => layer.quantize() as unknown as tf.TensorContainer,
-      ) as unknown as QuantizedLayer;
-      values.set(await quantized.weights.data(), weights.offset);
-      if (scale && quantized.rowScales) values.set(await quantized.rowScales.data(), scale.offset);
-      tf.dispose(quantized as unknown as tf.TensorContainer);
-    }
-    return values;
+  /** The model's values in model order. */
+  values(): Promise<Int8Array> {
+    return this.shadows.values();
   }
 
-  /** The pool's coefficients as the network has them. */
+  /** The pool's coefficients as the model has them. */
   async poolCoefficients(): Promise<Int16Array> {
     const coefficients = new Int16Array(this.counts.reduce((sum, count) => sum + count, 0));
     let first = 0;
-    for (const { variable } of this.#parameters) {
+    for (const { variable } of this.shadows.parameters) {
       const rounded = roundHalfAway(variable);
       coefficients.set(await rounded.data(), first);
       rounded.dispose();
@@ -225,44 +236,36 @@ export class SteTrainer {
     this.#optimizer.steps = step;
   }
 
-  /** Frees everything on the device. */
+  /** Frees everything on the device; helpers stay. */
   dispose(): void {
-    for (const layer of this.layers) layer.dispose();
+    this.shadows.dispose();
     this.#optimizer.dispose();
+    this.#program.dispose();
   }
 
   #stateVariables(): tf.Variable[] {
-    return [...this.#parameters.map(({ variable }) => variable), ...this.#optimizer.state];
+    return [...this.shadows.parameters.map(({ variable }) => variable), ...this.#optimizer.state];
   }
 
-  #batchOf(inputs: Uint8Array, labels: Uint8Array): Batch {
-    const { widths } = this.network;
-    const classes = tf.tensor1d(new Int32Array(labels), 'int32');
-    return {
-      x: tf.tensor2d(new Float32Array(inputs), [labels.length, widths[0]]),
-      classes,
-      // tfjs-wasm writes integers whatever dtype `oneHot` is told.
-      targets: tf.cast(tf.oneHot(classes, widths.at(-1) as number), 'float32') as tf.Tensor2D,
+  /** Mean loss, hits and gradients of the loaded batch: its parts' one after another. */
+  async #gradients(integers: Integers): Promise<PartGradients> {
+    const { shards = 1 } = this.config;
+    const parts = partsOf(this.batches, shards);
+    const own = shards - (this.helpers?.parts ?? 0);
+    this.helpers?.start(integers, parts.slice(own));
+    let [loss, hits] = [0, 0];
+    let gradients: readonly tf.Tensor[] = [];
+    const add = (part: PartGradients) => {
+      loss += part.loss / shards;
+      hits += part.hits;
+      const sums = gradients.length
+        ? gradients.map((sum, i) => tf.add(sum, part.gradients[i]))
+        : part.gradients;
+      if (gradients.length) tf.dispose([...gradients, ...part.gradients]);
+      gradients = sums;
     };
-  }
-
-  /** Mean loss in nats of a batch, and how many are classified rightly. */
-  #forward({ x, classes, targets }: Batch): { loss: tf.Scalar; hits: tf.Tensor } {
-    const logits = this.#logits(x);
-    const hits = tf.sum(tf.cast(tf.equal(tf.argMax(logits, 1), classes), 'int32'));
-    return { loss: crossEntropy(logits, targets, this.network.logitScale), hits };
-  }
-
-  /** [B, C] logits of [B, N] inputs, to the bit those of the integer network. */
-  #logits(inputs: tf.Tensor2D): tf.Tensor2D {
-    let x = inputs;
-    for (const [index, layer] of this.layers.entries()) {
-      const { weights, rowScales } = layer.quantize();
-      const { shift } = this.network.layers[index];
-      const z = rescale(linear(x, weights, { isInput: index === 0, wide: shift > 0 }), shift, rowScales);
-      if (index === this.layers.length - 1) return z;
-      x = normalizeRelu(z, this.network);
-    }
-    throw new RangeError('a network has at least one layer');
+    for (const part of parts.slice(0, own)) add(await partGradients(this.#program, integers, part, shards));
+    for (const part of (await this.helpers?.finish()) ?? []) add(part);
+    return { loss, hits, gradients };
   }
 }

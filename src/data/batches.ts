@@ -82,6 +82,8 @@ export function shiftLimit(image: ImageShape | null | undefined): number {
 export class Batches {
   readonly inputs: Uint8Array;
   readonly labels: Uint8Array;
+  /** Rows that see each other. */
+  readonly length = 1;
   #epoch = -1;
   #order: Permutation | null = null;
   readonly #words = new Uint32Array(4);

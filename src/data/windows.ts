@@ -23,8 +23,10 @@ export function checkTextLength(text: Uint8Array, context: number, what: string)
 
 /** The windows of training, step by step. */
 export class WindowBatches {
-  /** [B, T + 1], row-major: a window's first T bytes are inputs, its last T what is to be predicted. */
-  readonly windows: Uint8Array;
+  /** [B·T], windows one after another. */
+  readonly inputs: Uint8Array;
+  /** [B·T]: the byte after each. */
+  readonly labels: Uint8Array;
   #epoch = -1;
   #order: Permutation | null = null;
 
@@ -38,10 +40,27 @@ export class WindowBatches {
     readonly batch: number,
     readonly context: number,
   ) {
-    this.windows = new Uint8Array(batch * (context + 1));
+    this.inputs = new Uint8Array(batch * context);
+    this.labels = new Uint8Array(batch * context);
   }
 
-  /** Fills `windows` with those of a step, counted from 0. */
+  /** Rows that see each other: T. */
+  get length(): number {
+    return this.context;
+  }
+
+  /** [B, T + 1]: each window with the byte after it. */
+  get windows(): Uint8Array {
+    const { inputs, labels, batch, context } = this;
+    const windows = new Uint8Array(batch * (context + 1));
+    for (let b = 0; b < batch; b++) {
+      windows.set(inputs.subarray(b * context, (b + 1) * context), b * (context + 1));
+      windows[(b + 1) * (context + 1) - 1] = labels[(b + 1) * context - 1];
+    }
+    return windows;
+  }
+
+  /** Fills `inputs` and `labels` with those of a step, counted from 0. */
   load(step: number): void {
     const { text, batch, context } = this;
     const places = text.length - context;
@@ -53,7 +72,8 @@ export class WindowBatches {
         this.#order = permutationOf(this.key, epoch, streamOf(Purpose.dataOrder, 0), places);
       }
       const start = permute(this.#order, place - epoch * places);
-      this.windows.set(text.subarray(start, start + context + 1), b * (context + 1));
+      this.inputs.set(text.subarray(start, start + context), b * context);
+      this.labels.set(text.subarray(start + 1, start + context + 1), b * context);
     }
   }
 }

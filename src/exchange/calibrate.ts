@@ -5,7 +5,7 @@
  */
 
 import type { Backend } from '../backend/backend.js';
-import type { LabelledExamples } from '../backend/evaluate.js';
+import type { LabelledExamples } from '../backend/batch.js';
 import { ACTIVATION_MAX, EXPONENT_MAX, networkOf, type NetworkOptions } from '../ternary/network.js';
 import { Breath, type Watch } from '../watch.js';
 

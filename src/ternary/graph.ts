@@ -23,8 +23,11 @@ export interface Attributes {
   normalize: { readonly centred: boolean; readonly gain: number };
   /** The residual stream to i8. */
   'rms-norm': Record<never, never>;
-  /** A byte's row of a matrix, in finer units. Tensors: the matrix. */
-  embedding: Record<never, never>;
+  /**
+   * A byte's row of a matrix, in finer units. Tensors: the matrix. The rescaling that follows has `scale`, too; what
+   * rescales a table beforehand takes it from here.
+   */
+  embedding: { readonly scale: number };
   /**
    * Sums in another unit: as they are, rounded to i8, or to i8 by way of what is FINER_BITS finer; `scale` is a row
    * of the model's scales. Tensors: the scales.
@@ -81,7 +84,19 @@ export interface Op<N extends OpName = OpName> {
 /** One operation of any kind. */
 export type AnyOp = { [N in OpName]: Op<N> }[OpName];
 
+/** The scales of a model whose sums are rescaled: a tensor of mantissas and exponents. */
+export interface Scaling {
+  /** Its index. */
+  readonly tensor: number;
+  /** Of each row, the matrix whose sums it rescales, and what a unit of them would be if its integers stood for themselves. */
+  readonly rows: readonly { readonly matrix: number; readonly unit: number }[];
+}
+
 export interface Graph extends Model {
+  /** The keys of a header that describe it: from them its builder makes it again. */
+  readonly description: Readonly<Record<string, unknown>>;
+  /** For people: `784-256-10`, `text-4x128`. */
+  readonly name: string;
   /** The first is the input. */
   readonly slots: readonly Slot[];
   readonly program: readonly AnyOp[];
@@ -89,6 +104,9 @@ export interface Graph extends Model {
   readonly rows: 'examples' | 'positions';
   /** The most rows that see each other: 1 for examples. */
   readonly context: number;
+  readonly scaling: Scaling | null;
+  /** Of each tensor: its first real weights have the variance 1 / this (LeCun 1998, and smaller towards the stream). */
+  readonly fanIns: readonly number[];
   /** The most operations that read one tensor: as often do its alignments add up. */
   readonly applications: number;
 }

@@ -148,6 +148,8 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
   return {
     ...{ architecture: 'perceptron', widths: [...widths], precision, centred, gain, logitScale },
     ...{ tensors, layers, parameters: offset },
+    name: widths.join('-'),
+    description: { model: widths.join('-'), centred, gain, logitScale, precision },
     ...programOf(layers, tensors, options),
   };
 }
@@ -157,7 +159,7 @@ function programOf(
   layers: readonly Layer[],
   tensors: readonly Tensor[],
   { centred, gain, logitScale }: NetworkOptions,
-): Omit<Graph, keyof Model> {
+): Omit<Graph, keyof Model | 'name' | 'description'> {
   const program = new GraphBuilder({ kind: 'u7', width: layers[0].weights.columns });
   let x = program.input;
   for (const [index, { weights, scale, shift }] of layers.entries()) {
@@ -174,7 +176,8 @@ function programOf(
     [x] = program.add('normalize', [z], [{ kind: 'u7', width }], { centred, gain });
   }
   program.end(x, logitScale);
-  return { ...program.parts, rows: 'examples', context: 1, applications: 1 };
+  const fanIns = tensors.map(({ columns }) => columns);
+  return { ...program.parts, rows: 'examples', context: 1, scaling: null, fanIns, applications: 1 };
 }
 
 /** Whether all weights are trits without scales: what seeds and directions are for. */

@@ -193,13 +193,21 @@ export function transformerOf(shape: TransformerShape): Transformer {
     ...{ blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding },
     ...{ headSize, tensors, embed, layers, head, scales, order, headShift, parameters: offset },
   };
-  return { ...model, ...programOf(model) };
+  return {
+    ...model,
+    name: transformerName(shape),
+    description: { model: shapeOf(shape) },
+    ...programOf(model),
+  };
 }
 
 /** The residual stream through the blocks as they are applied. Sites: 0, then 1 + 7·application + matrix, in model order. */
 function programOf(
-  model: Omit<Transformer, 'slots' | 'program' | 'rows' | 'applications'>,
-): Omit<Graph, keyof Model> {
+  model: Omit<
+    Transformer,
+    'slots' | 'program' | 'rows' | 'applications' | 'scaling' | 'fanIns' | 'name' | 'description'
+  >,
+): Omit<Graph, keyof Model | 'name' | 'description'> {
   const { tensors, width, heads, keyHeads, headSize, hidden, context, embed, head, layers, order, loops } =
     model;
   const program = new GraphBuilder({ kind: 'byte', width: 1 });
@@ -224,7 +232,7 @@ function programOf(
     'embedding',
     [program.input],
     [stream],
-    {},
+    { scale: embed.scale },
     { tensors: [0], probe: probeOf(0, true) },
   );
   let [x] = program.add('rescale', rows, [stream], { scale: embed.scale, to: 'i32' }, scaled);
@@ -262,8 +270,13 @@ function programOf(
   const sums = product(norm(x), head, 'exact');
   const attributes = { scale: head.scale, shift: model.headShift };
   const [logits] = program.add('logits', [sums], [{ kind: 'i32', width: VOCABULARY }], attributes, scaled);
-  program.end(logits, 1);
-  return { ...program.parts, rows: 'positions', context, applications: loops };
+  program.end(logits, 2 ** LOGIT_SHIFT);
+  return {
+    ...program.parts,
+    ...{ rows: 'positions', context, applications: loops },
+    scaling: { tensor: scales, rows: scalingOf(model) },
+    fanIns: tensors.map((tensor) => fanInOf(tensor, order.length)),
+  };
 }
 
 /**
@@ -296,8 +309,36 @@ export function scaleOfReal(scale: number): [mantissa: number, exponent: number]
   return [Math.max(1, Math.min(127, Math.floor(mantissa + 0.5))), exponent];
 }
 
+/** By scale: its matrix, and the unit that follows, for integers that stand for themselves. */
+function scalingOf(
+  model: Pick<Transformer, 'tensors' | 'scales' | 'embed' | 'head' | 'layers' | 'headShift'>,
+) {
+  const { tensors, embed, head, layers } = model;
+  const units = unitsOf(model);
+  const matrices = [embed, ...layers.flatMap((block) => MATRICES.map((name) => block[name])), head];
+  return matrices.map(({ weights, scale }) => ({ matrix: tensors.indexOf(weights), unit: units[scale] }));
+}
+
+/** Standard deviation of the embedding's first weights. */
+const EMBEDDING_SIGMA = 0.5;
+/** By so much is the head smaller at first than LeCun's rule has it: early logits are near zero. */
+const HEAD_SHARE = 0.3;
+
+/** See {@link Graph.fanIns}: matrices that write to the residual stream are smaller the more of them there are (GPT-2). */
+function fanInOf({ name, columns }: Tensor, applications: number): number {
+  if (name === 'embedding.weight') return EMBEDDING_SIGMA ** -2;
+  if (name === 'head.weight') return columns / HEAD_SHARE ** 2;
+  return /\.(output|down)\./.test(name) ? columns * 2 * applications : columns;
+}
+
 /** By scale: the unit that follows, for a matrix whose integers stand for themselves. */
-export function unitsOf({ scales, embed, head, layers, headShift }: Transformer): number[] {
+export function unitsOf({
+  scales,
+  embed,
+  head,
+  layers,
+  headShift,
+}: Pick<Transformer, 'scales' | 'embed' | 'head' | 'layers' | 'headShift'>): number[] {
   const units = new Array<number>(scales.rows).fill(0);
   units[embed.scale] = 2 ** (RESIDUAL_BITS - EMBEDDING_SHIFT);
   for (const { query, key, value, output, gate, up, down } of layers) {

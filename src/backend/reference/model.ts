@@ -87,10 +87,11 @@ export class ReferenceModel {
     return Int32Array.from(logits);
   }
 
-  /** Takes one row more of a window; returns its logits. */
+  /** Takes one row more of a window; returns its logits in 2⁻¹⁶ bits. */
   next(input: Uint8Array, position: number): Int32Array {
     const rows = { count: 1, position, labels: new Uint8Array(1) };
-    return this.#logitsOf(this.#runner.run(this.weights, [input], rows));
+    const { logitScale } = this.#loss.attributes;
+    return this.#logitsOf(this.#runner.run(this.weights, [input], rows)).map((logit) => logit * logitScale);
   }
 
   initLatents(key: Key, cut: number): void {
@@ -109,6 +110,7 @@ export class ReferenceModel {
     const range = latentRange(this.#cut);
     const signs = new Signs(set);
     for (let k = 0; k < set.directions; k++) {
+      if (coefficients[k] === 0) continue;
       for (const index of weightsOfDirection(set, k)) {
         const i = set.offset + index;
         const moved = this.latents[i] - coefficients[k] * signs.at(index);

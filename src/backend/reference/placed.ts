@@ -76,11 +76,13 @@ export class ReferenceNetwork implements PlacedNetwork {
 
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
     this.#model.applyStep(set, coefficients);
   }
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
     this.#guard.requireTernary();
+    this.#guard.checkCoefficients('Int16Array', coefficients, sets);
     this.#model.applyPool(sets, coefficients);
   }
 

@@ -10,7 +10,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { withGradient } from '../ops/gradient.js';
+import { withGradient } from '../gradient.js';
 import type { Quantizer } from './quantizer.js';
 import { relativeScales } from './symmetric.js';
 

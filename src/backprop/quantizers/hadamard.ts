@@ -5,7 +5,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { withGradient } from '../ops/gradient.js';
+import { withGradient } from '../gradient.js';
 
 /** QuEST's block; a dimension that is no multiple of it takes the largest power of two that divides it. */
 const BLOCK_MAX = 128;

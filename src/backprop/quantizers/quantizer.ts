@@ -18,6 +18,8 @@ export interface QuantizedLayer {
 
 /** A quantizer of one layer. */
 export interface Quantizer {
+  /** Whether the gradient by the shadow weights is that by the integers. */
+  readonly straightThrough?: boolean;
   /** First values of the parameters that are learnt beside the shadow weights, from those. */
   readonly initial?: (shadow: tf.Tensor2D) => tf.Tensor;
   /**

@@ -6,7 +6,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { LEVELS, ROW_SCALE_MAX } from '../../quantize/rules.js';
-import { straightThrough } from '../ops/gradient.js';
+import { straightThrough } from '../gradient.js';
 import type { Quantizer } from './quantizer.js';
 
 const TINY = 1e-12;
@@ -15,6 +15,7 @@ const TINY = 1e-12;
 export function symmetricQuantizer(width: 'int4' | 'int8', perRow: boolean): Quantizer {
   const levels = LEVELS[width];
   return {
+    straightThrough: true,
     quantize(shadow) {
       const largest = perRow ? tf.max(tf.abs(shadow), 1, true) : tf.max(tf.abs(shadow));
       const step = tf.div(tf.maximum(largest, TINY), levels);

@@ -7,12 +7,13 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { ThresholdRule } from '../../quantize/rules.js';
 import { FUSED, runFused } from '../kernels/fused.js';
-import { straightThrough } from '../ops/gradient.js';
+import { straightThrough } from '../gradient.js';
 import type { Quantizer } from './quantizer.js';
 
 /** The quantizer of a rule. */
 export function thresholdQuantizer(rule: ThresholdRule): Quantizer {
   return {
+    straightThrough: true,
     quantize: (shadow) => ({ weights: ternarize(shadow, rule) }),
   };
 }

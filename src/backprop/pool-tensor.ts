@@ -5,10 +5,10 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { type DirectionSet, directionOfWeight, Signs } from '../../random/directions.js';
-import { initLatents } from '../../random/latents.js';
-import type { Tensor } from '../../ternary/network.js';
-import { FUSED, runFused } from '../kernels/fused.js';
+import { type DirectionSet, directionOfWeight, Signs } from '../random/directions.js';
+import { initLatents } from '../random/latents.js';
+import type { Tensor } from '../ternary/network.js';
+import { FUSED, runFused } from './kernels/fused.js';
 import { withGradient } from './gradient.js';
 
 /** What a tensor's directions look like on the device; nothing of it changes while one trains. */
@@ -55,7 +55,7 @@ export class PoolTensor {
     return withGradient<tf.Tensor2D>(
       [coefficients],
       () => ({ value: this.#forward(coefficients) }),
-      (dq) => [this.#backward(dq)],
+      (dq) => [this.gradient(dq)],
     );
   }
 
@@ -75,7 +75,8 @@ export class PoolTensor {
     });
   }
 
-  #backward(dq: tf.Tensor2D): tf.Tensor1D {
+  /** The gradient by the coefficients, from that by the weights. */
+  gradient(dq: tf.Tensor2D): tf.Tensor1D {
     const { directions } = this.set;
     const inputs = { dq, direction: this.#direction, sign: this.#sign };
     const fused = runFused<tf.Tensor1D>(FUSED.poolGradient, inputs, { directions });

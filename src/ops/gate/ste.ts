@@ -4,10 +4,18 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { GATED_SHIFT, SILU, SILU_BITS } from '../../ops/gate/op.js';
+import { GATED_SHIFT, SILU, SILU_BITS } from './op.js';
+import type { SteOp } from '../ste.js';
 import { GATE_BITS, I8_MAX } from '../../ternary/transformer.js';
-import { FUSED, runFused } from '../kernels/fused.js';
-import { withGradient } from './gradient.js';
+import { FUSED, runFused } from '../../backprop/kernels/fused.js';
+import { withGradient } from '../../backprop/gradient.js';
+
+export const gateSte: SteOp<'gate'> = (_, at) => {
+  const tables = at.keep('silu', () => ({ ...siluTensors() }));
+  const [g, u] = [at.input(0), at.input(1)];
+  const units = hiddenUnits(g, u, tables);
+  return [gated(g, u, units, tables), units];
+};
 
 /** SiLU as tensors. */
 export interface SiluTensors {

@@ -4,17 +4,20 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { RMS_RECIPROCAL_BITS, rmsGain, rmsValueBits } from '../../ops/rms-norm/op.js';
+import { RMS_RECIPROCAL_BITS, rmsGain, rmsValueBits } from './op.js';
+import type { SteOp } from '../ste.js';
 import { I8_MAX, NORM_BITS } from '../../ternary/transformer.js';
-import { FUSED, runFused } from '../kernels/fused.js';
-import { withGradient } from './gradient.js';
-import { clip, unclipped } from './requantize.js';
-import { magnitude, roundDiv, roundShift, signOf } from './rounding.js';
+import { FUSED, runFused } from '../../backprop/kernels/fused.js';
+import { withGradient } from '../../backprop/gradient.js';
+import { clip, unclipped } from '../rescale/ste.js';
+import { magnitude, roundDiv, roundShift, signOf } from '../../backprop/rounding.js';
 
 /** The activation of a value of one root mean square. */
 const UNIT = 2 ** NORM_BITS;
 /** A value of the stream has so many bits at most. */
 const STREAM_BITS = 23;
+
+export const rmsNormSte: SteOp<'rms-norm'> = (_, at) => [rmsNorm(at.input(0))];
 
 /**
  * n[R, W] of the stream x[R, W], ±127.

@@ -5,17 +5,26 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { FINER_MAX } from '../../ops/rescale/op.js';
-import { FINER_BITS, I8_MAX, LOGIT_MAX, RESIDUAL_MAX } from '../../ternary/transformer.js';
-import { FUSED, runFused } from '../kernels/fused.js';
-import { withGradient } from './gradient.js';
-import { roundShift } from './rounding.js';
+import { FINER_MAX } from './op.js';
+import { FINER_BITS, I8_MAX } from '../../ternary/transformer.js';
+import type { Rescaling, SteOp } from '../ste.js';
+import { FUSED, runFused } from '../../backprop/kernels/fused.js';
+import { withGradient } from '../../backprop/gradient.js';
+import { roundShift } from '../../backprop/rounding.js';
 
-/** A matrix's scale: value = roundShift(sum · multiplier, shift), |sum · multiplier| < 2^30. */
-export interface Rescaling {
-  readonly multiplier: number;
-  readonly shift: number;
-}
+export const rescaleSte: SteOp<'rescale'> = ({ attributes: { scale, to } }, at) => {
+  const sums = at.input(0);
+  switch (to) {
+    case 'i32':
+      return [sums]; // the embedding has rescaled its table
+    case 'i8':
+      return [requantize(sums, at.rescaling(scale))];
+    case 'finer i8':
+      return [requantizeFiner(sums, at.rescaling(scale))];
+    default:
+      return to satisfies never;
+  }
+};
 
 /** The scale of a mantissa and an exponent, as `rescale` of src/ternary/transformer.ts takes it. */
 export function rescalingOf(mantissa: number, exponent: number): Rescaling {
@@ -32,18 +41,14 @@ export function requantizeFiner(sums: tf.Tensor2D, scale: Rescaling): tf.Tensor2
   return rounded(sums, scale, { before: 0, after: FINER_BITS, limit: I8_MAX });
 }
 
-/**
- * Sums [R, V] of the head as logits, in 2^−LOGIT_BITS bits.
- * @param headShift - bits that are rounded away first
- */
-export function requantizeLogits(sums: tf.Tensor2D, scale: Rescaling, headShift: number): tf.Tensor2D {
-  return rounded(sums, scale, { before: headShift, after: 0, limit: LOGIT_MAX });
-}
-
 /** Roundings beside that of the scale, and the clip at the end. */
-type Roundings = { readonly before: number; readonly after: number; readonly limit: number };
+export type Roundings = { readonly before: number; readonly after: number; readonly limit: number };
 
-function rounded(sums: tf.Tensor2D, scale: Rescaling, { before, after, limit }: Roundings): tf.Tensor2D {
+export function rounded(
+  sums: tf.Tensor2D,
+  scale: Rescaling,
+  { before, after, limit }: Roundings,
+): tf.Tensor2D {
   const { multiplier, shift } = scale;
   return withGradient<tf.Tensor2D, [tf.Tensor2D]>(
     [sums],
@@ -64,39 +69,6 @@ function rounded(sums: tf.Tensor2D, scale: Rescaling, { before, after, limit }: 
         runFused<tf.Tensor2D>(FUSED.requantizeGradient, { dy, y }, { factor, limit }) ??
           tf.mul(unclipped(dy, y, limit), factor),
       ];
-    },
-  );
-}
-
-/**
- * The residual stream with a branch added. Its bound is out of reach of what is trained, and no gradient
- * stops there.
- * @param x - [R, W], or null where the stream begins
- * @param sums - [R, W]
- * @param units - [R, 1], powers of two that rows of sums are coarser by; constants to the gradient
- */
-export function addToStream(
-  x: tf.Tensor2D | null,
-  sums: tf.Tensor2D,
-  scale: Rescaling,
-  units?: tf.Tensor2D,
-): tf.Tensor2D {
-  const { multiplier, shift } = scale;
-  const factor = multiplier / 2 ** shift;
-  return withGradient<tf.Tensor2D, tf.Tensor2D[]>(
-    x ? [x, sums] : [sums],
-    () => {
-      const inputs = { ...(x ? { x } : {}), sums, ...(units ? { units } : {}) };
-      const fused = runFused<tf.Tensor2D>(FUSED.addToStream, inputs, { multiplier, shift });
-      const saved = units ? [units] : [];
-      if (fused) return { value: fused, saved };
-      const branch = rescaled(units ? tf.mul(sums, units) : sums, scale);
-      const sum = clip(x ? tf.add(tf.cast(x, 'int32'), branch) : branch, RESIDUAL_MAX);
-      return { value: tf.cast(sum, 'float32') as tf.Tensor2D, saved };
-    },
-    (dy, of) => {
-      const scaled = tf.mul(dy, units ? tf.mul(of, factor) : factor);
-      return x ? [dy.clone(), scaled] : [scaled];
     },
   );
 }

@@ -4,12 +4,13 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX, type SoftmaxScale } from '../../ops/attention/op.js';
+import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX, type SoftmaxScale, softmaxScale } from './op.js';
+import type { SteOp } from '../ste.js';
 import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/transformer.js';
-import { FUSED, runFused } from '../kernels/fused.js';
-import { withGradient } from './gradient.js';
-import { clip, unclipped } from './requantize.js';
-import { floorQuotient, magnitude, roundShift, signOf } from './rounding.js';
+import { FUSED, runFused } from '../../backprop/kernels/fused.js';
+import { withGradient } from '../../backprop/gradient.js';
+import { clip, unclipped } from '../rescale/ste.js';
+import { floorQuotient, magnitude, roundShift, signOf } from '../../backprop/rounding.js';
 
 /** By so many bits is a mix finer than the values. */
 const MIX_SHIFT = MIX_BITS - HEAD_BITS;
@@ -17,6 +18,12 @@ const MIX_SHIFT = MIX_BITS - HEAD_BITS;
 const OCTAVES_MAX = 15;
 /** Weights are split here, so that sums of values by either part stay below 2^24. */
 const LOW_WEIGHTS = 128;
+
+export const attentionSte: SteOp<'attention'> = ({ attributes: { context, ...heads } }, at) => {
+  const { table } = at.keep('softmax', () => ({ table: softmaxTensor() }));
+  const shape = { ...heads, context: at.length, softmax: softmaxScale(heads.headSize, context) };
+  return [attention(at.input(0), at.input(1), at.input(2), table, shape)];
+};
 
 /** What `attention` needs of a model. */
 export interface AttentionShape {

@@ -6,10 +6,15 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { ACTIVATION_MAX } from '../../ternary/network.js';
-import { RECIPROCAL_BITS } from '../../ops/normalize/op.js';
-import { FUSED, runFused } from '../kernels/fused.js';
-import { withGradient } from './gradient.js';
-import { floorQuotient, magnitude, roundDiv, roundShift } from './rounding.js';
+import type { SteOp } from '../ste.js';
+import { RECIPROCAL_BITS } from './op.js';
+import { FUSED, runFused } from '../../backprop/kernels/fused.js';
+import { withGradient } from '../../backprop/gradient.js';
+import { floorQuotient, magnitude, roundDiv, roundShift } from '../../backprop/rounding.js';
+
+export const normalizeSte: SteOp<'normalize'> = ({ attributes }, at) => [
+  normalizeRelu(at.input(0), attributes),
+];
 
 /** What `normalize` needs of a network. */
 export interface Normalization {

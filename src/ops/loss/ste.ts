@@ -1,33 +1,18 @@
-/**
- * Both ends of a transformer: rows of the embedding by token, and the cross-entropy over tokens with
- * the softmax to the base 2 that the integer network has, in float32.
- */
+/** The cross-entropy of a batch with the softmax to the base 2 that the integer model has, in float32. */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { FUSED, runFused } from '../kernels/fused.js';
-import { withGradient } from './gradient.js';
+import { FUSED, runFused } from '../../backprop/kernels/fused.js';
+import { withGradient } from '../../backprop/gradient.js';
+import type { SteOp } from '../ste.js';
+import { LOSS_BITS } from './op.js';
 
-/**
- * x[R, W] = table[token].
- * @param table - [V, W]
- * @param tokens - [R] int32, below V
- */
-export function embed(table: tf.Tensor2D, tokens: tf.Tensor1D): tf.Tensor2D {
-  const [vocabulary] = table.shape;
-  return withGradient<tf.Tensor2D>(
-    [table],
-    () => ({
-      value: runFused<tf.Tensor2D>(FUSED.embed, { table, tokens }) ?? tf.gather(table, tokens),
-    }),
-    (dx) => [
-      runFused(FUSED.embedGradient, { dx, tokens }, { vocabulary }) ??
-        tf.matMul(tf.transpose(oneHot(tokens, vocabulary)), dx),
-    ],
-  );
-}
+export const lossSte: SteOp<'loss'> = ({ attributes: { logitScale } }, at) => {
+  const { loss, losses, hits } = crossEntropy(at.input(0), at.labels, logitScale / 2 ** LOSS_BITS);
+  return [loss, losses, hits];
+};
 
 /** Loss and hits of a batch. */
-export interface TokenLoss {
+export interface BatchLoss {
   /** Mean cross-entropy in nats, differentiable by the logits. */
   readonly loss: tf.Scalar;
   /** [R] in nats. */
@@ -42,7 +27,7 @@ export interface TokenLoss {
  * @param labels - [R] int32
  * @param octaves - binary exponent of the softmax per unit of a logit
  */
-export function tokenLoss(logits: tf.Tensor2D, labels: tf.Tensor1D, octaves: number): TokenLoss {
+export function crossEntropy(logits: tf.Tensor2D, labels: tf.Tensor1D, octaves: number): BatchLoss {
   const [rows, vocabulary] = logits.shape;
   const [shares, own, sums, hits] =
     runFused<tf.Tensor[]>(FUSED.softmax, { logits, labels }, { octaves }) ?? softmax(logits, labels, octaves);
@@ -71,6 +56,6 @@ function softmax(logits: tf.Tensor2D, labels: tf.Tensor1D, octaves: number): tf.
 }
 
 /** [R, V] in float32; tfjs-wasm writes integers whatever dtype `oneHot` is told. */
-function oneHot(tokens: tf.Tensor1D, vocabulary: number): tf.Tensor2D {
+export function oneHot(tokens: tf.Tensor1D, vocabulary: number): tf.Tensor2D {
   return tf.cast(tf.oneHot(tokens, vocabulary), 'float32') as tf.Tensor2D;
 }

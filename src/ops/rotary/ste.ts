@@ -4,16 +4,23 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { FINER_MAX } from '../../ops/rescale/op.js';
-import { ROTARY_BITS, rotaryTables } from '../../ops/rotary/op.js';
+import { FINER_MAX } from '../rescale/op.js';
+import { ROTARY_BITS, rotaryTables } from './op.js';
 import { FINER_BITS, I8_MAX } from '../../ternary/transformer.js';
-import { FUSED, runFused } from '../kernels/fused.js';
-import { withGradient } from './gradient.js';
-import { clip, type Rescaling, rescaled, unclipped } from './requantize.js';
-import { roundShift } from './rounding.js';
+import { FUSED, runFused } from '../../backprop/kernels/fused.js';
+import { withGradient } from '../../backprop/gradient.js';
+import { clip, rescaled, unclipped } from '../rescale/ste.js';
+import type { Rescaling, SteOp } from '../ste.js';
+import { roundShift } from '../../backprop/rounding.js';
 
 /** By so many bits is what is turned finer than what comes out. */
 const TURNED_BITS = ROTARY_BITS + FINER_BITS;
+
+export const rotarySte: SteOp<'rotary'> = ({ attributes: { scale, headSize } }, at) => {
+  const { length } = at;
+  const tables = at.keep(`rotary ${headSize} ${length}`, () => ({ ...rotaryTensors(headSize, length) }));
+  return [rotate(at.input(0), at.rescaling(scale), tables)];
+};
 
 /** The rotation of every position as tensors. */
 export interface RotaryTensors {
