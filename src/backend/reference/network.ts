@@ -22,6 +22,7 @@ import {
   type MemoryUse,
   type NodeProbes,
   type PlacedNetwork,
+  type Room,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
 import { probeSigns } from './probe-signs.js';
@@ -39,6 +40,7 @@ interface Pass {
 export class ReferenceNetwork implements PlacedNetwork {
   readonly #weights: Int8Array;
   readonly #latents: Int8Array;
+  readonly batchMax: number;
   readonly #guard: BatchGuard;
   #cut = 0;
   #inputs = new Uint8Array(0);
@@ -46,9 +48,10 @@ export class ReferenceNetwork implements PlacedNetwork {
 
   constructor(
     readonly network: Network,
-    readonly batchMax: number,
+    room: Room,
   ) {
-    this.#guard = new BatchGuard(network, batchMax);
+    this.#guard = new BatchGuard(network, room);
+    this.batchMax = room.batch;
     this.#weights = new Int8Array(network.parameters);
     this.#latents = new Int8Array(network.parameters);
   }
@@ -148,6 +151,7 @@ export class ReferenceNetwork implements PlacedNetwork {
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
     this.#guard.requireTernary();
+    this.#guard.checkWeightsRoom(this.#labels.length);
     const alignments = new Float64Array(count);
     const weights = Int8Array.from(this.#weights);
     const signs = new Signs(set);
