@@ -352,6 +352,28 @@ describe.each([['reference', async () => reference] as const, ...fastBackends])(
     if (backend !== reference) await backend.close();
   });
 
+  it('work that there is no room for', async () => {
+    const backend = await open();
+    const ternary = network(['ternary', 'ternary']);
+    const set = directionSet({ key, step: 1, group: 0, offset: 0, size: 12, directions: 3, touched: 12 });
+    const nodes = (probes: number) => ({ key, step: 1, probes, sigma: 51, rewardShift: 0 });
+    const on = await backend.place(ternary, { batch: 2, probes: 2 });
+    on.loadBatch(new Uint8Array(4), new Uint8Array(1));
+    await expect(on.alignNodes(nodes(3), [set])).rejects.toThrow(
+      new ConfigError('"probes" expected at most 2, as there is room for, got 3'),
+    );
+    await expect(on.alignWeights(set, 0, 1)).rejects.toThrow(
+      new ConfigError('the model has no room for "alignWeights": place it with "weights: true"'),
+    );
+    await on.release();
+    for (const probes of [-1, 1.5, 65, Number.NaN]) {
+      await expect(backend.place(ternary, { batch: 2, probes })).rejects.toThrow(
+        new ConfigError(`"probes" expected an integer in 0…64, got ${probes}`),
+      );
+    }
+    if (backend !== reference) await backend.close();
+  });
+
   it('weights that are too few, or out of the range of their tensor', async () => {
     const backend = await open();
     const on = await backend.place(network(['int8-row', 'int4']), room);

@@ -3,21 +3,30 @@
 import { ConfigError, expected } from '../errors.js';
 import type { DirectionSet } from '../random/directions.js';
 import { ACTIVATION_MAX, isTernary, type Network } from '../ternary/network.js';
-import { NODES_BATCH_MAX, PROBES_MAX } from './backend.js';
+import { NODES_BATCH_MAX, PROBES_MAX, type Room } from './backend.js';
 import { requireArray } from '../typed-arrays.js';
 import { checkValues } from './value-guard.js';
 
 export class BatchGuard {
+  readonly batchMax: number;
+  readonly #probesMax: number;
+  readonly #weights: boolean;
   readonly #width: number;
   readonly #classes: number;
 
   constructor(
     readonly network: Network,
-    readonly batchMax: number,
+    { batch, probes = 0, weights = false }: Room,
   ) {
-    if (!Number.isInteger(batchMax) || batchMax < 1 || batchMax > 65_536) {
-      throw expected('batch', 'an integer in 1…65536', batchMax);
+    if (!Number.isInteger(batch) || batch < 1 || batch > 65_536) {
+      throw expected('batch', 'an integer in 1…65536', batch);
     }
+    if (!Number.isInteger(probes) || probes < 0 || probes > PROBES_MAX) {
+      throw expected('probes', `an integer in 0…${PROBES_MAX}`, probes);
+    }
+    this.batchMax = batch;
+    this.#probesMax = probes;
+    this.#weights = weights;
     this.#width = network.widths[0];
     this.#classes = network.widths.at(-1) as number;
   }
@@ -41,13 +50,24 @@ export class BatchGuard {
     if (bits > ACTIVATION_MAX) throw expected('inputs', `values in 0…${ACTIVATION_MAX}`, 'a larger one');
   }
 
-  /** @throws {ConfigError} when `alignNodes` cannot keep its sums within i32 */
+  /** @throws {ConfigError} when there is no room for `alignNodes`, or it cannot keep its sums within i32 */
   checkNodes(batch: number, probes: number): void {
     this.requireBatch(batch);
     if (batch > NODES_BATCH_MAX)
       throw expected('batch', `at most ${NODES_BATCH_MAX} examples for nodes`, batch);
     if (!Number.isInteger(probes) || probes < 1 || probes > PROBES_MAX) {
       throw expected('probes', `an integer in 1…${PROBES_MAX}`, probes);
+    }
+    if (probes > this.#probesMax) {
+      throw expected('probes', `at most ${this.#probesMax}, as there is room for`, probes);
+    }
+  }
+
+  /** @throws {ConfigError} when there is no room for `alignWeights` */
+  checkWeightsRoom(batch: number): void {
+    this.requireBatch(batch);
+    if (!this.#weights) {
+      throw new ConfigError('the model has no room for "alignWeights": place it with "weights: true"');
     }
   }
 

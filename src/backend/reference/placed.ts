@@ -11,6 +11,7 @@ import type {
   NodeProbes,
   PlacedNetwork,
   PlacedText,
+  Room,
   TextProbes,
   TextRoom,
 } from '../backend.js';
@@ -20,15 +21,17 @@ import { checkValues } from '../value-guard.js';
 import { ReferenceModel } from './model.js';
 
 export class ReferenceNetwork implements PlacedNetwork {
+  readonly batchMax: number;
   readonly #guard: BatchGuard;
   readonly #model: ReferenceModel;
   #batchBytes = 0;
 
   constructor(
     readonly network: Network,
-    readonly batchMax: number,
+    room: Room,
   ) {
-    this.#guard = new BatchGuard(network, batchMax);
+    this.#guard = new BatchGuard(network, room);
+    this.batchMax = room.batch;
     this.#model = new ReferenceModel(network);
   }
 
@@ -88,7 +91,7 @@ export class ReferenceNetwork implements PlacedNetwork {
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
     this.#guard.requireTernary();
-    this.#guard.requireBatch(this.#model.rows);
+    this.#guard.checkWeightsRoom(this.#model.rows);
     return this.#model.alignWeights(set, first, count);
   }
 

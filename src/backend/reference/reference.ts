@@ -14,7 +14,7 @@ export class ReferenceBackend implements Backend {
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
     const { ReferenceNetwork } = await import('./placed.js');
-    return new ReferenceNetwork(network, room.batch);
+    return new ReferenceNetwork(network, room);
   }
 
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {

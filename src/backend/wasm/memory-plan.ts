@@ -7,6 +7,7 @@
 
 import { isTernary, type Network } from '../../ternary/network.js';
 import type { MemoryUse, Room } from '../backend.js';
+import { Layout, roundUp } from './layout.js';
 
 /** Examples of a tile, as in assembly/control.ts. */
 export const TILE = 32;
@@ -67,7 +68,8 @@ export type ControlField = (typeof CONTROL)[number];
 export const SET_WORDS = 18;
 export const ENTRY_WORDS = 4;
 
-const SCRATCH_WORDS = 14;
+/** Fields of a Scratch. */
+const SCRATCH_WORDS = 15;
 const SCALE_BYTES = 16;
 
 /** Fields of a Layer. */
@@ -118,17 +120,6 @@ export interface MemoryPlan {
   readonly use: Pick<MemoryUse, 'weights' | 'latents' | 'batch'>;
 }
 
-/** Hands out addresses, each on a cache line. */
-class Cursor {
-  constructor(public at: number) {}
-
-  take(bytes: number): number {
-    const address = this.at;
-    this.at = roundUp(address + bytes, 64);
-    return address;
-  }
-}
-
 /** Lays out the memory of a network with its room on so many threads. */
 export function planMemory(network: Network, room: Room, threads: number): MemoryPlan {
   const { layers: shapes, widths } = network;
@@ -137,7 +128,7 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
   const batchStride = roundUp(room.batch, TILE);
   const widestOutput = Math.max(...shapes.map(({ weights }) => roundUp(weights.rows, 16)));
 
-  const scratch = new Cursor(roundUp(SCRATCH_WORDS * 4, 64));
+  const scratch = new Layout(roundUp(SCRATCH_WORDS * 4, 64));
   const scratchOffsets = Int32Array.of(
     scratch.take(TILE * 4), // losses
     scratch.take(probes * TILE * 4), // rewards
@@ -156,18 +147,18 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
     scratch.take(widestOutput * TILE * 2), // tableSums
   );
 
-  const cursor = new Cursor(64);
+  const layout = new Layout(64);
   const use = { weights: 0, latents: 0, batch: 0 };
   /** Takes bytes and counts them as what they are used for. */
   const takeFor = (purpose: keyof typeof use, bytes: number): number => {
-    const address = cursor.take(bytes);
-    use[purpose] += cursor.at - address; // with the fill up to the next line
+    const address = layout.take(bytes);
+    use[purpose] += layout.end - address; // with the fill up to the next line
     return address;
   };
-  const control = cursor.take(CONTROL.length * 4);
-  const layer = cursor.take(shapes.length * LAYER.length * 4);
-  const exp2 = cursor.take(257 * 4);
-  const log2 = cursor.take(257 * 4);
+  const control = layout.take(CONTROL.length * 4);
+  const layer = layout.take(shapes.length * LAYER.length * 4);
+  const exp2 = layout.take(257 * 4);
+  const log2 = layout.take(257 * 4);
   const inputs = takeFor('batch', batchStride * roundUp(widths[0], 16));
   const layers = shapes.map(({ weights, largest, shift, scale }, index): LayerPlan => {
     const { rows, columns } = weights;
@@ -202,18 +193,14 @@ export function planMemory(network: Network, room: Room, threads: number): Memor
   const losses = takeFor('batch', batchStride * 4);
   const predictions = takeFor('batch', batchStride);
   const logits = takeFor('batch', batchStride * roundUp(widths.at(-1) as number, 16) * 4);
-  const scratchAt = cursor.take(threads * scratch.at);
+  const scratchAt = layout.take(threads * scratch.end);
   return {
     ...{ control, layer, layers, exp2, log2, inputs, labels, losses, predictions, logits, batchStride },
-    ...{ scratch: scratchAt, scratchStride: scratch.at, scratchOffsets, end: cursor.at, use },
+    ...{ scratch: scratchAt, scratchStride: scratch.end, scratchOffsets, end: layout.end, use },
   };
 }
 
 /** The words of a Layer structure, in the order of its fields. */
 export function layerWords(layer: LayerPlan): number[] {
   return LAYER.map((field) => layer[field]);
-}
-
-export function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple;
 }

@@ -8,7 +8,7 @@ import { EXP2, LOG2 } from '../../ops/loss/op.js';
 import { rmsGain, rmsValueBits } from '../../ops/rms-norm/op.js';
 import { rotaryTables } from '../../ops/rotary/op.js';
 import { SILU } from '../../ops/gate/op.js';
-import { type ScaledMatrix, type Transformer, VOCABULARY } from '../../ternary/transformer.js';
+import { type Transformer, VOCABULARY } from '../../ternary/transformer.js';
 import { ConfigError } from '../../errors.js';
 import type { Alignment, Evaluation, PlacedText, TextProbes, TextRoom } from '../backend.js';
 import type { Helper, Platform } from '../platform/platform.js';
@@ -16,6 +16,7 @@ import { TextGuard } from '../text-guard.js';
 import { checkValues } from '../value-guard.js';
 import type { Kernels, TransformerExports } from './kernels.js';
 import { CONTROL, type ControlField } from './memory-plan.js';
+import { MATRIX_WORDS, planText, TEXT, type TextPlan } from './text-plan.js';
 
 /** Jobs of assembly/jobs.ts. */
 const JOB_TEXT = 10;
@@ -23,46 +24,9 @@ const JOB_TEXT_NODES = 11;
 const PAGE_BYTES = 65_536;
 const PAGES_MAX = 65_536;
 
-/** Fields of Text in assembly/text.ts. */
-const TEXT = [
-  ...['width', 'stride', 'hidden', 'hiddenStride', 'heads', 'keyHeads', 'headSize', 'keyStride'],
-  ...[
-    'factor',
-    'range',
-    'shift',
-    'headShift',
-    'gain',
-    'valueBits',
-    'applications',
-    'order',
-    'matrices',
-    'head',
-  ],
-  ...['cosines', 'sines', 'softmax', 'silu', 'length', 'windows', 'caches', 'cacheBytes'],
-  ...['x', 'n', 'z', 'z2', 'q', 'keys', 'values', 'mix', 'h', 'coarser', 'weights', 'sums', 'zStride'],
-  ...[
-    'alignments',
-    'alignmentCount',
-    'firstWeights',
-    'horizon',
-    'kept',
-    'keptStride',
-    'keptY',
-    'keptN',
-    'keptN2',
-  ],
-  ...['keptQ', 'keptKeys', 'keptValues', 'keptMix', 'keptH', 'keptCoarser'],
-  ...['base', 'other', 'sizes', 'signs', 'errors', 'pairs', 'errorPairs', 'plus', 'minus', 'words'],
-] as const;
-/** Words of a Matrix there. */
-const MATRIX_WORDS = 7;
-
-/** Where the parts of the memory begin. */
-type Plan = ReturnType<typeof planText>;
-
 export class WasmText implements PlacedText {
   readonly #guard: TextGuard;
-  readonly #plan: Plan;
+  readonly #plan: TextPlan;
   readonly #memory: WebAssembly.Memory;
   readonly #kernels: TransformerExports;
   #helpers: Helper[] | null = null;
@@ -261,131 +225,4 @@ export class WasmText implements PlacedText {
     new Int32Array(this.#memory.buffer)[this.#plan.text / 4 + (TEXT as readonly string[]).indexOf(field)] =
       value;
   }
-}
-
-/** Addresses, each on a cache line. */
-function planText(model: Transformer, { windows, align = false }: TextRoom, threads: number) {
-  let next = 64; // an address of 0 is none
-  const take = (bytes: number): number => {
-    const address = next;
-    next = roundUp(address + bytes, 64);
-    return address;
-  };
-  const { width, hidden, context, keyHeads, headSize, embed, layers, head } = model;
-  const control = take(4 * CONTROL.length);
-  const text = take(4 * TEXT.length);
-  const scaled: ScaledMatrix[] = [embed, ...layers.flatMap((block) => Object.values(block)), head];
-  const matrixWords = take(4 * MATRIX_WORDS * scaled.length);
-  const matrices = scaled.map((matrix) => {
-    const { rows, columns, values } = matrix.weights;
-    const stride = roundUp(columns, 16);
-    return { matrix, stride, wide: values !== 'trit', address: take(roundUp(rows, 4) * stride) };
-  });
-  const weightsEnd = next;
-  const strides = {
-    stride: roundUp(width, 16),
-    hiddenStride: roundUp(hidden, 16),
-    keyStride: roundUp(keyHeads * headSize, 16),
-    zStride: roundUp(Math.max(VOCABULARY, width, hidden), 16),
-  };
-  const cacheBytes = context * strides.keyStride + 16; // a load of eight may reach past the last head
-  const tables = {
-    exp2: take(4 * EXP2.length),
-    log2: take(4 * LOG2.length),
-    cosines: take(context * headSize),
-    sines: take(context * headSize),
-    softmax: take(2 * SOFTMAX.length),
-    silu: take(2 * SILU.length),
-    order: take(4 * model.order.length),
-  };
-  const batch = {
-    windows: take(windows * (context + 1)),
-    losses: take(4 * windows * context),
-    predictions: take(windows * context),
-    logits: take(4 * VOCABULARY),
-    caches: take(2 * model.order.length * roundUp(cacheBytes, 64)),
-  };
-  const alignmentCount = align ? weightsEnd - matrices[0].address : 0;
-  const alignments = take(4 * threads * alignmentCount);
-  const scratch = next;
-  const own = (bytes: number) => take(bytes) - scratch;
-  const offsets = {
-    x: own(4 * context * strides.stride),
-    n: own(context * strides.stride),
-    z: own(4 * context * strides.zStride),
-    z2: own(4 * context * strides.zStride),
-    q: own(context * strides.stride),
-    keys: own(cacheBytes),
-    values: own(cacheBytes),
-    mix: own(context * strides.stride),
-    h: own(context * strides.hiddenStride),
-    coarser: own(4 * context),
-    weights: own(4 * context),
-    sums: own(4 * roundUp(headSize, 16)),
-    cacheBytes: roundUp(cacheBytes, 64),
-    ...(align ? planKept(model, strides, own) : {}),
-  };
-  const scratchStride = next - scratch;
-  const end = scratch + threads * scratchStride;
-  return {
-    control,
-    text,
-    matrixWords,
-    matrices,
-    strides,
-    offsets,
-    ...tables,
-    ...batch,
-    scratch,
-    scratchStride,
-    end,
-    alignments,
-    alignmentCount,
-  };
-}
-
-/** Room for what node perturbation keeps of a pass, and for one site that it disturbs: offsets in a scratch. */
-function planKept(
-  { context, order }: Transformer,
-  { stride, hiddenStride, keyStride, zStride }: Readonly<Record<string, number>>,
-  own: (bytes: number) => number,
-) {
-  let keptStride = 0;
-  const within = (bytes: number): number => {
-    const offset = keptStride;
-    keptStride = roundUp(offset + bytes, 64);
-    return offset;
-  };
-  within(4 * context * stride); // the residual stream before the block
-  const kept = {
-    keptY: within(4 * context * stride),
-    keptN: within(context * stride),
-    keptN2: within(context * stride),
-    keptQ: within(context * stride),
-    keptKeys: within(context * keyStride),
-    keptValues: within(context * keyStride),
-    keptMix: within(context * stride),
-    keptH: within(context * hiddenStride),
-    keptCoarser: within(4 * context),
-  };
-  const halves = roundUp(context, 2) / 2;
-  return {
-    ...kept,
-    keptStride,
-    kept: own(order.length * keptStride),
-    base: own(4 * context * zStride),
-    other: own(4 * context * zStride),
-    sizes: own(4 * context),
-    signs: own(context * zStride),
-    errors: own(2 * context * zStride),
-    pairs: own(4 * halves * zStride),
-    errorPairs: own(4 * zStride * halves),
-    plus: own(4 * context),
-    minus: own(4 * context),
-    words: own(16),
-  };
-}
-
-function roundUp(value: number, multiple: number): number {
-  return Math.ceil(value / multiple) * multiple;
 }

@@ -28,6 +28,7 @@ import { BatchGuard } from '../batch-guard.js';
 import type { SimdChoice } from '../names.js';
 import { type Helper, type Platform, platform } from '../platform/platform.js';
 import { type Kernels, type KernelSet, loadKernels, type NetworkExports } from './kernels.js';
+import { Layout, roundUp } from './layout.js';
 import {
   CONTROL,
   type ControlField,
@@ -36,7 +37,6 @@ import {
   layerWords,
   type MemoryPlan,
   planMemory,
-  roundUp,
   SET_WORDS,
   TILE,
 } from './memory-plan.js';
@@ -141,7 +141,8 @@ class WasmNetwork implements PlacedNetwork {
   readonly #memory: WebAssembly.Memory;
   readonly #kernels: NetworkExports;
   #helpers: Helper[] | null = null;
-  #cursor = 0;
+  /** Where the arguments of the job at hand lie. */
+  #arguments = new Layout();
   #batch = 0;
   /** Steps of a log that were not applied yet, and how many weights they move at most. */
   #waiting: { readonly set: DirectionSet; readonly coefficients: Int8Array }[] = [];
@@ -159,7 +160,7 @@ class WasmNetwork implements PlacedNetwork {
     readonly threads: number,
     readonly onRelease: () => void,
   ) {
-    this.#guard = new BatchGuard(network, room.batch);
+    this.#guard = new BatchGuard(network, room);
     this.batchMax = room.batch;
     this.#plan = planMemory(network, room, threads);
     const initial = Math.ceil(this.#plan.end / PAGE_BYTES) + 1;
@@ -184,7 +185,7 @@ class WasmNetwork implements PlacedNetwork {
       weights,
       latents,
       batch,
-      work: Math.max(this.#plan.end, this.#cursor) - weights - latents - batch,
+      work: Math.max(this.#plan.end, this.#arguments.end) - weights - latents - batch,
     };
   }
 
@@ -256,7 +257,7 @@ class WasmNetwork implements PlacedNetwork {
   async writeWeights(values: Int8Array): Promise<void> {
     this.#guard.checkWeights(values);
     await this.#applyWaiting();
-    this.#cursor = this.#plan.end;
+    this.#arguments = new Layout(this.#plan.end);
     const address = this.#take(values.length);
     new Int8Array(this.#memory.buffer, address, values.length).set(values);
     this.#encoded = false;
@@ -296,7 +297,7 @@ class WasmNetwork implements PlacedNetwork {
     const [steps, moves] = [this.#waiting, this.#waitingMoves];
     this.#waiting = [];
     this.#waitingMoves = 0;
-    this.#cursor = this.#plan.end;
+    this.#arguments = new Layout(this.#plan.end);
     this.#putSets(steps.map(({ set }) => set));
     const length = steps.reduce((sum, { coefficients }) => sum + coefficients.length, 0);
     const address = this.#take(length);
@@ -321,7 +322,7 @@ class WasmNetwork implements PlacedNetwork {
     this.#guard.requireTernary();
     this.#guard.checkCoefficients('Int16Array', coefficients, sets);
     await this.#applyWaiting();
-    this.#cursor = this.#plan.end;
+    this.#arguments = new Layout(this.#plan.end);
     this.#putSets(sets);
     const address = this.#take(coefficients.length * 2);
     new Int16Array(this.#memory.buffer, address, coefficients.length).set(coefficients);
@@ -331,8 +332,9 @@ class WasmNetwork implements PlacedNetwork {
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
     this.#guard.requireTernary();
+    this.#guard.checkWeightsRoom(this.#batch);
     await this.#applyWaiting();
-    this.#cursor = this.#plan.end;
+    this.#arguments = new Layout(this.#plan.end);
     this.#putDirections(set, first, count);
     const address = this.#take(this.threads * count * 8);
     const sums = new Float64Array(this.#memory.buffer, address, this.threads * count).fill(0);
@@ -346,7 +348,7 @@ class WasmNetwork implements PlacedNetwork {
     this.#guard.requireTernary();
     await this.#applyWaiting();
     this.#guard.checkNodes(this.#batch, probes.probes);
-    this.#cursor = this.#plan.end;
+    this.#arguments = new Layout(this.#plan.end);
     this.#plan.layers.forEach((layer, index) => {
       // A layer without an address for its errors is not probed.
       const field = this.#plan.layer / 4 + index * LAYER.length + LAYER.indexOf('errors');
@@ -514,9 +516,8 @@ class WasmNetwork implements PlacedNetwork {
 
   /** Room for an argument of the next job; arguments live until that job is done. */
   #take(bytes: number): number {
-    const address = this.#cursor;
-    this.#cursor = roundUp(address + bytes, 64);
-    const missing = this.#cursor - this.#memory.buffer.byteLength;
+    const address = this.#arguments.take(bytes);
+    const missing = this.#arguments.end - this.#memory.buffer.byteLength;
     if (missing > 0) this.#growBy(Math.ceil(missing / PAGE_BYTES));
     return address;
   }

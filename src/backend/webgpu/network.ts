@@ -6,7 +6,6 @@ import type { Key } from '../../random/philox.js';
 import type { Network } from '../../ternary/network.js';
 import type { Alignment, Evaluation, MemoryUse, NodeProbes, PlacedNetwork, Room } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
-import { expected } from '../../errors.js';
 import type { DeviceBuffer, Region, WebgpuDevice } from './device.js';
 import { recordForward, tilesOf } from './forward.js';
 import { recordNodes } from './nodes.js';
@@ -29,7 +28,7 @@ export class WebgpuNetwork implements PlacedNetwork {
     readonly onRelease: () => void,
   ) {
     device.check();
-    this.#guard = new BatchGuard(network, room.batch);
+    this.#guard = new BatchGuard(network, room);
     this.batchMax = room.batch;
     this.#space = new Workspace(device, network, room);
   }
@@ -154,8 +153,7 @@ export class WebgpuNetwork implements PlacedNetwork {
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
     this.#guard.requireTernary();
-    this.#guard.requireBatch(this.#batch);
-    if (!this.room.weights) throw expected('room', 'weights, for alignWeights', 'none');
+    this.#guard.checkWeightsRoom(this.#batch);
     const sums = this.#space.growing('sums of directions', 8 * count);
     recordTrials(this.#space, this.#batch, set, first, count, sums);
     this.#space.recorder.submit();
@@ -174,9 +172,6 @@ export class WebgpuNetwork implements PlacedNetwork {
   async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     this.#guard.requireTernary();
     this.#guard.checkNodes(this.#batch, probes.probes);
-    const most = this.room.probes ?? 0;
-    if (probes.probes > most)
-      throw expected('probes', `at most ${most}, as there is room for`, probes.probes);
     const count = sets.reduce((sum, set) => sum + set.directions, 0);
     const alignments = this.#space.growing('alignments', 4 * count);
     this.device.write(alignments, new Int32Array(count));
