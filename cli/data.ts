@@ -45,8 +45,12 @@ export function asPath(path: string): string {
 export function readingOf(header: Header): ReadingOptions {
   if (!isPerceptron(header)) return {};
   const inputs = inputsOf(header);
-  const classes = parseWidths(header.model).at(-1) as number;
-  return { inputs: { ...inputs, labels: inputs.labels ?? Array.from({ length: classes }, (_, i) => i) } };
+  const widths = parseWidths(header.model);
+  const classes = widths.at(-1) as number;
+  return {
+    width: widths[0] as number,
+    inputs: { ...inputs, labels: inputs.labels ?? Array.from({ length: classes }, (_, i) => i) },
+  };
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { evaluateText } from '../src/backend/evaluate-text.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { ConfigError, expected, InputError, printable } from '../src/errors.js';
+import { ConfigError, expected, printable } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger } from './config-options.js';
@@ -77,12 +77,6 @@ async function evaluatePerceptron(
   }
   const data = await openData(options.data, readingOf(artifact.header));
   const examples = data[options.split as 'test' | 'train'];
-  const { widths } = artifact.network;
-  if (examples.width !== widths[0]) {
-    throw new InputError(
-      `"${printable(options.data)}" expected ${widths[0]} inputs, as ${printable(file)} has, got ${examples.width}`,
-    );
-  }
   const trainedOn = isTrainedOn(artifact.header, data, file);
   const placed = await backend.place(artifact.network, { batch: 1000 });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));

@@ -81,8 +81,8 @@ export async function importModel(file: string, options: ImportOptions): Promise
   }
   if (source !== undefined) noteName(source);
   // An export says how it reads its inputs.
-  const read = source !== undefined && model.kind === 'exported';
-  const data = read ? await loadData(source, readingOf(model.header)) : raw;
+  const isExport = source !== undefined && model.kind === 'exported';
+  const data = isExport ? await loadData(source, readingOf(model.header)) : raw;
   if (data) withNotes(data);
   const backend = await openBackend(options.backend, options.threads);
   try {

@@ -577,7 +577,7 @@ describe('the command line', () => {
         '"--layout" expected outputs-inputs or inputs-outputs',
       ],
       [base('mlp.safetensors', '--layers', 'a,b'), 2, '"--layers" expected names of different matrices'],
-      [base('own.safetensors', '--data', directory), 3, 'expected 4 inputs and at most 3 classes'],
+      [base('own.safetensors', '--data', directory), 3, 'expected 4 inputs, as the model has'],
       [base('bad.safetensors'), 3, 'safetensors: length at byte 0'],
       [base('none.safetensors'), 3, 'no such file'],
       [

@@ -381,7 +381,7 @@ describe('checkConfig', () => {
   it.each([
     [{ batch: 0 }, '"batch" expected an integer in 1…65536, got 0'],
     [{ perturb: 'both' }, '"perturb" expected weights or nodes, got "both"'],
-    [{ seed: 5 }, '"seed" expected text of at most 256 characters, got 5'],
+    [{ seed: 5 }, '"seed" expected text of at most 256 Unicode characters, got 5'],
     [{ perturb: '\u001b[31m' }, '"perturb" expected weights or nodes, got "\\u{1b}[31m"'],
     [{ model: '16-12-300' }, '"model" expected a number of classes in 2…256, got 300'],
     [{ logitScale: 88_070 }, '"logitScale" expected an integer in 1…88069, got 88070'],

@@ -56,6 +56,8 @@ export interface ExampleSets {
 export interface ReadingOptions {
   /** How the model reads inputs; without it, that is decided on the training part. */
   readonly inputs?: Inputs;
+  /** How many inputs the model has, if there is one. */
+  readonly width?: number;
   /** What the examples are, where their files say it not, or otherwise. */
   readonly image?: ImageShape;
   /** Whether zero stays zero and nothing is inverted, as for a model that was trained elsewhere. */
@@ -75,6 +77,7 @@ const MIDDLE = 63.5;
 export function readExamples(train: RawPart, test: RawPart, options: ReadingOptions = {}): ExampleSets {
   const image = imageOf(train.images, options);
   requireAlike(train.images, test.images);
+  requireWidth(train.images, options.width);
   const labels = { train: readLabels(train), test: readLabels(test) };
   const names = options.inputs
     ? (options.inputs.labels ?? upTo(Math.max(largest(labels.train), largest(labels.test))))
@@ -82,7 +85,10 @@ export function readExamples(train: RawPart, test: RawPart, options: ReadingOpti
   const range = options.inputs ?? rangeOf(train.images, options.fromZero ?? false);
   const notes: string[] = [];
   const part = (raw: RawPart, found: IdxValues): Examples => ({
-    ...{ inputs: scaleInputs(raw.images.data, range), labels: classesOf(found, names, raw.labels.name) },
+    ...{
+      inputs: scaleInputs(raw.images.data, range),
+      labels: classesOf(found, names, raw.labels.name, options.inputs ? 'the model' : 'training'),
+    },
     ...{ count: raw.images.shape[0], width: widthOf(raw.images), image, classes: names.length, names },
   });
   const sets = { train: part(train, labels.train), test: part(test, labels.test) };
@@ -192,6 +198,12 @@ function requireAlike(train: NamedArray, test: NamedArray): void {
   );
 }
 
+function requireWidth(images: NamedArray, width: number | undefined): void {
+  const got = widthOf(images);
+  if (width === undefined || width === got) return;
+  throw new InputError(`"${printable(images.name)}" expected ${width} inputs, as the model has, got ${got}`);
+}
+
 /** The labels of a part, one an example, as they stand in the file. */
 function readLabels({ images, labels }: RawPart): IdxValues {
   const [count] = images.shape;
@@ -221,13 +233,13 @@ function trainedNames(labels: IdxValues, file: string): readonly number[] {
   throw new InputError(`"${printable(file)}" expected ${what}, got ${got}`);
 }
 
-function classesOf(labels: IdxValues, names: readonly number[], file: string): Uint8Array {
+function classesOf(labels: IdxValues, names: readonly number[], file: string, who: string): Uint8Array {
   const classes = new Map(names.map((name, index) => [name, index]));
   const found = new Set<number>(labels);
   const strange = [...found].filter((label) => !classes.has(label)).sort((a, b) => a - b);
   if (strange.length > 0) {
     throw new InputError(
-      `"${printable(file)}" expected labels that training has, ${namesInWords(names)}; ` +
+      `"${printable(file)}" expected labels that ${who} has, ${namesInWords(names)}; ` +
         `got ${namesInWords(strange)}, too`,
     );
   }
