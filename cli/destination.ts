@@ -22,7 +22,7 @@ import { ConfigError, InputError, printable, TernseedError } from '../src/errors
 import { requireOneStdin, unusable } from './files.js';
 import { identityOf, type Place, placeOf, STDOUT } from './place.js';
 import { replaceFile, temporaryPath } from './replace-file.js';
-import { lockPath, WriteLock } from './write-lock.js';
+import { lockPath, requireNoWriter, WriteLock } from './write-lock.js';
 
 export interface DestinationOptions {
   /** Whether what is there may be replaced. */
@@ -168,6 +168,7 @@ export class Destination {
     if (place.kind === 'descriptor' && isatty(place.descriptor)) {
       throw new ConfigError(`"--out" expected a file or a pipe, got "${printable(name)}", a terminal`);
     }
+    if (place.kind === 'file') requireNoWriter(place.path);
     if (place.kind !== 'descriptor' && stats && (stats.isFile() || stats.isBlockDevice()) && !this.#force) {
       throw this.#taken();
     }

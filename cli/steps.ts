@@ -73,7 +73,7 @@ export async function runSteps(run: AnyRun, options: StepOptions): Promise<Figur
   }
   const started = performance.now();
   const recent: StepReport[] = [];
-  const kept = () => `everything is in ${printable(partialPath(run.out))}\ngo on with: ${printable(resume)}`;
+  const kept = `${printable(partialPath(run.out))}\ngo on with: ${printable(resume)}`;
   let interrupted = false;
   let breath = started;
   const interrupt = () => {
@@ -97,7 +97,9 @@ export async function runSteps(run: AnyRun, options: StepOptions): Promise<Figur
       }
       if (interrupted) {
         await run.save();
-        throw new Interrupted(`stopped after step ${count(run.step)} of ${count(config.steps)}; ${kept()}`);
+        throw new Interrupted(
+          `stopped after step ${count(run.step)} of ${count(config.steps)}; everything is in ${kept}`,
+        );
       }
       if (performance.now() - started > limits.minutes * 60_000) break;
     }
@@ -106,6 +108,11 @@ export async function runSteps(run: AnyRun, options: StepOptions): Promise<Figur
     const artifact = await finish();
     if (interrupted) throw new Interrupted(`${printable(out.name)} is written; it was not evaluated`);
     return { seconds, forwardPasses: run.forwardPassesPerStep * run.step, artifact };
+  } catch (error) {
+    if (!(error instanceof Interrupted) && existsSync(partialPath(run.out))) {
+      progress.log(`not finished; what was saved is in ${kept}`);
+    }
+    throw error;
   } finally {
     for (const signal of SIGNALS) process.off(signal, interrupt);
     metrics?.close();
@@ -117,7 +124,6 @@ export async function runSteps(run: AnyRun, options: StepOptions): Promise<Figur
     } catch (error) {
       // The steps since the last checkpoint must not be lost with the place where they should have gone.
       await run.save().catch(() => {});
-      if (existsSync(partialPath(run.out))) progress.log(`not written; ${kept()}`);
       throw error;
     }
   }

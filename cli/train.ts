@@ -132,7 +132,6 @@ export function destinationsOf(
   inputs: readonly string[],
 ): { out: Destination; metrics: Metrics | null } {
   const name = resume ?? given ?? `${source}${base ? '.delta' : ''}.tern`;
-  if (resume === undefined) requireFree(name);
   // What is resumed where nothing is unfinished says so later.
   const replace = force || (resume !== undefined && unfinishedOf(resume) === null);
   const out = Destination.open(name, { force: replace, json }, inputs);
@@ -141,6 +140,7 @@ export function destinationsOf(
       `"--resume" expected the file that a run was to become, got "${printable(resume)}"`,
     );
   }
+  if (resume === undefined) requireFree(name);
   return { out, metrics: Metrics.find(lines, { resumed: resume !== undefined, force, json }, out, inputs) };
 }
 

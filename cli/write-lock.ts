@@ -128,6 +128,16 @@ export async function withLock<Begun>(
   }
 }
 
+/**
+ * Checks that nobody writes a file now.
+ * @throws {ConfigError} when another process does
+ */
+export function requireNoWriter(out: string): void {
+  const found = readLock(lockPath(out));
+  const other = found && liveHolder(found);
+  if (other) throw taken(out, other);
+}
+
 /** Where the lock of a file is. */
 export function lockPath(out: string): string {
   return `${out}.lock`;

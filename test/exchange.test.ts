@@ -438,7 +438,7 @@ describe('the command line', () => {
     ] as const) {
       const before = await cliJson(['inspect', path(`${file}.tern`)]);
       for (const dtype of SAFETENSORS_FORMS) {
-        const out = path(`${file}.${dtype}.safetensors`);
+        const out = path(`${file}-run.${dtype}.safetensors`);
         const exported = await cliJson([
           'export',
           path(`${file}.tern`),

@@ -64,7 +64,7 @@ describe.each(KINDS)('rows of a $artifact of $perturb', (changes) => {
   it('are written by replay --rows, the last of the range among them', async () => {
     const [file, out] = [join(folder, 'a.tern'), join(folder, 'rows.trits')];
     await writeFile(file, run.bytes);
-    const args = ['replay', file, '--tensor', 'layer0.weight', '--rows', '2-5', '--out', out];
+    const args = ['replay', file, '--tensor', 'layer0.weight', '--rows', '2-5', '--out', out, '--force'];
     expect(await cliJson(args)).toMatchObject({ tensor: 'layer0.weight', rows: [2, 5], weights: 4 * 36 });
     const { tensors } = openArtifact(run.bytes).network;
     const part = (run.history.at(-1) as Int8Array).slice(2 * 36, 6 * 36);

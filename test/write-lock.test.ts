@@ -33,7 +33,7 @@ describe('the lock of a file', () => {
     writeFile(lockPath(out), JSON.stringify({ pid: 1, host: hostname(), born: '', since: 'x', ...changes }));
 
   it('has one holder, and goes when it is given back', async () => {
-    const write = () => Destination.open(out, {}, []).write([Uint8Array.of(1)]);
+    const write = async () => Destination.open(out, {}, []).write([Uint8Array.of(1)]);
     const lock = WriteLock.take(out);
     expect(() => WriteLock.take(out)).toThrow(ConfigError);
     expect(() => WriteLock.take(out)).toThrow(`a.tern" is being written by process ${process.pid} since 2`);
