@@ -21,6 +21,7 @@ import { loadMnist } from '../src/data/dataset.js';
 import type { NoiseStepConfig } from '../src/perturb/config.js';
 import { PRESETS } from '../src/perturb/presets.js';
 import { chromiumFault, launchChromium } from './support/chromium.js';
+import { because } from './support/missing.js';
 import { trainedRun } from './support/tiny-runs.js';
 import { SMALL_SHAPE } from './support/transformers.js';
 
@@ -100,7 +101,7 @@ describe('the files of a module for browsers', () => {
   );
 });
 
-describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` : ''}`, () => {
+describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
   let browser: Browser;
   let folder: string;
   const servers: Record<string, Awaited<ReturnType<typeof serve>>> = {};

@@ -26,6 +26,7 @@ import { reference } from './support/backends.js';
 import { cli, cliJson } from './support/cli.js';
 import { type FloatLayer, predict, trainFloatMlp } from './support/float-mlp.js';
 import { gaussians } from './support/gaussians.js';
+import { because, pythonFault } from './support/missing.js';
 import { rawSafetensors, real, torchLike } from './support/safetensors-files.js';
 import { writeTinyData } from './support/tiny-data.js';
 import { tinyOptions, tinyRun } from './support/tiny-runs.js';
@@ -90,8 +91,8 @@ async function anyNetwork(precision: readonly LayerPrecision[], widths: readonly
 describe.each(SAFETENSORS_FORMS)('an export to safetensors, %s', (form) => {
   const options = { form, producer: 'test 1' };
 
-  it.each(KINDS)(
-    'of a %s has the weights that a Python reader hashes to the artifact’s hash',
+  it.skipIf(pythonFault !== null).each(KINDS)(
+    `of a %s has the weights that a Python reader hashes to the artifact’s hash${because(pythonFault)}`,
     async (artifact) => {
       const run = await tinyRun({ artifact }, reference);
       const path = at(`${artifact}.${form}.safetensors`);
@@ -114,17 +115,26 @@ describe.each(SAFETENSORS_FORMS)('an export to safetensors, %s', (form) => {
     },
   );
 
-  it('of all precisions is read back by Python and by the importer', async () => {
-    const precision = Object.keys(PRECISIONS) as LayerPrecision[];
-    const made = await anyNetwork(precision, [7, 5, 3, 9, 4, 11, 3], 5);
-    const file = exportSafetensors(made, made.weights, options);
-    await writeFile(at('all.safetensors'), file);
-    const read = await readByPython(at('all.safetensors'));
-    expect(read.weightsHash).toBe(made.weightsHash);
-    expect(Object.values(read.weights).flat()).toEqual([...made.weights]);
-    const { header, weights, steps, weightsHash } = made;
-    expect(await importSafetensors(file)).toEqual({ kind: 'exported', header, weights, steps, weightsHash });
-  });
+  it.skipIf(pythonFault !== null)(
+    `of all precisions is read back by Python${because(pythonFault)}`,
+    async () => {
+      const precision = Object.keys(PRECISIONS) as LayerPrecision[];
+      const made = await anyNetwork(precision, [7, 5, 3, 9, 4, 11, 3], 5);
+      const file = exportSafetensors(made, made.weights, options);
+      await writeFile(at('all.safetensors'), file);
+      const read = await readByPython(at('all.safetensors'));
+      expect(read.weightsHash).toBe(made.weightsHash);
+      expect(Object.values(read.weights).flat()).toEqual([...made.weights]);
+      const { header, weights, steps, weightsHash } = made;
+      expect(await importSafetensors(file)).toEqual({
+        kind: 'exported',
+        header,
+        weights,
+        steps,
+        weightsHash,
+      });
+    },
+  );
 
   it('of any network comes back with header, steps and hash', async () => {
     const precision = fc.constantFrom(...(Object.keys(PRECISIONS) as LayerPrecision[]));
@@ -416,7 +426,7 @@ describe('the command line', () => {
   const path = (name: string) => at(name);
   const noise = (...more: string[]) => ['train', 'idx', '--data', directory, ...tinyOptions, ...more];
 
-  it('exports a run and imports it again, float32 and packed, with the same hash and configuration', async () => {
+  it.skipIf(pythonFault !== null)(`exports a run and imports it again${because(pythonFault)}`, async () => {
     const made = await cliJson(noise('--out', path('pool.tern')));
     const ste = ['train', 'idx', '--data', directory, '--method', 'ste', '--model', '36-13-8-4'];
     const mixed = [

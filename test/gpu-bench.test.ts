@@ -7,11 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { webgpuFault } from './support/adapter.js';
+import { because } from './support/missing.js';
 import { writeTinyData } from './support/tiny-data.js';
 
 const ROOT = join(import.meta.dirname, '..');
 
-describe.skipIf(webgpuFault !== null)('the GPU benchmark', () => {
+describe.skipIf(webgpuFault !== null)(`the GPU benchmark${because(webgpuFault)}`, () => {
   let folder: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'ternseed-gpu-'));

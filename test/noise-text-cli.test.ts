@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { webgpuFault } from './support/adapter.js';
+import { because } from './support/missing.js';
 import { cli, cliJson, startCli } from './support/cli.js';
 
 const SETTINGS = [
@@ -90,7 +91,7 @@ describe('from scratch', () => {
     expect(await readFile(out)).toEqual(await readFile(at('one.tern')));
   });
 
-  it.skipIf(webgpuFault !== null)('ends in the same bytes on webgpu', async () => {
+  it.skipIf(webgpuFault !== null)(`ends in the same bytes on webgpu${because(webgpuFault)}`, async () => {
     const out = at('gpu.tern');
     expect(await cliJson(train(...SETTINGS, '--backend', 'webgpu', '--out', out))).toMatchObject({
       backend: 'webgpu',

@@ -20,6 +20,7 @@ import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { transformerOf } from '../src/ternary/transformer.js';
 import { reference } from './support/backends.js';
 import { chromiumFault, launchChromium } from './support/chromium.js';
+import { because } from './support/missing.js';
 import { tinyTrainingSet } from './support/tiny-data.js';
 import { tinyConfig, tinyRun } from './support/tiny-runs.js';
 import { SMALL_SHAPE } from './support/transformers.js';
@@ -129,7 +130,7 @@ const BUNDLERS: [name: string, bundle: Bundle][] = [
   ['esbuild in one file', byEsbuild(false)],
 ];
 
-describe.skipIf(chromiumFault)(`Chromium${chromiumFault ? ` (${chromiumFault})` : ''}`, () => {
+describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
   let browser: Browser;
   let data: string;
   /** What the pages must find on every backend. */

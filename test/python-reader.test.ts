@@ -10,6 +10,7 @@ import { openArtifact } from '../src/artifact/artifact.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Vector } from './vectors.test.js';
 import { reference } from './support/backends.js';
+import { because, pythonFault } from './support/missing.js';
 import { headerPayload, joinSections, splitSections } from './support/sections.js';
 
 const reader = fileURLToPath(new URL('../docs/reader.py', import.meta.url));
@@ -27,7 +28,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(temporary, { recursive: true }));
 
-describe('reader.py', () => {
+describe.skipIf(pythonFault !== null)(`reader.py${because(pythonFault)}`, () => {
   it('rebuilds every vector to its weights', async () => {
     const paths = vectors.map(({ path }) => path);
     const output = execFileSync('python3', [reader, '--weights', ...paths], {

@@ -10,6 +10,7 @@ import { headerOfUnfinished } from '../src/artifact/checkpoint.js';
 import { cli, cliJson, startCli } from './support/cli.js';
 import { headerPayload, joinSections, splitSections } from './support/sections.js';
 import { webgpuFault } from './support/adapter.js';
+import { because } from './support/missing.js';
 import { tinySteOptions } from './support/tensorflow.js';
 import { writeTinyData } from './support/tiny-data.js';
 
@@ -131,10 +132,13 @@ describe('backends', () => {
     expect(told).toMatchObject({ backend: 'cpu', trainerAccuracy: told.accuracy });
   });
 
-  it.skipIf(webgpuFault !== null)('webgpu trains, and the process ends by itself', async () => {
-    const told = await cliJson(train(at('gpu.tern'), '--backend', 'webgpu', '--steps', '4'));
-    expect(told).toMatchObject({ backend: 'webgpu', trainerAccuracy: told.accuracy });
-  });
+  it.skipIf(webgpuFault !== null)(
+    `webgpu trains, and the process ends by itself${because(webgpuFault)}`,
+    async () => {
+      const told = await cliJson(train(at('gpu.tern'), '--backend', 'webgpu', '--steps', '4'));
+      expect(told).toMatchObject({ backend: 'webgpu', trainerAccuracy: told.accuracy });
+    },
+  );
 
   it.each([
     ['tensorflow', '@tensorflow/tfjs-node@4.22.0', 'libtensorflow'],

@@ -14,6 +14,7 @@ import { networkOf } from '../src/ternary/network.js';
 import { normalizeRelu as normalizeExactly, scaleOf } from '../src/ops/normalize/op.js';
 import { finishSum } from '../src/ternary/precision.js';
 import { webgpuFault } from './support/adapter.js';
+import { because } from './support/missing.js';
 import { tensorflowBackends } from './support/tensorflow.js';
 
 /** Numbers from a fixed seed. */
@@ -47,7 +48,7 @@ describe.each(tensorflowBackends)('%s', (name, open) => {
   });
   afterAll(() => backend?.close());
 
-  describe.skipIf(missing)('has', () => {
+  describe.skipIf(missing)(`has${missing ? because(webgpuFault) : ''}`, () => {
     it('the sums of products of the integer network, and their gradients', async () => {
       await fc.assert(
         fc.asyncProperty(shapes, fc.boolean(), async ({ batch, inputs, outputs, seed }, wide) => {

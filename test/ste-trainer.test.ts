@@ -18,6 +18,7 @@ import { SteTrainer } from '../src/backprop/trainer.js';
 import { ConfigError } from '../src/errors.js';
 import { reference } from './support/backends.js';
 import { webgpuFault } from './support/adapter.js';
+import { because } from './support/missing.js';
 import { tensorflowBackends, tinySte } from './support/tensorflow.js';
 import { tinyTrainingSet } from './support/tiny-data.js';
 
@@ -71,7 +72,7 @@ describe.each(tensorflowBackends)('on %s', (name, open) => {
   });
   afterAll(() => backend?.close());
 
-  describe.skipIf(missing)('a run', () => {
+  describe.skipIf(missing)(`a run${missing ? because(webgpuFault) : ''}`, () => {
     it.each(['packed', 'pool'] as const)(
       'of a %s artifact learns, and evaluates what the artifact does',
       async (artifact) => {

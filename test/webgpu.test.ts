@@ -19,6 +19,7 @@ import { directionSet, poolSets } from '../src/random/directions.js';
 import type { Key } from '../src/random/philox.js';
 import { type Network, networkOf } from '../src/ternary/network.js';
 import { webgpuFault } from './support/adapter.js';
+import { because } from './support/missing.js';
 import { fastBackends, reference } from './support/backends.js';
 import { cli, cliJson } from './support/cli.js';
 import { writeTinyData } from './support/tiny-data.js';
@@ -45,7 +46,7 @@ async function fill(on: PlacedNetwork, batch: number): Promise<void> {
   await on.writeWeights(Int8Array.from({ length: parameters }, (_, i) => ((i * 7919) % 3) - 1));
 }
 
-describe.skipIf(webgpuFault !== null)(`webgpu${webgpuFault === null ? '' : ` (${webgpuFault})`}`, () => {
+describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
   it('is among the backends of the other suites, with all features and without', () => {
     expect(fastBackends.filter(([name]) => name.startsWith('webgpu')).length).toBe(2);
   });
