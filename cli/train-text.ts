@@ -169,11 +169,14 @@ async function startSte(
     await tensorflow.close();
   };
   try {
-    const { TextRun } = await import('./text-run.js'); // loads TensorFlow.js, which is optional
-    const cores = threads ?? availableParallelism();
+    const { ofText, SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
+    const place = {
+      ...{ backend: tensorflow, out: home, budgetBytes: budget },
+      threads: threads ?? availableParallelism(),
+    };
     const run = settings
-      ? await TextRun.start(settings, data, tensorflow, home, cores, budget)
-      : await TextRun.resume(data, tensorflow, home, cores);
+      ? await SteRun.start(settings, ofText(data), place)
+      : await SteRun.resume(ofText(data), place);
     return { run, integers: async () => (integers ??= await openBackend('auto', threads)), close };
   } catch (error) {
     await close();

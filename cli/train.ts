@@ -2,6 +2,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { availableParallelism } from 'node:os';
 import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
 import type { Header } from '../src/artifact/header.js';
@@ -245,10 +246,11 @@ async function startSte(
     await tensorflow.close();
   };
   try {
-    const { SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
+    const { ofExamples, SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
+    const place = { backend: tensorflow, out: home, threads: threads ?? availableParallelism() };
     const run = settings
-      ? await SteRun.start(settings, data, tensorflow, home)
-      : await SteRun.resume(data, tensorflow, home);
+      ? await SteRun.start(settings, ofExamples(data), place)
+      : await SteRun.resume(ofExamples(data), place);
     return { run, data, integers: async () => (integers ??= await openBackend('auto', threads)), close };
   } catch (error) {
     await close();
