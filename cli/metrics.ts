@@ -19,8 +19,8 @@ export interface MetricsOptions {
 
 /** Read at once of metrics, which may be longer than a text can be. */
 const WINDOW_BYTES = 2 ** 20;
-/** By which a line begins. */
-const BRACE = 123;
+/** By which every line begins. */
+const BEGINNING = '{"step":';
 
 /** Where the lines go; found and checked before any work is done, opened when the first step is known. */
 export class Metrics {
@@ -134,7 +134,10 @@ export class Metrics {
           at = end + 1;
         }
         // A run that was killed may have written half of its last line.
-        if (at === 0) return begin > 0 || bytes[0] === BRACE ? (kept ?? begin) : null;
+        if (at === 0)
+          return BEGINNING.startsWith(decoder.decode(bytes.subarray(0, BEGINNING.length)))
+            ? (kept ?? begin)
+            : null;
         begin += at;
       }
       return kept ?? file.size;

@@ -162,7 +162,9 @@ async function inputsOf(options: TrainOptions): Promise<string[]> {
   const { config } = options as { config?: string };
   // Of a folder, the files by the names that data have: an artifact may be beside them.
   const names = data === undefined ? [] : await readdir(data).catch(() => []);
-  const files = names.filter((name) => /idx|ubyte/i.test(name)).map((name) => join(data as string, name));
+  const files = names
+    .filter((name) => /images|labels|idx|ubyte/i.test(name))
+    .map((name) => join(data as string, name));
   return [...base, ...(config === undefined ? [] : [config]), ...files];
 }
 

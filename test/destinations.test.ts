@@ -478,6 +478,9 @@ describe('metrics', () => {
     expect(refused.stderr).toContain('"--metrics" expected the lines of this run');
     expect(refused.code).toBe(2);
     expect(await readFile(at('notes.txt'), 'utf8')).toBe('the notes of a year\n');
+    await writeFile(at('settings.json'), '{"steps": 3}');
+    expect((await cli(resumed(at('settings.json')))).code).toBe(2);
+    expect(await readFile(at('settings.json'), 'utf8')).toBe('{"steps": 3}');
     await cliJson(resumed(at('m.jsonl')));
     const steps = (await readFile(at('m.jsonl'), 'utf8')).trimEnd().split('\n');
     expect(steps).toHaveLength(3000);

@@ -64,6 +64,7 @@ describe('the lock of a file', () => {
       const born = (await fields())[19];
       await lockOf({ pid, born });
       expect(() => WriteLock.take(out)).toThrow(`is being written by process ${pid}`);
+      while (!(await readFile(`/proc/${parent.pid}/comm`, 'utf8')).startsWith('sleep')) await sleep(5);
       process.kill(pid, 'SIGKILL');
       while ((await fields())[0] !== 'Z') await sleep(5);
       WriteLock.take(out).release();
