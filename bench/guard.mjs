@@ -61,7 +61,7 @@ function examples() {
     labels: Uint8Array.from({ length: 512 }, (_, i) => i % 10),
     count: 512,
     width: 784,
-    columns: 28,
+    image: { rows: 28, columns: 28, channels: 1, planar: false },
   };
 }
 

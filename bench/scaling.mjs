@@ -24,7 +24,7 @@ const data = {
     return noise > 127 ? noise - 128 : 0;
   }),
   labels: Uint8Array.from({ length: EXAMPLES }, (_, i) => i % 10),
-  ...{ count: EXAMPLES, width: INPUTS, columns: 16 },
+  ...{ count: EXAMPLES, width: INPUTS, image: { rows: 16, columns: 16, channels: 1, planar: false } },
 };
 
 /** Milliseconds of a step and bytes on the device. */

@@ -324,7 +324,7 @@ function images(count) {
     labels: Uint8Array.from({ length: count }, (_, i) => i % 4),
     count,
     width: 49,
-    columns: 7,
+    image: { rows: 7, columns: 7, channels: 1, planar: false },
   };
 }
 
