@@ -4,7 +4,10 @@
  * for bit. A backend knows networks, latents and directions; it knows no trainer and no file.
  *
  * Methods that start work return promises, because a GPU answers later; results are plain
- * arrays that belong to the caller.
+ * arrays that belong to the caller. Calls on one placed model take turns: each has the results
+ * that it would have if every call before had been awaited, and sees what was loaded last when
+ * it was called. A call that fails leaves the next ones their turn. Where a device or a thread
+ * is lost, a BackendError says so, and all later calls on the model fail with it.
  */
 
 import type { DirectionSet } from '../random/directions.js';
@@ -78,7 +81,7 @@ export interface PlacedNetwork {
   readonly batchMax: number;
 
   /**
-   * Copies a batch to the device.
+   * Copies a batch to the device, for the calls that follow; those that are under way keep theirs.
    * @param inputs - [B, N] u7
    * @param labels - [B], each below the number of classes; B in 1…batchMax
    */
@@ -140,7 +143,7 @@ export interface PlacedNetwork {
 
   /** What the network takes on the device now. */
   readonly memory: MemoryUse;
-  /** Frees the room and its threads; no other method may be called after it. */
+  /** Frees the room and its threads when the calls under way are done; calls after it are refused. */
   release(): Promise<void>;
 }
 
@@ -181,7 +184,7 @@ export interface PlacedText {
    */
   writeWeights(values: Int8Array): Promise<void>;
   /**
-   * Copies windows to the device.
+   * Copies windows to the device, for the calls that follow; those that are under way keep theirs.
    * @param bytes - [B, length + 1]; the last byte of a window is only foretold
    * @param length - positions of a window, 1…context
    */
@@ -207,7 +210,7 @@ export interface PlacedText {
    */
   next(byte: number): Promise<Int32Array>;
 
-  /** Frees the room and its threads; no other method may be called after it. */
+  /** Frees the room and its threads when the calls under way are done; calls after it are refused. */
   release(): Promise<void>;
 }
 

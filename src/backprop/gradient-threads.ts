@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Batch } from '../backend/batch.js';
+import { BackendError, printable } from '../errors.js';
 import type { Graph } from '../ternary/graph.js';
 import type { GradientJob, GradientStart } from './gradient-thread.js';
 import type { Integers } from './ops.js';
@@ -14,20 +15,12 @@ import { type GradientHelpers, matricesOf, type PartGradients } from './part-gra
 /** Loss and hits of each part that a thread took, in order. */
 type Results = readonly Omit<PartGradients, 'gradients'>[];
 
-/** A thread, and the parts of each batch that it takes. */
-interface GradientThread {
-  readonly worker: Worker;
-  readonly parts: number;
-  /** Of each part, gradients of all values in model order. */
-  readonly gradients: readonly Float32Array[];
-}
-
 /**
  * Starts threads.
  * @param shards - parts of a batch
  * @param threads - that share them out, the caller's among them
  * @returns null where the caller takes them all
- * @throws {Error} when a thread cannot be started; none is left then
+ * @throws {BackendError} when a thread cannot be started; none is left then
  */
 export async function startGradientThreads(
   graph: Graph,
@@ -40,17 +33,17 @@ export async function startGradientThreads(
   const values = shared();
   // The caller takes the first parts, and as many as anybody.
   const ends = Array.from({ length: count + 2 }, (_, i) => Math.ceil((i * shards) / (count + 1)));
-  const started = await Promise.allSettled(
-    Array.from({ length: count }, (_, i) => {
-      const gradients = Array.from({ length: ends[i + 2] - ends[i + 1] }, shared);
-      return startThread({ graph: plain(graph), values, gradients, shards });
-    }),
-  );
-  const ready = started.flatMap((one) => (one.status === 'fulfilled' ? one.value : []));
-  const failed = started.find((one) => one.status === 'rejected');
-  if (!failed) return new ThreadedGradients(graph, values, ready);
-  await Promise.all(ready.map(({ worker }) => worker.terminate()));
-  throw failed.reason;
+  const started = Array.from({ length: count }, (_, i) => {
+    const gradients = Array.from({ length: ends[i + 2] - ends[i + 1] }, shared);
+    return new GradientThread({ graph: plain(graph), values, gradients, shards });
+  });
+  try {
+    await Promise.all(started.map((thread) => thread.answer())); // that they are ready
+  } catch (error) {
+    await Promise.all(started.map((thread) => thread.stop()));
+    throw error;
+  }
+  return new ThreadedGradients(graph, values, started);
 }
 
 /** What a thread needs of a graph. */
@@ -72,34 +65,60 @@ function plain(graph: Graph): Graph {
   };
 }
 
-async function startThread(start: GradientStart): Promise<GradientThread> {
-  const worker = new Worker(new URL('./gradient-thread.js', import.meta.url), { workerData: start });
-  await answerOf(worker);
-  return { worker, parts: start.gradients.length, gradients: start.gradients };
-}
+/** A thread, and the parts of each batch that it takes. */
+class GradientThread {
+  readonly parts: number;
+  /** Of each part, gradients of all values in model order. */
+  readonly gradients: readonly Float32Array[];
+  readonly #worker: Worker;
+  /** Who waits for its next message. */
+  #waiting: { resolve(answer: unknown): void; reject(fault: BackendError): void } | null = null;
+  #fault: BackendError | null = null;
 
-/** The next message of a worker; the process may end while it waits for work. */
-function answerOf<Answer>(worker: Worker): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const settle = (run: () => void) => {
-      worker.off('error', onError).off('exit', onExit).off('message', onMessage);
-      worker.unref();
-      run();
-    };
-    const onError = (error: Error) => settle(() => reject(error));
-    const onExit = (code: number) =>
-      settle(() =>
-        reject(new Error(`a thread of the ste trainer ended with ${code} before it had answered`)),
-      );
-    const onMessage = (answer: Answer) => settle(() => resolve(answer));
-    worker.ref();
-    worker.on('error', onError).on('exit', onExit).on('message', onMessage);
-  });
+  constructor(start: GradientStart) {
+    this.parts = start.gradients.length;
+    this.gradients = start.gradients;
+    this.#worker = new Worker(new URL('./gradient-thread.js', import.meta.url), { workerData: start });
+    this.#worker.on('message', (answer: unknown) => {
+      this.#worker.unref(); // the process may end while it waits
+      this.#waiting?.resolve(answer);
+    });
+    this.#worker.on('error', (error) => this.#end(String(error)));
+    this.#worker.on('exit', (code) => this.#end(`exit code ${code}`));
+  }
+
+  /** Gives it a job. */
+  post(job: GradientJob): void {
+    this.#worker.postMessage(job);
+  }
+
+  /**
+   * Its next message.
+   * @throws {BackendError} when it ends without one, or has ended
+   */
+  answer<Answer>(): Promise<Answer> {
+    if (this.#fault) return Promise.reject(this.#fault);
+    this.#worker.ref();
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve: resolve as (answer: unknown) => void, reject };
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#worker.terminate();
+  }
+
+  #end(reason: string): void {
+    this.#fault ??= new BackendError(
+      `"threads" expected threads that compute gradients to the end, but one ended: ${printable(reason)}: use fewer`,
+    );
+    this.#waiting?.reject(this.#fault);
+  }
 }
 
 class ThreadedGradients implements GradientHelpers {
   readonly parts: number;
-  #answers: Promise<PromiseSettledResult<Results>[]> = Promise.resolve([]);
+  #answers: Promise<Results[]> | null = null;
 
   constructor(
     readonly graph: Graph,
@@ -110,25 +129,32 @@ class ThreadedGradients implements GradientHelpers {
   }
 
   start({ tensors, scales }: Integers, parts: readonly Batch[]): void {
+    if (this.#answers) throw new BackendError('a step was not finished: its threads are of no more use');
     tensors.forEach((tensor, i) => {
       if (tensor) this.values.set(tensor.dataSync(), this.graph.tensors[i].offset);
     });
     let first = 0;
-    const answers = this.threads.map(({ worker, parts: count }) => {
-      const job: GradientJob = { scales, parts: parts.slice(first, first + count).map(copied) };
-      first += count;
-      const answer = answerOf<Results>(worker);
-      worker.postMessage(job);
+    const answers = this.threads.map((thread) => {
+      const job: GradientJob = { scales, parts: parts.slice(first, first + thread.parts).map(copied) };
+      first += thread.parts;
+      const answer = thread.answer<Results>();
+      thread.post(job);
       return answer;
     });
-    this.#answers = Promise.allSettled(answers); // looked at in `finish`, however late that is
+    this.#answers = Promise.all(answers);
+    this.#answers.catch(() => {}); // told by `finish`, however late that is
   }
 
   async finish(): Promise<PartGradients[]> {
-    const results = (await this.#answers).map((answer) => {
-      if (answer.status === 'rejected') throw answer.reason;
-      return answer.value;
-    });
+    if (!this.#answers) throw new Error('finish is called after start');
+    let results: Results[];
+    try {
+      results = await this.#answers;
+    } catch (error) {
+      await this.stop(); // the others may be at work on a step that is over
+      throw error;
+    }
+    this.#answers = null;
     return this.threads.flatMap(({ gradients }, thread) =>
       gradients.map((values, part) => ({
         ...results[thread][part],
@@ -141,7 +167,7 @@ class ThreadedGradients implements GradientHelpers {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+    await Promise.all(this.threads.map((thread) => thread.stop()));
   }
 }
 

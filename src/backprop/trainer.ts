@@ -6,6 +6,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import type { Batch, Score, ScoredBatches } from '../backend/batch.js';
+import { Turns } from '../backend/turns.js';
 import { Batches, checkTrainingSet, type TrainingSet } from '../data/batches.js';
 import { checkTextLength, WindowBatches } from '../data/windows.js';
 import { ConfigError } from '../errors.js';
@@ -63,6 +64,7 @@ interface BatchSource extends Batch {
 }
 
 export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
+  readonly #turns = new Turns();
   readonly #program: SteProgram;
   readonly #optimizer: Optimizer;
 
@@ -143,8 +145,12 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
     return tf.memory().numTensors;
   }
 
-  /** One step. */
-  async next(): Promise<SteRecord> {
+  /** One step; steps that overlap take turns. */
+  next(): Promise<SteRecord> {
+    return this.#turns.take(() => this.#next());
+  }
+
+  async #next(): Promise<SteRecord> {
     const { config, batches } = this;
     batches.load(this.step);
     const { rate, decay } = factorsAt(config.schedule, this.step, config.steps, config.warmup);

@@ -5,6 +5,7 @@
  */
 
 import type { Backend, Evaluation, PlacedText } from '../backend/backend.js';
+import { Turns } from '../backend/turns.js';
 import { checkTextLength, WindowBatches } from '../data/windows.js';
 import { CUT_MAX, initLatents, latentOf, tritOf } from '../random/latents.js';
 import { keyOf } from '../random/key.js';
@@ -49,6 +50,7 @@ interface Trained {
 }
 
 export class TextNoiseStepTrainer {
+  readonly #turns = new Turns();
   readonly #batches: WindowBatches;
   readonly #trained: readonly Trained[];
   #step = 0;
@@ -126,8 +128,12 @@ export class TextNoiseStepTrainer {
     return batch * (1 + 2 * probes * passes);
   }
 
-  /** One step. */
-  async next(): Promise<TextStepRecord> {
+  /** One step; steps that overlap take turns. */
+  next(): Promise<TextStepRecord> {
+    return this.#turns.take(() => this.#next());
+  }
+
+  async #next(): Promise<TextStepRecord> {
     const { config, placed } = this;
     this.#batches.load(this.#step);
     this.#step += 1;

@@ -5,6 +5,7 @@
  */
 
 import type { Alignment, Backend, Evaluation, PlacedNetwork } from '../backend/backend.js';
+import { Turns } from '../backend/turns.js';
 import { type DirectionSet, logSets, poolSets } from '../random/directions.js';
 import { coefficientLimit } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
@@ -49,6 +50,7 @@ export interface TrainerState {
 
 export class NoiseStepTrainer {
   readonly counts: readonly number[];
+  readonly #turns = new Turns();
   readonly #batches: Batches;
   readonly #optimizer: PoolOptimizer | null;
   readonly #coefficients: Int16Array;
@@ -114,8 +116,12 @@ export class NoiseStepTrainer {
     return ((artifact === 'log' ? 0 : 1) + 2 * Math.min(directions, total)) * batch;
   }
 
-  /** One step: propose, evaluate, select, apply. */
-  async next(): Promise<StepRecord> {
+  /** One step: propose, evaluate, select, apply. Steps that overlap take turns. */
+  next(): Promise<StepRecord> {
+    return this.#turns.take(() => this.#next());
+  }
+
+  async #next(): Promise<StepRecord> {
     this.#batches.load(this.#step);
     this.placed.loadBatch(this.#batches.inputs, this.#batches.labels);
     this.#step += 1;

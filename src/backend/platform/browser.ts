@@ -3,7 +3,7 @@
  * elsewhere everything runs on the caller's thread.
  */
 
-import { BackendError, InputError } from '../../errors.js';
+import { BackendError, InputError, printable } from '../../errors.js';
 import { HELPER_SCRIPT } from './helper-script.js';
 import type { Helper, HelperStart, Platform } from './platform.js';
 
@@ -34,18 +34,20 @@ export const platform: Platform = {
     const url = URL.createObjectURL(new Blob([script], { type: 'text/javascript' }));
     try {
       const worker = new Worker(url);
-      await new Promise((resolve, reject) => {
-        worker.onmessage = resolve;
-        worker.onerror = ({ message }) => {
-          reject(
-            new BackendError(
-              `a worker thread could not be started: ${message || 'does the page allow workers from "blob:"?'}`,
-            ),
-          );
-        };
-        worker.postMessage(start);
+      const ended = new Promise<string>((resolve) => {
+        worker.onerror = ({ message }) => resolve(message || 'does the page allow workers from "blob:"?');
       });
+      const ready = new Promise<null>((resolve) => {
+        worker.onmessage = () => resolve(null);
+      });
+      worker.postMessage(start);
+      const fault = await Promise.race([ready, ended]);
+      if (fault !== null) {
+        worker.terminate();
+        throw new BackendError(`a worker thread could not be started: ${printable(fault)}`);
+      }
       return {
+        ended,
         async stop() {
           worker.terminate();
         },

@@ -5,6 +5,7 @@ import { open } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
+import { BackendError, printable } from '../../errors.js';
 import { loadOptional } from '../optional-package.js';
 import { HELPER_SCRIPT } from './helper-script.js';
 import type { Helper, HelperStart, Platform } from './platform.js';
@@ -31,12 +32,18 @@ export const platform: Platform = {
 
   async startHelper(start: HelperStart): Promise<Helper> {
     const worker = new Worker(script, { eval: true, workerData: start });
-    await new Promise((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
+    const ended = new Promise<string>((resolve) => {
+      worker.once('error', (error: Error) => resolve(String(error)));
+      worker.once('exit', (code) => resolve(`exit code ${code}`));
     });
+    const ready = new Promise<null>((resolve) => {
+      worker.once('message', () => resolve(null));
+    });
+    const fault = await Promise.race([ready, ended]);
+    if (fault !== null) throw new BackendError(`a worker thread could not be started: ${printable(fault)}`);
     worker.unref(); // the process may end while helpers wait
     return {
+      ended,
       async stop() {
         await worker.terminate();
       },

@@ -12,7 +12,10 @@ export interface Platform {
   readonly threadsFault: string | null;
   /** Asks the engine for relaxed SIMD, where it is there but off. */
   enableRelaxedSimd(): void;
-  /** Starts a helper and waits until it is ready. */
+  /**
+   * Starts a helper and waits until it is ready.
+   * @throws {BackendError} when it cannot be started, or ends before it is ready
+   */
   startHelper(start: HelperStart): Promise<Helper>;
   /** Opens a file by its path, to be read. */
   openFile(path: string): Promise<OpenFile>;
@@ -49,8 +52,11 @@ export interface HelperStart {
   readonly generation: number;
 }
 
-/** A running helper; `stop` ends it at once. */
+/** A running helper. */
 export interface Helper {
+  /** Resolves when it has ended, by itself or not, with the reason. */
+  readonly ended: Promise<string>;
+  /** Ends it at once. */
   stop(): Promise<void>;
 }
 

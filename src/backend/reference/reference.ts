@@ -7,6 +7,7 @@
 import type { Network } from '../../ternary/network.js';
 import type { Transformer } from '../../ternary/transformer.js';
 import type { Backend, PlacedNetwork, PlacedText, Room, TextRoom } from '../backend.js';
+import { NetworkInTurns, TextInTurns } from '../in-turns.js';
 
 export class ReferenceBackend implements Backend {
   readonly name = 'reference';
@@ -14,12 +15,12 @@ export class ReferenceBackend implements Backend {
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
     const { ReferenceNetwork } = await import('./placed.js');
-    return new ReferenceNetwork(network, room);
+    return new NetworkInTurns(new ReferenceNetwork(network, room), room);
   }
 
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
     const { ReferenceText } = await import('./placed.js');
-    return new ReferenceText(model, room);
+    return new TextInTurns(new ReferenceText(model, room), room);
   }
 
   async close(): Promise<void> {}

@@ -20,7 +20,8 @@ export type KernelSet = keyof typeof SETS;
 /** What every set exports; see assembly/jobs.ts. */
 export interface JobExports {
   attach(control: number, thread: number): void;
-  run(job: number, tiles: number, helpers: number): void;
+  /** @returns 1 when all is done, 0 when helpers are still at work */
+  run(job: number, tiles: number, helpers: number): number;
   serve(generation: number): void;
 }
 

@@ -11,9 +11,10 @@ import { SILU } from '../../ops/gate/op.js';
 import { type Transformer, VOCABULARY } from '../../ternary/transformer.js';
 import { ConfigError } from '../../errors.js';
 import type { Alignment, Evaluation, PlacedText, TextProbes, TextRoom } from '../backend.js';
-import type { Helper, Platform } from '../platform/platform.js';
+import type { Platform } from '../platform/platform.js';
 import { TextGuard } from '../text-guard.js';
 import { checkValues } from '../value-guard.js';
+import { HelperThreads } from './helpers.js';
 import type { Kernels, TransformerExports } from './kernels.js';
 import { CONTROL, type ControlField } from './memory-plan.js';
 import { MATRIX_WORDS, planText, TEXT, type TextPlan } from './text-plan.js';
@@ -29,7 +30,7 @@ export class WasmText implements PlacedText {
   readonly #plan: TextPlan;
   readonly #memory: WebAssembly.Memory;
   readonly #kernels: TransformerExports;
-  #helpers: Helper[] | null = null;
+  readonly #helpers: HelperThreads;
   #windows = 0;
   #length = 0;
   #position = 0;
@@ -58,9 +59,13 @@ export class WasmText implements PlacedText {
     this.#kernels = instance.exports as unknown as TransformerExports;
     this.#describe();
     this.#kernels.attach(this.#plan.control, 0);
+    this.#helpers = new HelperThreads(
+      ...[host, compiled.module, this.#kernels, this.#memory, this.#plan.control, threads - 1],
+    );
   }
 
   async writeWeights(values: Int8Array): Promise<void> {
+    this.#helpers.check();
     checkValues(this.model, values);
     const words = new Int32Array(this.#memory.buffer);
     const bytes = new Int8Array(this.#memory.buffer);
@@ -123,8 +128,8 @@ export class WasmText implements PlacedText {
 
   async #run(job: number): Promise<void> {
     this.restart();
-    if (this.#windows > 1 && this.threads > 1) this.#helpers ??= await this.#startHelpers();
-    this.#kernels.run(job, this.#windows, this.#helpers?.length ?? 0);
+    if (this.#windows > 1) await this.#helpers.start();
+    await this.#helpers.run(job, this.#windows);
   }
 
   #evaluation(): Evaluation {
@@ -141,6 +146,7 @@ export class WasmText implements PlacedText {
   }
 
   async next(byte: number): Promise<Int32Array> {
+    this.#helpers.check();
     this.#guard.checkNext(byte, this.#position);
     this.#kernels.textNext(byte, this.#position);
     this.#position += 1;
@@ -148,22 +154,8 @@ export class WasmText implements PlacedText {
   }
 
   async release(): Promise<void> {
-    const helpers = this.#helpers ?? [];
-    this.#helpers = [];
-    await Promise.all(helpers.map((helper) => helper.stop()));
+    await this.#helpers.stop();
     this.onRelease();
-  }
-
-  #startHelpers(): Promise<Helper[]> {
-    const { control } = this.#plan;
-    const generation = new Int32Array(this.#memory.buffer)[control / 4];
-    return Promise.all(
-      Array.from({ length: this.threads - 1 }, (_, helper) =>
-        this.host.startHelper({
-          ...{ module: this.compiled.module, memory: this.#memory, control, thread: helper + 1, generation },
-        }),
-      ),
-    );
   }
 
   /** Writes everything that stays: tables, shapes, addresses. */

@@ -25,8 +25,10 @@ import {
   type Room,
 } from '../backend.js';
 import { BatchGuard } from '../batch-guard.js';
+import { NetworkInTurns, TextInTurns } from '../in-turns.js';
 import type { SimdChoice } from '../names.js';
-import { type Helper, type Platform, platform } from '../platform/platform.js';
+import { type Platform, platform } from '../platform/platform.js';
+import { HelperThreads } from './helpers.js';
 import { type Kernels, type KernelSet, loadKernels, type NetworkExports } from './kernels.js';
 import { Layout, roundUp } from './layout.js';
 import {
@@ -103,8 +105,9 @@ class WasmBackend implements Backend {
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
     const kernels = await this.#load(room.probes || room.weights ? 'perceptron-training' : 'perceptron');
-    const placed = new WasmNetwork(this.host, kernels, network, room, this.threads, () =>
-      this.#placed.delete(placed),
+    const placed = new NetworkInTurns(
+      new WasmNetwork(this.host, kernels, network, room, this.threads, () => this.#placed.delete(placed)),
+      room,
     );
     this.#placed.add(placed);
     return placed;
@@ -115,8 +118,9 @@ class WasmBackend implements Backend {
       import('./text.js'),
       this.#load(room.align ? 'transformer-training' : 'transformer'),
     ]);
-    const placed = new WasmText(this.host, kernels, model, room, this.threads, () =>
-      this.#placed.delete(placed),
+    const placed = new TextInTurns(
+      new WasmText(this.host, kernels, model, room, this.threads, () => this.#placed.delete(placed)),
+      room,
     );
     this.#placed.add(placed);
     return placed;
@@ -140,7 +144,7 @@ class WasmNetwork implements PlacedNetwork {
   readonly #plan: MemoryPlan;
   readonly #memory: WebAssembly.Memory;
   readonly #kernels: NetworkExports;
-  #helpers: Helper[] | null = null;
+  readonly #helpers: HelperThreads;
   /** Where the arguments of the job at hand lie. */
   #arguments = new Layout();
   #batch = 0;
@@ -177,6 +181,9 @@ class WasmNetwork implements PlacedNetwork {
     this.#kernels = instance.exports as unknown as NetworkExports;
     this.#describe();
     this.#kernels.attach(this.#plan.control, 0);
+    this.#helpers = new HelperThreads(
+      ...[host, compiled.module, this.#kernels, this.#memory, this.#plan.control, threads - 1],
+    );
   }
 
   get memory(): MemoryUse {
@@ -293,6 +300,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async #applyWaiting(): Promise<void> {
+    this.#helpers.check();
     if (this.#waiting.length === 0) return;
     const [steps, moves] = [this.#waiting, this.#waitingMoves];
     this.#waiting = [];
@@ -308,9 +316,9 @@ class WasmNetwork implements PlacedNetwork {
     }
     this.#set('coefficients', address);
     this.#moves += moves;
-    const helped = this.#helpers !== null || this.#moves >= LONG_LOG_MOVES;
+    const helped = this.#helpers.running || this.#moves >= LONG_LOG_MOVES;
     if (helped && moves >= HELPED_MOVES && this.threads > 1) {
-      this.#helpers ??= await this.#startHelpers();
+      await this.#helpers.start();
       await this.#run(Job.steps, this.threads);
     } else {
       steps.forEach((_, index) => this.#kernels.step(index));
@@ -374,9 +382,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async release(): Promise<void> {
-    const helpers = this.#helpers ?? [];
-    this.#helpers = [];
-    await Promise.all(helpers.map((helper) => helper.stop()));
+    await this.#helpers.stop();
     this.onRelease();
   }
 
@@ -387,23 +393,8 @@ class WasmNetwork implements PlacedNetwork {
     else if (job !== Job.align && !this.#encoded) await this.#run(Job.encode, this.#codeTiles());
     this.#guard.requireBatch(onWeights ? 1 : this.#batch);
     const worth = !onWeights || this.network.parameters >= HELPED_WEIGHTS;
-    if (tiles > 1 && worth) this.#helpers ??= await this.#startHelpers();
-    this.#kernels.run(job, tiles, this.#helpers?.length ?? 0);
-  }
-
-  #startHelpers(): Promise<Helper[]> {
-    const generation = this.#words()[this.#plan.control / 4];
-    return Promise.all(
-      Array.from({ length: this.threads - 1 }, (_, helper) =>
-        this.host.startHelper({
-          module: this.compiled.module,
-          memory: this.#memory,
-          control: this.#plan.control,
-          thread: helper + 1,
-          generation,
-        }),
-      ),
-    );
+    if (tiles > 1 && worth) await this.#helpers.start();
+    await this.#helpers.run(job, tiles);
   }
 
   /** Writes everything that stays: tables, layers, addresses. */

@@ -6,6 +6,7 @@
 
 import type { Network } from '../../ternary/network.js';
 import type { Transformer } from '../../ternary/transformer.js';
+import { NetworkInTurns, TextInTurns } from '../in-turns.js';
 import type { Backend, PlacedNetwork, PlacedText, Room, TextRoom } from '../backend.js';
 import { WebgpuDevice, type WebgpuOptions } from './device.js';
 import { WebgpuNetwork } from './network.js';
@@ -43,7 +44,10 @@ export class WebgpuBackend implements Backend {
   }
 
   async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const placed = new WebgpuNetwork(this.device, network, room, () => this.#placed.delete(placed));
+    const placed = new NetworkInTurns(
+      new WebgpuNetwork(this.device, network, room, () => this.#placed.delete(placed)),
+      room,
+    );
     this.#placed.add(placed);
     return placed;
   }
@@ -51,7 +55,10 @@ export class WebgpuBackend implements Backend {
   async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
     const { WebgpuText } = await import('./text.js'); // few pages have a use for it
     const Aligner = room.align ? (await import('./text-align.js')).TextAligner : null;
-    const placed = new WebgpuText(this.device, model, room, Aligner, () => this.#placed.delete(placed));
+    const placed = new TextInTurns(
+      new WebgpuText(this.device, model, room, Aligner, () => this.#placed.delete(placed)),
+      room,
+    );
     this.#placed.add(placed);
     return placed;
   }

@@ -66,8 +66,14 @@ export function serve(generation: i32): void {
   }
 }
 
-/** Runs one job of `tiles` units on this thread and `helpers` more; returns when all is done. */
-export function run(job: i32, tiles: i32, helpers: i32): void {
+/** Looks at helpers that are still at work, before the caller must wait for them: some tens of milliseconds. */
+const LOOKS: i32 = 1 << 24;
+
+/**
+ * Runs one job of `tiles` units on this thread and `helpers` more.
+ * @returns whether all is done; if not, it is when `running` has fallen to 0
+ */
+export function run(job: i32, tiles: i32, helpers: i32): bool {
   const address = changetype<usize>(control);
   control.job = job;
   control.tiles = tiles;
@@ -78,6 +84,10 @@ export function run(job: i32, tiles: i32, helpers: i32): void {
     atomic.notify(address + GENERATION, helpers);
   }
   if (job != JOB_QUIT) work();
-  // Helpers end within a tile of each other: spin, so that no main thread has to sleep (browsers forbid it).
-  while (atomic.load<i32>(address + RUNNING) > 0) {}
+  // Helpers end within a tile of each other: spin, so that no main thread has to sleep (browsers forbid it). But one
+  // that has died never ends, and is heard of only by a thread that has returned.
+  for (let look = 0; look < LOOKS; look++) {
+    if (atomic.load<i32>(address + RUNNING) == 0) return true;
+  }
+  return false;
 }
