@@ -61,7 +61,7 @@ async function partialAfter(config: NoiseStepConfig, steps: number): Promise<Buf
   const out = await fresh('dead.tern');
   const run = await start(config, out);
   while (run.trainer.step < steps) await run.next();
-  run.save();
+  await run.save();
   run.close();
   await run.trainer.placed.release();
   return readFile(`${out}.partial`);
@@ -96,7 +96,7 @@ describe.each([
     let run = await start(config, out);
     for (let step = 0; step < config.steps; step++) {
       await run.next();
-      run.save();
+      await run.save();
       run.close();
       await run.trainer.placed.release();
       run = await resume(out);
