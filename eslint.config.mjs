@@ -22,10 +22,30 @@ export default tseslint.config(
       '**/node_modules',
       '**/assembly', // AssemblyScript
       '**/*.generated.ts',
+      'test/packed-app/use.ts', // type-checked against the packed declarations
     ],
   },
   js.configs.recommended,
   tseslint.configs.recommended,
+  {
+    languageOptions: { parserOptions: { project: 'tsconfig.json', tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/await-thenable': 'error',
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-import-type-side-effects': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/return-await': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
+    },
+  },
+  {
+    files: ['**/*.mjs', '**/*.mts', 'examples/**/*.js', '*.ts'],
+    languageOptions: { parserOptions: { project: 'tsconfig.lint.json' } },
+  },
+  { files: ['test/packed-app/*.js'], extends: [tseslint.configs.disableTypeChecked] },
   { files: ['**/*.mjs'], languageOptions: { globals: node } },
   { files: ['examples/browser/*.js', 'test/packed-app/*.js'], languageOptions: { globals: page } },
 );

@@ -79,7 +79,7 @@ async function measure() {
     for (let i = 0; i < 3; i++) await made.next();
     return () => made.next();
   };
-  const pool = await openArtifact(poolFile('784-256-128-10', [49_152, 8192, 320]));
+  const pool = openArtifact(poolFile('784-256-128-10', [49_152, 8192, 320]));
   const works = {
     'product by tables': tables,
     'product by dot products': dots,

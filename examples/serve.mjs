@@ -14,7 +14,7 @@ const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/cs
 
 /** Serves the files of some folders, the first that has one; `headers` go with every answer. */
 export async function serve(folders, port = 0, headers = ISOLATION) {
-  const server = createServer(async ({ url }, response) => {
+  const answer = async ({ url }, response) => {
     const { pathname } = new URL(`http://localhost${url}`); // resolves every `..`: no path leaves its folder
     const path = pathname.endsWith('/') ? `${pathname}index.html` : pathname;
     for (const folder of folders) {
@@ -27,7 +27,8 @@ export async function serve(folders, port = 0, headers = ISOLATION) {
       return response.end(bytes);
     }
     response.writeHead(404, headers).end('not found');
-  });
+  };
+  const server = createServer((request, response) => void answer(request, response));
   await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
   const close = () => new Promise((resolve) => server.close(resolve).closeAllConnections());
   return { url: `http://127.0.0.1:${server.address().port}/`, close };

@@ -1,13 +1,12 @@
 /** `train text --method noise-step`: it learns what its head alone does not, on every backend alike, and tunes a base. */
 
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { webgpuFault } from './support/adapter.js';
 import { because } from './support/missing.js';
-import { cli, cliJson, startCli } from './support/cli.js';
+import { cli, cliJson, startCli, stepped } from './support/cli.js';
 
 const SETTINGS = [
   ...[
@@ -78,13 +77,7 @@ describe('from scratch', () => {
         at('two.jsonl'),
       ),
     );
-    while (run.child.exitCode === null) {
-      const lines = existsSync(at('two.jsonl'))
-        ? (await readFile(at('two.jsonl'), 'utf8')).split('\n').length
-        : 0;
-      if (lines > 4) break;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await stepped(run, at('two.jsonl'), 4);
     run.child.kill('SIGKILL');
     expect((await run.ended).signal).toBe('SIGKILL');
     await cliJson(train('--resume', out, '--backend', 'wasm', '--threads', '1'));

@@ -1,10 +1,9 @@
 /** Checks that a run may die at any moment and byte, and still ends in the artifact of the run that did not. */
 
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { NoiseStepRun } from '../cli/noise-step-run.js';
 import { openArtifact } from '../src/artifact/artifact.js';
@@ -22,7 +21,7 @@ import { TernseedError } from '../src/errors.js';
 import type { NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import type { Key } from '../src/random/philox.js';
-import { cli, cliJson, onlyObject, startCli } from './support/cli.js';
+import { cli, cliJson, onlyObject, startCli, stepped } from './support/cli.js';
 import { keptSteps } from './support/log-steps.js';
 import { concat, headerPayload, joinSections, leb128, splitSections } from './support/sections.js';
 import { tinyTrainingSet, writeTinyData } from './support/tiny-data.js';
@@ -61,7 +60,7 @@ async function partialAfter(config: NoiseStepConfig, steps: number): Promise<Buf
   const out = await fresh('dead.tern');
   const run = await start(config, out);
   while (run.trainer.step < steps) await run.next();
-  run.save();
+  await run.save();
   run.close();
   await run.trainer.placed.release();
   return readFile(`${out}.partial`);
@@ -96,7 +95,7 @@ describe.each([
     let run = await start(config, out);
     for (let step = 0; step < config.steps; step++) {
       await run.next();
-      run.save();
+      await run.save();
       run.close();
       await run.trainer.placed.release();
       run = await resume(out);
@@ -203,81 +202,6 @@ describe('a log whose last steps were being written', () => {
 });
 
 describe('a process that is killed', () => {
-  const KILLS = 20;
-  /** What stderr shows right before the first step. */
-  const FIRST_STEP = ' steps of ';
-
-  /** An unbroken run: its bytes, how long it took until its first step, and from there to its end. */
-  async function unbroken(settings: readonly string[]) {
-    const out = await fresh('whole.tern');
-    const begun = performance.now();
-    const run = startCli(['train', 'idx', '--data', data, ...settings, '--out', out]);
-    await run.shown(FIRST_STEP);
-    const startMs = performance.now() - begun;
-    const { code, stderr } = await run.ended;
-    expect(code, stderr).toBe(0);
-    return { bytes: await readFile(out), startMs, stepsMs: performance.now() - begun - startMs };
-  }
-
-  /**
-   * Sends twenty SIGKILLs at random moments, every fifth before the first step, and lets the run go on after each.
-   * The moments add up to less than half of the run, so that each finds it going.
-   */
-  async function survives(settings: readonly string[]) {
-    const { bytes, startMs, stepsMs } = await unbroken(settings);
-    const out = await fresh('dying.tern');
-    const told: string[] = [];
-    let resumed = 0; // runs that went on from a step, not from the start
-    for (let kill = 0; kill < KILLS; kill++) {
-      const begin = existsSync(`${out}.partial`) ? ['--resume', out] : [...settings, '--out', out];
-      const run = startCli(['train', 'idx', '--data', data, ...begin, ...saving]);
-      const early = kill % 5 === 4;
-      if (!early) await run.shown(FIRST_STEP);
-      const ms = Math.random() * (early ? startMs : stepsMs / KILLS);
-      await sleep(ms);
-      run.child.kill('SIGKILL');
-      const { signal, stderr } = await run.ended;
-      told.push(`${early ? 'at the start' : 'in its steps'}, after ${ms.toFixed(1)} ms`);
-      expect(signal, `${told.join('\n')}\n${stderr}`).toBe('SIGKILL');
-      if (stderr.includes('resuming at step')) resumed++;
-    }
-    expect(resumed, told.join('\n')).toBeGreaterThanOrEqual(KILLS / 4);
-    await cliJson(['train', 'idx', '--data', data, '--resume', out]);
-    expect(await readFile(out), told.join('\n')).toEqual(bytes);
-    expect(await readdir(dirname(out))).toEqual(['dying.tern']);
-  }
-
-  /** A pool is saved so often that kills find it in the middle, also of saving. */
-  const saving = ['--save-every', '0.005', '--threads', '1'];
-
-  it('twenty times while it grows a log of weights, ends in the same bytes', async () => {
-    await survives([
-      ...tinyOptions,
-      '--artifact',
-      'log',
-      '--perturb',
-      'weights',
-      '--steps',
-      '4000',
-      '--batch',
-      '64',
-    ]);
-  });
-
-  it('twenty times while it trains a pool of nodes, ends in the same bytes', async () => {
-    await survives([
-      ...tinyOptions,
-      '--artifact',
-      'pool',
-      '--perturb',
-      'nodes',
-      '--steps',
-      '24000',
-      '--batch',
-      '64',
-    ]);
-  });
-
   it('has no step twice in its metrics and none left out', async () => {
     const out = await fresh('killed.tern');
     const metrics = join(dirname(out), 'metrics.jsonl');
@@ -293,8 +217,7 @@ describe('a process that is killed', () => {
       metrics,
     ];
     const run = startCli(['train', 'idx', '--data', data, ...settings, '--out', out]);
-    await run.shown(FIRST_STEP);
-    while ((await readFile(`${out}.partial`)).length < 2000) await sleep(1);
+    await stepped(run, metrics, 100);
     run.child.kill('SIGKILL');
     expect((await run.ended).signal).toBe('SIGKILL');
     await cliJson(['train', 'idx', '--data', data, '--resume', out, '--metrics', metrics]);

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { cli, cliJson, startCli } from './support/cli.js';
+import { cli, cliJson, startCli, stepped } from './support/cli.js';
 
 const SHAPE = [
   ...['--blocks', '2', '--loop-from', '1', '--loop-to', '2', '--loops', '2', '--width', '32', '--heads', '2'],
@@ -49,13 +49,7 @@ it('killed on two threads and resumed on one, a run ends in the same bytes', asy
   const run = startCli(
     train(...settings, '--out', out, '--threads', '2', '--save-every', '0', '--metrics', at('two.jsonl')),
   );
-  while (run.child.exitCode === null) {
-    const lines = existsSync(at('two.jsonl'))
-      ? (await readFile(at('two.jsonl'), 'utf8')).split('\n').length
-      : 0;
-    if (lines > 5) break;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await stepped(run, at('two.jsonl'), 5);
   run.child.kill('SIGKILL');
   expect((await run.ended).signal).toBe('SIGKILL');
   await cliJson(train('--resume', out, '--threads', '1'));

@@ -141,7 +141,7 @@ export function poolFile(model, directions) {
 
 /** Seconds to rebuild the weights of an artifact, and their hash. */
 export async function replayTime(backend, bytes, runs) {
-  const artifact = await openArtifact(bytes);
+  const artifact = openArtifact(bytes);
   const times = [];
   let weights;
   for (let run = 0; run < runs; run++) {

@@ -37,7 +37,7 @@ export async function ourPasses(widths, batches, threads, seconds) {
 export async function loadTimes(model, directions, runs) {
   const backend = await openWasm({ threads: 1 });
   const pool = poolFile(model, directions);
-  const opened = await openArtifact(pool);
+  const opened = openArtifact(pool);
   const weights = await rebuild(opened, backend);
   const files = {
     pool,
@@ -48,7 +48,7 @@ export async function loadTimes(model, directions, runs) {
     const times = [];
     for (let run = 0; run < runs; run++) {
       const begun = performance.now();
-      const artifact = await openArtifact(bytes);
+      const artifact = openArtifact(bytes);
       const placed = await backend.place(artifact.network, { batch: 1 });
       await placed.writeWeights(await rebuild(artifact, backend));
       placed.loadBatch(new Uint8Array(artifact.network.widths[0]), new Uint8Array(1));

@@ -144,7 +144,7 @@ pad.addEventListener('pointermove', (event) => {
 pad.addEventListener('pointerup', (event) => {
   ink.lineTo(...place(event)); // a dot, if the pointer did not move
   ink.stroke();
-  return classify();
+  void classify();
 });
 document.querySelector('#clear').addEventListener('click', () => {
   ink.clearRect(0, 0, pad.width, pad.height);
@@ -153,7 +153,7 @@ document.querySelector('#clear').addEventListener('click', () => {
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  return show(form.url.value, openUrl(form.url.value));
+  void show(form.url.value, openUrl(form.url.value));
 });
 addEventListener('dragover', (event) => {
   event.preventDefault();
@@ -162,12 +162,12 @@ addEventListener('dragover', (event) => {
 addEventListener('dragleave', () => {
   document.body.className = '';
 });
-addEventListener('drop', async (event) => {
+addEventListener('drop', (event) => {
   event.preventDefault();
   document.body.className = '';
   const [file] = event.dataTransfer.files;
   if (file)
-    await show(
+    void show(
       file.name,
       file.arrayBuffer().then((bytes) => openArtifact(new Uint8Array(bytes))),
     );

@@ -1,6 +1,8 @@
 /** Runs the built command line as a child process. */
 
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 
@@ -75,4 +77,16 @@ export async function cliJson(
 export function onlyObject(stdout: string): Record<string, unknown> {
   expect(stdout).toMatch(/^\{.*\}\n$/);
   return JSON.parse(stdout) as Record<string, unknown>;
+}
+
+/**
+ * Waits until a run has told so many steps to its `--metrics` file, or has ended: a moment of its work, whatever the
+ * clock says.
+ */
+export async function stepped({ child }: Running, metrics: string, steps: number): Promise<void> {
+  while (child.exitCode === null && child.signalCode === null) {
+    const told = await readFile(metrics, 'utf8').catch(() => '');
+    if (told.split('\n').length > steps) return;
+    await sleep(5);
+  }
 }

@@ -1,6 +1,6 @@
 /** The oracle: any model's graph, run by the definitions of its operations, one example or window at a time. */
 
-import { type Key } from '../../random/philox.js';
+import type { Key } from '../../random/philox.js';
 import {
   type DirectionSet,
   directionOfWeight,

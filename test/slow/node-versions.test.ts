@@ -5,10 +5,10 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cli, onlyObject } from './support/cli.js';
-import { because, newerNode, newerNodeFault } from './support/missing.js';
-import { writeTinyData } from './support/tiny-data.js';
-import { tinyOptions } from './support/tiny-runs.js';
+import { cli, onlyObject } from '../support/cli.js';
+import { because, newerNode, newerNodeFault } from '../support/missing.js';
+import { writeTinyData } from '../support/tiny-data.js';
+import { tinyOptions } from '../support/tiny-runs.js';
 
 const newer = newerNode as string;
 let root: string;

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 
-const SCRIPT = fileURLToPath(new URL('../scripts/fuzz.mjs', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../../scripts/fuzz.mjs', import.meta.url));
 
 type Outcomes = Readonly<Record<string, number>>;
 

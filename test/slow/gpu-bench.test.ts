@@ -6,11 +6,11 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { webgpuFault } from './support/adapter.js';
-import { because } from './support/missing.js';
-import { writeTinyData } from './support/tiny-data.js';
+import { webgpuFault } from '../support/adapter.js';
+import { because } from '../support/missing.js';
+import { writeTinyData } from '../support/tiny-data.js';
 
-const ROOT = join(import.meta.dirname, '..');
+const ROOT = join(import.meta.dirname, '../..');
 
 describe.skipIf(webgpuFault !== null)(`the GPU benchmark${because(webgpuFault)}`, () => {
   let folder: string;
