@@ -235,6 +235,15 @@ describe('an unfinished run that was tampered with exits with 3:', () => {
     expect(code, stderr).toBe(3);
   });
 
+  it('but a key that is not that of its seed, as 0.1 wrote it, is kept', async () => {
+    const out = at('old.tern');
+    const payload = headerPayload({ ...headerOfPartial(partial), key: '0123456789abcdef' });
+    await writeFile(`${out}.partial`, joinSections(splitSections(partial).with(0, { type: 'H', payload })));
+    const { code, stderr } = await cli([...resumeOf(out), '--minutes', '0.01']);
+    expect(code, stderr).toBe(0);
+    expect(await cliJson(['inspect', out])).toMatchObject({ key: '0123456789abcdef' });
+  });
+
   it('arrays that are missing, short, or no whole numbers', async () => {
     const sections = splitSections(partial);
     const shorter = (bytes: number) => ({ type: 'S', payload: sections[2].payload.subarray(bytes) });
