@@ -280,7 +280,11 @@ describe('settings', () => {
     ['half a step', ['--steps', '1.5'], /"(--)?steps" expected an integer in 1…10000000, got 1\.5/],
     ['a bad model', ['--model', '36-x-4'], /"model" expected layer widths such as/],
     ['a model of other inputs', ['--model', '35-8-4'], /"model" expected 36 inputs, as the data has, got 35/],
-    ['a model of too few classes', ['--model', '36-8-3'], /"model" expected at least 4 outputs, one for each label of the data/],
+    [
+      'a model of too few classes',
+      ['--model', '36-8-3'],
+      /"model" expected at least 4 outputs, one for each label of the data/,
+    ],
     ['more directions than weights', ['--artifact', 'log', '--directions', '41'], /"directions" expected/],
     ['an unknown estimator', ['--perturb', 'node'], /"perturb" expected weights or nodes, got "node"/],
     ['an unknown backend', ['--backend', 'cuda'], /reference, wasm, webgpu/],
