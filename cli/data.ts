@@ -1,8 +1,8 @@
 /** What `--data` names, read as the model at hand reads it. */
 
 import { existsSync } from 'node:fs';
-import { type Header, isPerceptron } from '../src/artifact/header.js';
-import { inputsOf } from '../src/artifact/inputs.js';
+import type { Header } from '../src/artifact/header.js';
+import { type InputsHeader, inputsOf } from '../src/artifact/inputs.js';
 import { type Dataset, loadData, type ReadingOptions } from '../src/data/dataset.js';
 import { BOOK } from '../src/data/text.js';
 import { printable } from '../src/errors.js';
@@ -41,11 +41,17 @@ export function asPath(path: string): string {
   return Object.hasOwn(PACKAGED, path) ? `./${path}` : path;
 }
 
+/** What of a header says how inputs are read. */
+interface Described {
+  readonly model: Header['model'];
+  readonly inputs?: InputsHeader;
+}
+
 /** How a model reads its inputs, by its header. */
-export function readingOf(header: Header): ReadingOptions {
-  if (!isPerceptron(header)) return {};
-  const inputs = inputsOf(header);
-  const widths = parseWidths(header.model);
+export function readingOf({ model, inputs: said = {} }: Described): ReadingOptions {
+  if (typeof model !== 'string') return {};
+  const inputs = inputsOf({ inputs: said });
+  const widths = parseWidths(model);
   const classes = widths.at(-1) as number;
   return {
     width: widths[0] as number,

@@ -2,7 +2,7 @@
 
 import { encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
 import type { PerceptronHeader } from '../src/artifact/header.js';
-import { headerOfInputs } from '../src/artifact/inputs.js';
+import { headerOfInputs, inputsOf } from '../src/artifact/inputs.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
@@ -12,6 +12,7 @@ import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import { type Calibration, calibrate } from '../src/exchange/calibrate.js';
 import {
   assembleLayers,
+  type ExportedModel,
   type ImportOptions as ReadOptions,
   importSafetensors,
 } from '../src/exchange/import-safetensors.js';
@@ -80,9 +81,8 @@ export async function importModel(file: string, options: ImportOptions): Promise
     );
   }
   if (source !== undefined) noteName(source);
-  // An export says how it reads its inputs.
-  const isExport = source !== undefined && model.kind === 'exported';
-  const data = isExport ? await loadData(source, readingOf(model.header)) : raw;
+  const described = describedInputs(model);
+  const data = source !== undefined && described ? await loadData(source, readingOf(described)) : raw;
   if (data) withNotes(data);
   const backend = await openBackend(options.backend, options.threads);
   try {
@@ -142,6 +142,14 @@ export async function importModel(file: string, options: ImportOptions): Promise
   } finally {
     await backend.close();
   }
+}
+
+/** An export says how it reads its inputs, also where its weights are taken as numbers. */
+function describedInputs(
+  model: ExportedModel | RealModel,
+): Pick<PerceptronHeader, 'model' | 'inputs'> | null {
+  if (model.kind === 'exported') return model.header;
+  return model.inputs ? { model: model.widths.join('-'), inputs: model.inputs } : null;
 }
 
 /** Reads the file; a fault that a setting mends names the option. */
@@ -214,7 +222,7 @@ async function quantized(model: RealModel, settings: Settings, data: Dataset | n
   const { gain, logitScale, calibration } = await activations();
   const options = { centred, gain, logitScale, precision };
   const network = checked(() => networkOf(model.widths, options));
-  const inputs = data === null ? undefined : headerOfInputs(data.inputs);
+  const inputs = headerOfInputs(data?.inputs ?? inputsOf({ inputs: model.inputs ?? {} }));
   const header: PerceptronHeader = {
     ...{ kind: 'packed', model: model.widths.join('-'), ...options },
     ...{ key: '0'.repeat(16), cut: 0, directions: [] },

@@ -479,10 +479,11 @@ describe('the command line', () => {
             directory,
             '--quantizer',
             'int8',
+            '--force',
           ]);
           expect(again).toMatchObject({ centred: true });
           expect(again.accuracy).toBeGreaterThan((told.accuracy as number) - 0.02);
-          await cliJson(['import', out, '--out', back]);
+          await cliJson(['import', out, '--out', back, '--force']);
         }
         const { config, key, dataHash, steps, precision } = before;
         expect(await cliJson(['inspect', back])).toMatchObject({

@@ -108,6 +108,21 @@ describe('train idx', () => {
     ]);
   });
 
+  it('keeps both in an export, also where its weights are taken as numbers', async () => {
+    const data = await put('dark', { pixels: inputs.map((value) => 255 - value), names: [1, 2, 3, 4] });
+    const { accuracy } = await cliJson(train(data, 'dark.tern'));
+    const { inputs: kept } = await cliJson(['inspect', at('dark.tern')]);
+    expect(kept).toMatchObject({ inverted: true, labels: [1, 2, 3, 4] });
+    const file = at('dark.safetensors');
+    await cliJson(['export', at('dark.tern'), '--to', 'safetensors', '--dtype', 'f32', '--out', file]);
+    const again = ['import', file, '--data', data, '--out'];
+    expect(await cliJson([...again, at('same.tern')])).toMatchObject({ accuracy });
+    await cliJson([...again, at('numbers.tern'), '--quantizer', 'int8']);
+    for (const name of ['same.tern', 'numbers.tern']) {
+      expect(await cliJson(['inspect', at(name)])).toMatchObject({ inputs: kept });
+    }
+  });
+
   it('resumes with the scaling and the labels that the run began with', async () => {
     const data = await put('resumed', { pixels: inputs.map((value) => value >> 5), names: [3, 5, 7, 9] });
     const whole = await hashOf(data, 'whole2.tern', '--artifact', 'log');

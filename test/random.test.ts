@@ -361,7 +361,8 @@ describe('streams', () => {
     const labels = Uint8Array.of(0, 1, 2, 0, 1);
     const batches = new Batches([1, 2], { inputs, labels, count: batch, width }, batch);
     for (const epoch of range(steps)) await note(`order ${epoch}`, 2, () => batches.load(epoch));
-    const shifting = new Batches([1, 2], { inputs, labels, count: batch, width }, batch, 1);
+    const image = { rows: 10, columns: 13, channels: 1, planar: false };
+    const shifting = new Batches([1, 2], { inputs, labels, count: batch, width, image }, batch, 1);
     for (const step of range(steps)) await note(`shift ${step}`, batch, () => shifting.load(step));
 
     const groups = [...network.tensors, { rows: 1, columns: network.parameters, offset: 0 }];

@@ -65,10 +65,18 @@ function checkIdx(bytes) {
 
 const GZIP_LIMIT = 2 ** 20;
 
+/** Whether bytes are samples one after another, as members that a mutation put together unpack to. */
+function isMadeOf(samples, bytes) {
+  if (bytes.length === 0) return true;
+  return samples.some(
+    (one) => same(one, bytes.subarray(0, one.length)) && isMadeOf(samples, bytes.subarray(one.length)),
+  );
+}
+
 function checkGzip(bytes) {
   const unpacked = read((one) => gunzipBounded(one, 'file', GZIP_LIMIT), bytes, inputRefusal);
   if (!unpacked) return 'refused';
-  const known = [images, labels].some((one) => same(one, unpacked));
+  const known = unpacked.length > 0 && isMadeOf([images, labels], unpacked);
   if (bytes[0] === 0x1f && bytes[1] === 0x8b && !known) {
     throw new Failure('a damaged gzip file unpacks to something else');
   }

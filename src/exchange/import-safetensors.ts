@@ -5,6 +5,7 @@
 
 import { ByteReader } from '../artifact/bytes.js';
 import { decodeHeader, encodeHeader, type PerceptronHeader, networkOfHeader } from '../artifact/header.js';
+import { type InputsHeader, isInputsHeader } from '../artifact/inputs.js';
 import { weightsHash } from '../artifact/weights-hash.js';
 import { InputError, printable, TernseedError } from '../errors.js';
 import type { IntegerMatrix } from '../quantize/matrix.js';
@@ -58,9 +59,23 @@ export async function importSafetensors(
   const file = readSafetensors(bytes);
   if (EXPORTED.includes(file.metadata.form) && !anew) return readExported(file);
   if (!EXPORTED.includes(file.metadata.form)) return readRealLayers(file, options, () => false);
-  // Scales of an export stand in its weights already; that its normalization is centred does not.
+  // Scales of an export stand in its weights already; that its normalization is centred, and how it reads inputs, do not.
   const model = readRealLayers(file, options, (name) => /^layer[0-9]+\.scale$/.test(name));
-  return { ...model, centred: file.metadata.centred === 'true' };
+  const inputs = inputsOfMetadata(file.metadata.inputs, model.widths);
+  return { ...model, centred: file.metadata.centred === 'true', inputs };
+}
+
+/** What an export says of its inputs; nothing where it goes without saying. */
+function inputsOfMetadata(text: string | undefined, widths: readonly number[]): InputsHeader {
+  if (text === undefined) return {};
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw wrongMetadata('"inputs" to be JSON', cause);
+  }
+  if (isInputsHeader(value, widths)) return value;
+  throw wrongMetadata('"inputs" to be a scaling, image or labels of this model');
 }
 
 /**

@@ -4,6 +4,7 @@
  * which way round the matrices are taken is layer-order.ts's.
  */
 
+import type { InputsHeader } from '../artifact/inputs.js';
 import { InputError, printable } from '../errors.js';
 import { LAYERS_MAX } from '../artifact/header.js';
 import type { RealMatrix } from '../quantize/matrix.js';
@@ -39,6 +40,8 @@ export interface RealModel {
   readonly reading: Reading;
   /** Of an export of ternseed: whether its normalization subtracts the mean. */
   readonly centred?: boolean;
+  /** Of an export of ternseed: how raw values become inputs, as its header says. */
+  readonly inputs?: InputsHeader;
   /** What was left out, for people. */
   readonly notes: readonly string[];
 }
