@@ -341,7 +341,7 @@ describe('ternseed import', () => {
     const said = await cliJson([...base, '--layout', 'inputs-outputs', '--layers', 'stem,head']);
     expect(said.accuracy).toBeGreaterThan(0.82);
     // Said wrongly, it is a guess, and the result says what may be the matter.
-    const wrong = await cliJson([...base, '--layout', 'outputs-inputs', '--layers', 'head,stem']);
+    const wrong = await cliJson([...base, '--layout', 'outputs-inputs', '--layers', 'head,stem', '--force']);
     expect(wrong.accuracy).toBeLessThan(0.4);
     expect(wrong.notes).toEqual([
       expect.stringMatching(/near that of a guess.*normalized.*"--layers".*"--layout"/),
