@@ -194,7 +194,7 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
       for (const [artifact, perturb] of runs) {
         const more = ['--artifact', artifact, '--perturb', perturb];
         const mine = await cliJson(train(at(`${artifact}.tern`), ...more, ...gpu));
-        const theirs = await cliJson(train(at('wasm.tern'), ...more, '--backend', 'wasm'));
+        const theirs = await cliJson(train(at('wasm.tern'), ...more, '--backend', 'wasm', '--force'));
         expect(mine).toMatchObject({
           backend: 'webgpu',
           weightsHash: theirs.weightsHash,
