@@ -10,6 +10,7 @@ import { readBounded } from '../src/data/bounded-file.js';
 import { ConfigError, InputError, printable, TernseedError } from '../src/errors.js';
 import { shown } from './output.js';
 import { type Place, placeOf, STDIN } from './place.js';
+import { unusable } from './system-error.js';
 
 /** What a run of one's own leaves may be as large as one array. */
 export const RUN_BYTES_MAX = 2 ** 32 - 1;
@@ -145,28 +146,4 @@ function isStdin(name: string): boolean {
 /** What an input is called where a header remembers it. */
 export function inputName(name: string): string {
   return isStdin(name) ? 'stdin' : basename(name);
-}
-
-/** A system's error in our wording. */
-export function unusable(path: string, what: string, cause: unknown): InputError {
-  const { code, message } = cause as NodeJS.ErrnoException;
-  const reasons: Record<string, string> = {
-    ENOENT: 'no such file or folder',
-    ENOTDIR: 'a file where a folder should be',
-    EACCES: 'permission denied',
-    EPERM: 'permission denied',
-    EROFS: 'a read-only file system',
-    EISDIR: 'a folder',
-    ENOSPC: 'no space left on the disk',
-    EDQUOT: 'no space left in the quota',
-    ELOOP: 'a loop of symbolic links',
-    EPIPE: 'a reader that has gone',
-    ENXIO: 'nobody at its other end',
-    EBADF: 'a descriptor that is not open',
-    EBUSY: 'a mount point, which cannot be replaced',
-    ENAMETOOLONG: 'a name that is too long',
-  };
-  return new InputError(`"${printable(path)}" expected ${what}, got ${reasons[code ?? ''] ?? message}`, {
-    cause,
-  });
 }

@@ -10,7 +10,8 @@ import { decodeLogIndex, encodeLogIndex, indexLog, rebuildIndexed } from '../src
 import { isUrl } from '../src/artifact/url-source.js';
 import { ArtifactError, ConfigError, InputError, printable } from '../src/errors.js';
 import { Destination } from './destination.js';
-import { readBytes, readPathOrUrl, unusable } from './files.js';
+import { readBytes, readPathOrUrl } from './files.js';
+import { unusable } from './system-error.js';
 import { count, shown } from './output.js';
 
 /** Those by which every file of ours begins. */

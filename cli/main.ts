@@ -7,7 +7,7 @@
 import { Command, CommanderError } from 'commander';
 import { printable, TernseedError } from '../src/errors.js';
 import { addBackendOptions, addRebuildOptions, collect, FORCE_HELP } from './backend-options.js';
-import { unusable } from './files.js';
+import { unusable } from './system-error.js';
 import { Interrupted } from './interrupted.js';
 import { version } from './version.js';
 

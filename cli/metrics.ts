@@ -4,7 +4,8 @@ import { closeSync, existsSync, ftruncateSync, openSync, realpathSync } from 'no
 import { basename, dirname, join } from 'node:path';
 import { ConfigError, printable } from '../src/errors.js';
 import { type Destination, openOther, requireWritable } from './destination.js';
-import { openReadable, unusable } from './files.js';
+import { openReadable } from './files.js';
+import { unusable } from './system-error.js';
 import { identityOf, type Place, placeOf, STDOUT } from './place.js';
 import { temporaryPath, writeAll } from './replace-file.js';
 import { partialPath, type StepReport } from './run.js';

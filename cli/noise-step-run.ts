@@ -18,7 +18,8 @@ import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/c
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { Breath } from '../src/watch.js';
 import { rebuildBase } from './bases.js';
-import { openReadable, readBytes, RUN_BYTES_MAX, unusable } from './files.js';
+import { openReadable, readBytes, RUN_BYTES_MAX } from './files.js';
+import { unusable } from './system-error.js';
 import { Progress } from './output.js';
 import { replaceFile, writeAll } from './replace-file.js';
 import {

@@ -22,7 +22,7 @@ import {
 import { dirname } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { TernseedError } from '../src/errors.js';
-import { unusable } from './files.js';
+import { unusable } from './system-error.js';
 
 /** Milliseconds that a file is written without a look at signals. */
 const BREATH = 100;

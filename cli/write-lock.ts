@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { ConfigError, InputError, printable } from '../src/errors.js';
-import { unusable } from './files.js';
+import { unusable } from './system-error.js';
 import { INTERRUPTED } from './interrupted.js';
 
 /** Who holds a lock. */
