@@ -95,7 +95,7 @@ describe('the run of a log', () => {
     const without = used();
     const again = await NoiseStepRun.resume(data, reference, at('run.tern'));
     expect(again.step).toBe(1300);
-    expect(used() - without).toBeLessThan(kept(1300) / 2); // the trainer is another one
+    expect(used() - without).toBeLessThan(0.8 * kept(1300)); // the trainer is another one, which takes 420 KB
     again.discard();
   });
 });

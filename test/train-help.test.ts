@@ -58,7 +58,7 @@ describe.each(SOURCES)('train %s --help', (source, settings, checks) => {
       const taken: string[] = [];
       for (const name of names) {
         try {
-          checks[method]((await resolveConfig(settings, method, { [option]: name })) as never);
+          checks[method]((await resolveConfig(settings, method, { [option]: name })).config as never);
           taken.push(name);
         } catch (error) {
           const { message } = error as Error;
