@@ -54,7 +54,7 @@ export function artifactRefusal(error, bytes) {
 export function inputRefusal(error, bytes) {
   if (!(error instanceof InputError)) throw new Failure(`not an InputError: ${error?.stack ?? error}`);
   if (error.message.includes('expected an undamaged gzip file')) return; // the library does not say where
-  requirePlace(error, /, at byte (\d+)$/, bytes);
+  requirePlace(error, /, at byte (\d+)(?:: |$)/, bytes);
 }
 
 export function modelRefusal(error, bytes) {
