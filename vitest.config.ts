@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     globalSetup: ['test/support/build.ts'],
     setupFiles: ['test/support/properties.ts'],
+    maxWorkers: '100%', // vitest leaves a core idle, which is half of two
     testTimeout: 120_000,
     hookTimeout: 60_000,
     projects: [

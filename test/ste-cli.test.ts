@@ -78,7 +78,7 @@ describe.each(KINDS)('an ste artifact, %s,', (name) => {
   });
 
   it('killed with SIGKILL at any moment and resumed ends in the same bytes', async () => {
-    const long = [...RUNS[name], '--steps', '3000'];
+    const long = [...RUNS[name], '--steps', '1500'];
     await cliJson(train(at('whole.tern'), ...long));
     const out = at('killed.tern');
     await killed(train(out, ...long, '--save-every', '0'), 150);
