@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { minify } from 'terser';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -42,13 +43,21 @@ export async function bundleForBrowsers(name) {
   };
   const { metafile } = await build(options);
   const { outputFiles } = await build({ ...options, plugins: [loadedAfter(entry, lateModules(metafile))] });
-  const files = outputFiles.map(({ path, text }) => ({
-    name: relative(join(root, 'dist/browser'), path).replaceAll('\\', '/'),
-    text,
-  }));
+  const files = await Promise.all(
+    outputFiles.map(async ({ path, text }) => ({
+      name: relative(join(root, 'dist/browser'), path).replaceAll('\\', '/'),
+      text: await minified(text),
+    })),
+  );
   const [module, ...chunks] = files.sort((a, b) => Number(b.name === name) - Number(a.name === name));
   const notice = `/*! ternseed ${version}; with fflate, © Arjun Barrett, and noble-hashes, © Paul Miller. All MIT licensed. */\n`;
   return [{ name, text: notice + module.text }, ...chunks];
+}
+
+/** A module that esbuild has minified, smaller by another twenty-fifth once it is gzipped. */
+async function minified(text) {
+  const { code } = await minify(text, { module: true, ecma: 2020, compress: { passes: 3 } });
+  return code;
 }
 
 /** What bundlers for browsers take for `ternseed/backprop`. */
