@@ -246,7 +246,7 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
       message: string;
     } | null>;
 
-  it('a page loads, replays and infers with 44 KB gzipped, with 64 KB on a GPU as well, and 10 KB more for a transformer', async () => {
+  it('a page loads, replays and infers with 42 KB gzipped, with 61 KB on a GPU as well, and 10 KB more for a transformer', async () => {
     const [cpu, gpu, transformer] = await inPage('plain', async (page) => {
       const served: Response[] = [];
       page.on('response', (response) => /\.js$/.test(response.url()) && served.push(response));
@@ -281,8 +281,8 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
       }, SMALL_SHAPE);
       return [cpu, gpu, (await bytes()) - gpu];
     });
-    expect(cpu).toBeLessThanOrEqual(44_000);
-    expect(gpu).toBeLessThanOrEqual(64_000);
+    expect(cpu).toBeLessThanOrEqual(42_000);
+    expect(gpu).toBeLessThanOrEqual(61_000);
     expect(transformer).toBeLessThanOrEqual(10_000);
   });
 

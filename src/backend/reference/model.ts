@@ -14,7 +14,7 @@ import { scaleOf } from '../../ops/normalize/op.js';
 import { rowOf } from '../../ops/op.js';
 import type { AnyOp, Graph, Op, Probe } from '../../ternary/graph.js';
 import { roundDiv, roundShift } from '../../ternary/rounding.js';
-import { type Alignment, alignmentShift, errorLimit, type Evaluation } from '../backend.js';
+import { type Alignment, alignmentShift, errorLimit, type Evaluation, type TextProbes } from '../backend.js';
 import { partOf, ProgramRunner, type Rows, type Slots } from './interpreter.js';
 import { probeSigns } from './probe-signs.js';
 
@@ -25,16 +25,6 @@ interface Group {
   readonly rows: Rows;
   /** Index of its first row in the batch. */
   readonly first: number;
-}
-
-/** How sums are disturbed. */
-export interface Probes {
-  readonly key: Key;
-  readonly step: number;
-  readonly probes: number;
-  readonly sigma: number;
-  readonly rewardShift: number;
-  readonly horizon: number;
 }
 
 /** Bits that a coarse magnitude's terms are rounded by before they are summed up. */
@@ -153,7 +143,7 @@ export class ReferenceModel {
    * Node perturbation: the alignment of every weight of the given tensors, [parameters].
    * @param trained - tells which tensors, by their index
    */
-  align(probes: Probes, trained: (tensor: number) => boolean): Alignment<Int32Array> {
+  align(probes: TextProbes, trained: (tensor: number) => boolean): Alignment<Int32Array> {
     const alignments = new Int32Array(this.graph.parameters);
     const limit = Math.floor(errorLimit(this.rows * this.graph.applications) / Math.max(1, probes.probes));
     const passes = this.#forwardAll();
@@ -206,7 +196,7 @@ export class ReferenceModel {
     index: number,
     slots: Slots,
     { rows, first }: Group,
-    { key, step, probes, sigma, rewardShift, horizon: later }: Probes,
+    { key, step, probes, sigma, rewardShift, horizon: later }: TextProbes,
     limit: number,
   ): Int16Array {
     const [output] = op.outputs;
