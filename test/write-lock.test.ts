@@ -7,6 +7,7 @@ import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/prom
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Destination } from '../cli/destination.js';
 import { lockPath, WriteLock } from '../cli/write-lock.js';
@@ -98,9 +99,18 @@ describe('the lock of a file', () => {
 
   it('that is just being written is waited for, and then names its process', async () => {
     await writeFile(lockPath(out), '');
-    const write = `setTimeout(() => require('fs').writeFileSync(process.argv[1], process.argv[2]), 100)`;
     const holder = JSON.stringify({ pid: 1, host: 'elsewhere', born: '', since: 'x' });
-    const writer = spawn(process.execPath, ['-e', write, lockPath(out), holder]);
+    const begun = new Int32Array(new SharedArrayBuffer(4));
+    const write = `
+      const { file, text, begun } = require('worker_threads').workerData;
+      Atomics.wait(begun, 0, 0);
+      Atomics.wait(begun, 0, 1, 100);
+      require('fs').writeFileSync(file, text);`;
+    const workerData = { file: lockPath(out), text: holder, begun };
+    const writer = new Worker(write, { eval: true, workerData });
+    await once(writer, 'online');
+    Atomics.store(begun, 0, 1);
+    Atomics.notify(begun, 0);
     expect(() => WriteLock.take(out)).toThrow('is being written by process 1 on elsewhere');
     await once(writer, 'exit');
   });

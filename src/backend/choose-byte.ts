@@ -14,7 +14,13 @@ export function warmthOf(temperature: number): number {
 }
 
 /** The byte that the index-th random number of a key chooses. */
-export function chooseByte(logits: Int32Array, warmth: number, topK: number, key: Key, index: number): number {
+export function chooseByte(
+  logits: Int32Array,
+  warmth: number,
+  topK: number,
+  key: Key,
+  index: number,
+): number {
   const ranked = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
   if (warmth === 0) return ranked[0];
   const top = logits[ranked[0]];
