@@ -119,12 +119,12 @@ async function passesPerSecond(backend, widths, batch, seconds) {
   await placed.initLatents([1, 2], 0);
   const inputs = Uint8Array.from({ length: batch * widths[0] }, (_, i) => (i * 31) % 128);
   const labels = new Uint8Array(batch);
-  placed.loadBatch(inputs, labels);
+  placed.load({ inputs, labels, length: 1 });
   for (let i = 0; i < 5; i++) await placed.evaluate();
   const started = performance.now();
   let passes = 0;
   while (performance.now() - started < seconds * 1000) {
-    placed.loadBatch(inputs, labels);
+    placed.load({ inputs, labels, length: 1 });
     await placed.evaluate();
     passes += batch;
   }

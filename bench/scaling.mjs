@@ -143,7 +143,7 @@ async function large(width, depth) {
   });
   const placed = await backend.place(network, { batch });
   await placed.initLatents([1, 2], 0);
-  placed.loadBatch(data.inputs.slice(0, batch * width), new Uint8Array(batch));
+  placed.load({ inputs: data.inputs.slice(0, batch * width), labels: new Uint8Array(batch), length: 1 });
   const timed = async (work) => {
     await work();
     const times = [];

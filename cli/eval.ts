@@ -7,8 +7,7 @@ import {
   type PerceptronArtifact,
 } from '../src/artifact/artifact.js';
 import type { Backend } from '../src/backend/backend.js';
-import { evaluateExamples } from '../src/backend/evaluate.js';
-import { evaluateText } from '../src/backend/evaluate-text.js';
+import { evaluateExamples, evaluateText } from '../src/backend/evaluate.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
@@ -116,7 +115,7 @@ async function evaluateTransformer(
   noteName(options.data);
   const text = await readText(options.data);
   const trainedOn = isTrainedOn(artifact.header, text, file);
-  const placed = await backend.placeText(model, { windows: WINDOWS });
+  const placed = await backend.place(model, { batch: WINDOWS });
   await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
   const part = options.split === 'train' ? text.train : text.validation;
   const score = await shown('evaluating', 'bytes', (watch) =>

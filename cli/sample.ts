@@ -5,7 +5,7 @@ import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { sample, TEMPERATURE_MAX } from '../src/backend/sample.js';
 import { ArtifactError, escapeControls, expected } from '../src/errors.js';
 import { keyOf } from '../src/random/key.js';
-import { type Transformer, VOCABULARY } from '../src/ternary/transformer.js';
+import { VOCABULARY } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger, parseNumber } from './config-options.js';
 import { readPathOrUrl, requireOneStdin } from './files.js';
@@ -40,7 +40,7 @@ export async function sampleText(file: string, options: SampleCommandOptions): P
   }
   const backend = await openBackend(options.backend, options.threads);
   try {
-    const placed = await backend.placeText(artifact.network as Transformer, { windows: 1 });
+    const placed = await backend.place(artifact.network, { batch: 1 });
     await placed.writeWeights(await rebuildOnBase(artifact, file, options, backend));
     const bytes = sample(placed, {
       prompt: new TextEncoder().encode(options.prompt),

@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { type Artifact, isOfPerceptron, openArtifact, type Packed } from '../src/artifact/artifact.js';
-import { evaluateText } from '../src/backend/evaluate-text.js';
+import { evaluateText } from '../src/backend/evaluate.js';
 import type { Backend } from '../src/backend/backend.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
@@ -226,7 +226,7 @@ async function report(
   const { text, json } = options;
   const artifact = openArtifact(bytes ?? (await readBytes(run.out))) as Packed;
   const model = artifact.network as Transformer;
-  const placed = await backend.placeText(model, { windows: WINDOWS });
+  const placed = await backend.place(model, { batch: WINDOWS });
   const weights = await rebuildOnBase(artifact, run.out, options, backend);
   await placed.writeWeights(weights);
   const judged = { windows: WINDOWS, stride: model.context, most: JUDGED_BYTES_MAX };

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Backend, PlacedNetwork, Room } from '../src/backend/backend.js';
+import type { Backend, Placed, Room } from '../src/backend/backend.js';
 import { type DirectionSet, directionSet } from '../src/random/directions.js';
 import type { Key } from '../src/random/philox.js';
 import { ConfigError } from '../src/errors.js';
-import { EXPONENT_MAX, type Network, networkOf, WIDTH_MAX } from '../src/ternary/network.js';
+import { EXPONENT_MAX, type Network, isTernary, networkOf, WIDTH_MAX } from '../src/ternary/network.js';
 import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { fastBackends, reference, runsOn } from './support/backends.js';
 
@@ -72,10 +72,12 @@ const scenes = scenesOf(fc.constant('ternary'));
 const mixedScenes = scenesOf(fc.constantFrom(...(Object.keys(PRECISIONS) as LayerPrecision[])));
 
 const room: Room = { batch: 40, probes: 20, weights: true };
+/** Of a network that is not all ternary. */
+const forwardRoom: Room = { batch: 40 };
 
-async function placed(backend: Backend, scene: Scene): Promise<PlacedNetwork> {
-  const network = await backend.place(scene.network, room);
-  network.loadBatch(scene.inputs, scene.labels);
+async function placed(backend: Backend, scene: Scene): Promise<Placed> {
+  const network = await backend.place(scene.network, isTernary(scene.network) ? room : forwardRoom);
+  network.load({ inputs: scene.inputs, labels: scene.labels, length: 1 });
   await network.writeWeights(scene.weights);
   return network;
 }
@@ -98,7 +100,7 @@ describe.each(fastBackends)('%s equals the reference', (name, open) => {
   /** Runs the same work on both and expects equal results. */
   function agree<Extra>(
     extra: fc.Arbitrary<Extra>,
-    work: (on: PlacedNetwork, scene: Scene, extra: Extra) => Promise<unknown>,
+    work: (on: Placed, scene: Scene, extra: Extra) => Promise<unknown>,
     from = scenes,
   ) {
     return fc.assert(
@@ -231,7 +233,7 @@ describe.each(fastBackends)('%s equals the reference', (name, open) => {
       }),
       (on, scene, { probes, sigma, rewardShift, share, frozen }) => {
         const sets = setsOf(scene, 0, share).filter(({ group }) => group !== frozen);
-        return on.alignNodes({ key: scene.key, step: 5, probes, sigma, rewardShift }, sets);
+        return on.align({ key: scene.key, step: 5, probes, sigma, rewardShift }, sets);
       },
     ));
 
@@ -256,7 +258,7 @@ describe.each(fastBackends)('%s equals the reference', (name, open) => {
     for (const one of [backend, reference]) {
       const on = await placed(one, scene);
       const found: unknown[] = [await on.logits(), await on.alignWeights(set, 0, 2)];
-      found.push(await on.alignNodes(probes, setsOf(scene, 0, 0.5)));
+      found.push(await on.align(probes, setsOf(scene, 0, 0.5)));
       await on.initLatents(key, 1);
       await on.applyStep(set, Int8Array.of(1, -1));
       found.push(await on.readWeights(), await on.evaluate());
@@ -277,7 +279,9 @@ describe.each(fastBackends)('%s equals the reference', (name, open) => {
     const network = networkOf([4, 3, 2], { centred: true, gain: 25, logitScale: 50 });
     const on = await backend.place(network, { batch: 4 });
     await expect(on.evaluate()).rejects.toThrow(ConfigError);
-    expect(() => on.loadBatch(new Uint8Array(0), new Uint8Array(0))).toThrow(ConfigError);
+    expect(() => on.load({ inputs: new Uint8Array(0), labels: new Uint8Array(0), length: 1 })).toThrow(
+      ConfigError,
+    );
     await expect(on.evaluate()).rejects.toThrow(ConfigError);
     await on.release();
   });
@@ -311,7 +315,7 @@ describe.each(fastBackends)('%s equals the reference', (name, open) => {
         results.push([
           await on.logits(),
           await on.alignWeights(set, 0, 3),
-          await on.alignNodes(probes, setsOf(scene, 0, 0.0005)),
+          await on.align(probes, setsOf(scene, 0, 0.0005)),
         ]);
         await on.release();
       }
@@ -331,20 +335,20 @@ describe.each([['reference', async () => reference] as const, ...fastBackends])(
       ['ternary', 'int8'],
       ['ternary-row', 'ternary'],
     ] as const) {
-      const on = await backend.place(network(precision), room);
-      on.loadBatch(new Uint8Array(4), new Uint8Array(1));
+      const on = await backend.place(network(precision), forwardRoom);
+      on.load({ inputs: new Uint8Array(4), labels: new Uint8Array(1), length: 1 });
       const set = directionSet({ key, step: 1, group: 0, offset: 0, size: 12, directions: 3, touched: 12 });
       for (const work of [
         () => on.initLatents(key, 1),
         () => on.applyStep(set, new Int8Array(3)),
         () => on.applyPool([set], new Int16Array(3)),
         () => on.alignWeights(set, 0, 3),
-        () => on.alignNodes({ key, step: 1, probes: 1, sigma: 51, rewardShift: 0 }, [set]),
+        () => on.align({ key, step: 1, probes: 1, sigma: 51, rewardShift: 0 }, [set]),
       ]) {
         const error = await work().catch((reason: unknown) => reason);
         expect(error).toBeInstanceOf(ConfigError);
         expect((error as Error).message).toBe(
-          `"precision" expected ternary layers alone, to train by directions, got "${precision.join(', ')}"`,
+          `the model cannot be trained by directions: it has layers of other precisions than ternary: ${precision.join(', ')}`,
         );
       }
       await on.release();
@@ -358,8 +362,8 @@ describe.each([['reference', async () => reference] as const, ...fastBackends])(
     const set = directionSet({ key, step: 1, group: 0, offset: 0, size: 12, directions: 3, touched: 12 });
     const nodes = (probes: number) => ({ key, step: 1, probes, sigma: 51, rewardShift: 0 });
     const on = await backend.place(ternary, { batch: 2, probes: 2 });
-    on.loadBatch(new Uint8Array(4), new Uint8Array(1));
-    await expect(on.alignNodes(nodes(3), [set])).rejects.toThrow(
+    on.load({ inputs: new Uint8Array(4), labels: new Uint8Array(1), length: 1 });
+    await expect(on.align(nodes(3), [set])).rejects.toThrow(
       new ConfigError('"probes" expected at most 2, as there is room for, got 3'),
     );
     await expect(on.alignWeights(set, 0, 1)).rejects.toThrow(
@@ -376,7 +380,7 @@ describe.each([['reference', async () => reference] as const, ...fastBackends])(
 
   it('weights that are too few, or out of the range of their tensor', async () => {
     const backend = await open();
-    const on = await backend.place(network(['int8-row', 'int4']), room);
+    const on = await backend.place(network(['int8-row', 'int4']), forwardRoom);
     const good = new Int8Array(21).fill(1);
     await on.writeWeights(good);
     for (const [weights, message] of [

@@ -121,7 +121,11 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
       const opened = perceptronArtifact(openArtifact(bytes));
       const placed = await backend.place(opened.network, { batch: DIGITS });
       await placed.writeWeights(await rebuildVerified(opened, backend));
-      placed.loadBatch(test.inputs.subarray(0, DIGITS * test.width), test.labels.subarray(0, DIGITS));
+      placed.load({
+        inputs: test.inputs.subarray(0, DIGITS * test.width),
+        labels: test.labels.subarray(0, DIGITS),
+        length: 1,
+      });
       node.predictions[artifact] = [...(await placed.evaluate()).predictions];
       expect(new Set(node.predictions[artifact]).size).toBeGreaterThan(5); // or they would compare little
     }
@@ -192,7 +196,7 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
               const placed = await backend.place(artifact.network, { batch: digits });
               await placed.writeWeights(weights);
               const inputs = await (await fetch('digits.bin')).arrayBuffer();
-              placed.loadBatch(new Uint8Array(inputs), new Uint8Array(digits));
+              placed.load({ inputs: new Uint8Array(inputs), labels: new Uint8Array(digits), length: 1 });
               const { predictions } = await placed.evaluate();
               const { summary } = backend;
               await backend.close();
@@ -263,7 +267,7 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
             const weights = await artifactOnly.rebuildVerified(artifact, backend);
             const placed = await backend.place(artifact.network, { batch: 1 });
             await placed.writeWeights(weights);
-            placed.loadBatch(new Uint8Array(784), new Uint8Array(1));
+            placed.load({ inputs: new Uint8Array(784), labels: new Uint8Array(1), length: 1 });
             await placed.evaluate();
             await backend.close();
           }
@@ -275,7 +279,7 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
       const gpu = await bytes();
       await page.evaluate(async (shape) => {
         const backend = await artifactOnly.openBackend('wasm');
-        const placed = await backend.placeText(artifactOnly.transformerOf(shape), { windows: 1 });
+        const placed = await backend.place(artifactOnly.transformerOf(shape), { batch: 1 });
         await placed.next(65);
         await backend.close();
       }, SMALL_SHAPE);
@@ -351,7 +355,7 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
           const { network } = artifactOnly.perceptronArtifact(await artifactOnly.openUrl('pool.tern'));
           const backend = await artifactOnly.openBackend('wasm', 2);
           const placed = await backend.place(network, { batch: 64 });
-          placed.loadBatch(new Uint8Array(64 * 784), new Uint8Array(64));
+          placed.load({ inputs: new Uint8Array(64 * 784), labels: new Uint8Array(64), length: 1 });
           await placed.evaluate();
         }),
       true,

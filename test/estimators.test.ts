@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, it } from 'vitest';
-import type { NodeProbes, PlacedNetwork } from '../src/backend/backend.js';
+import type { Probes, Placed } from '../src/backend/backend.js';
 import { type DirectionSet, directionOfWeight, directionSet, Signs } from '../src/random/directions.js';
 import { type Key, philox } from '../src/random/philox.js';
 import { type Network, networkOf } from '../src/ternary/network.js';
@@ -15,7 +15,7 @@ const KEY: Key = [31, 41];
 /** A network with random trits and a batch of random examples. */
 interface Scene {
   network: Network;
-  placed: PlacedNetwork;
+  placed: Placed;
   weights: Int8Array;
   inputs: number[][];
   labels: Uint8Array;
@@ -32,7 +32,7 @@ async function sceneOf(widths: readonly number[], logitScale: number, batch: num
   const flat = Uint8Array.from({ length: batch * widths[0] }, (_, i) => draw(i, 1, 128));
   const labels = Uint8Array.from({ length: batch }, (_, i) => draw(i, 2, widths.at(-1) as number));
   const placed = await reference.place(network, { batch, probes: 64, weights: true });
-  placed.loadBatch(flat, labels);
+  placed.load({ inputs: flat, labels, length: 1 });
   await placed.writeWeights(weights);
   const inputs = Array.from(labels, (_, b) => [...flat.subarray(b * widths[0], (b + 1) * widths[0])]);
   return { network, placed, weights, inputs, labels };
@@ -83,7 +83,7 @@ function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 }
 
-const probing = (change: Partial<NodeProbes> = {}): NodeProbes => ({
+const probing = (change: Partial<Probes> = {}): Probes => ({
   ...{ key: KEY, step: 1, probes: 64, sigma: 51, rewardShift: 7 },
   ...change,
 });
@@ -135,11 +135,11 @@ describe('alignWeights', () => {
   });
 });
 
-describe('alignNodes', () => {
+describe('align', () => {
   it('of the last layer is softmax minus target, times its input', async () => {
     const scene = await sceneOf([9, 8, 6, 5], 3000, 40);
     const set = setOf(scene, 2);
-    const { alignments } = await scene.placed.alignNodes(probing({ probes: 1 }), [set]);
+    const { alignments } = await scene.placed.align(probing({ probes: 1 }), [set]);
     const signs = new Signs(set);
     const passes = scene.inputs.map((input) => forward(scene.network, scene.weights, input));
     for (let i = 0; i < set.size; i++) {
@@ -159,7 +159,7 @@ describe('alignNodes', () => {
   it.each([0, 1])('of hidden layer %i points where single weights change the loss', async (layer) => {
     const scene = await sceneOf([12, 24, 20, 4], 1500, 150);
     const set = setOf(scene, layer);
-    const nodes = await scene.placed.alignNodes(probing(), [set]);
+    const nodes = await scene.placed.align(probing(), [set]);
     const weights = await scene.placed.alignWeights(set, 0, set.size);
     // Measured: 0.93 and 0.85.
     expect(cosine(nodes.alignments, weights.alignments)).toBeGreaterThan(0.75);
@@ -171,8 +171,8 @@ describe('alignNodes', () => {
       const scene = await sceneOf([12, 24, 20, 4], 1500, 20);
       const [fine, coarse] = [setOf(scene, layer), setOf(scene, layer, 7)];
       const nonzeros = Math.ceil(fine.size / 7);
-      const one = (await scene.placed.alignNodes(probing({ probes: 3 }), [fine])).alignments;
-      const seven = (await scene.placed.alignNodes(probing({ probes: 3 }), [coarse])).alignments;
+      const one = (await scene.placed.align(probing({ probes: 3 }), [fine])).alignments;
+      const seven = (await scene.placed.align(probing({ probes: 3 }), [coarse])).alignments;
       const sums = new Float64Array(7);
       for (let i = 0; i < fine.size; i++) {
         sums[directionOfWeight(coarse, i)] += one[directionOfWeight(fine, i)];
@@ -193,7 +193,7 @@ describe('alignNodes', () => {
     // One example, so the alignment of a weight in column c is its unit's estimate times input c.
     const column = scene.inputs[0].findIndex((value) => value > 0);
     const estimate = async (probes: number) => {
-      const { alignments } = await scene.placed.alignNodes(probing({ probes, rewardShift: 4 }), [set]);
+      const { alignments } = await scene.placed.align(probing({ probes, rewardShift: 4 }), [set]);
       return Array.from({ length: rows }, (_, row) => {
         const i = row * columns + column;
         return (alignments[directionOfWeight(set, i)] * signs.at(i)) / scene.inputs[0][column];
@@ -230,8 +230,8 @@ describe('alignNodes', () => {
 
   it('gives a layer that is not asked for nothing, and the others the same', async () => {
     const scene = await sceneOf([12, 24, 20, 4], 1500, 20);
-    const both = await scene.placed.alignNodes(probing(), [setOf(scene, 0), setOf(scene, 2)]);
-    const last = await scene.placed.alignNodes(probing(), [setOf(scene, 2)]);
+    const both = await scene.placed.align(probing(), [setOf(scene, 0), setOf(scene, 2)]);
+    const last = await scene.placed.align(probing(), [setOf(scene, 2)]);
     expect(both.alignments.slice(24 * 12)).toEqual(last.alignments);
     expect(last.alignments).toHaveLength(80);
   });

@@ -7,7 +7,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { weightsHash } from '../src/artifact/weights-hash.js';
-import type { Backend, TextProbes } from '../src/backend/backend.js';
+import { batchOfWindows } from '../src/backend/batch.js';
+import type { Backend, Probes } from '../src/backend/backend.js';
 import { openTensorflow } from '../src/backprop/tensorflow.js';
 import type { TextSteConfig } from '../src/backprop/text-config.js';
 import { TEXT_STE_PRESETS } from '../src/backprop/text-presets.js';
@@ -21,7 +22,7 @@ import { fastBackends, reference } from './support/backends.js';
 import { randomValues } from './support/transformers.js';
 
 const WINDOWS = 3;
-const probes: TextProbes = { key: [2024, 12], step: 3, probes: 2, sigma: 51, rewardShift: 2, horizon: 2 };
+const probes: Probes = { key: [2024, 12], step: 3, probes: 2, sigma: 51, rewardShift: 2, horizon: 2 };
 
 /** What a shape computes. */
 interface Results {
@@ -151,9 +152,9 @@ function sha256(array: Int32Array | Uint8Array): string {
 async function resultsOn(backend: Backend, { shape, length }: Golden): Promise<Results> {
   const model = transformerOf(shape);
   const align = !shape.tied;
-  const placed = await backend.placeText(model, { windows: WINDOWS, align });
+  const placed = await backend.place(model, { batch: WINDOWS, ...(align && { probes: probes.probes }) });
   await placed.writeWeights(randomValues(model, 15));
-  placed.loadWindows(text.subarray(0, WINDOWS * (length + 1)), length);
+  placed.load(batchOfWindows(text.subarray(0, WINDOWS * (length + 1)), length));
   const { losses, predictions } = await placed.evaluate();
   const { alignments } = align ? await placed.align(probes) : { alignments: null };
   placed.restart();

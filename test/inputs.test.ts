@@ -261,7 +261,7 @@ describe.each([['reference', async () => reference] as const, ...fastBackends])(
     );
     const placed = await backend.place(network, { batch: 2 });
     const load = (inputs: unknown, labels: unknown) => () =>
-      placed.loadBatch(inputs as Uint8Array, labels as Uint8Array);
+      placed.load({ inputs: inputs as Uint8Array, labels: labels as Uint8Array, length: 1 });
     const one = new Uint8Array(1);
     const wrong: RawValues[] = [
       Float32Array.of(0, 0.5, 1, 0),

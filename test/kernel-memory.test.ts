@@ -5,6 +5,7 @@
 
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { batchOfWindows } from '../src/backend/batch.js';
 import type { Backend } from '../src/backend/backend.js';
 import { planMemory } from '../src/backend/wasm/memory-plan.js';
 import { planText } from '../src/backend/wasm/text-plan.js';
@@ -175,7 +176,7 @@ describe.each([1, 2])('on %i threads', (threads) => {
           const result = await watched(rooms, () => work(mine));
           expect(result).toEqual(await work(right));
         };
-        for (const on of [mine, right]) on.loadBatch(inputs, labels);
+        for (const on of [mine, right]) on.load({ inputs, labels, length: 1 });
         await both((on) => on.writeWeights(weights));
         await both((on) => on.evaluate());
         await both((on) => on.logits());
@@ -192,7 +193,7 @@ describe.each([1, 2])('on %i threads', (threads) => {
           await both((on) => on.applyStep(second[0], trits));
           await both((on) => on.readWeights());
           const nodes = { key: [3, 4] as const, step: 1, probes, sigma: 51, rewardShift: 2 };
-          await both((on) => on.alignNodes(nodes, first));
+          await both((on) => on.align(nodes, first));
           await both((on) => on.alignWeights(first[0], 0, Math.min(3, first[0].directions)));
           await both((on) => on.startLatents(weights, 2));
           await both((on) => on.readWeights());
@@ -224,10 +225,10 @@ describe.each([1, 2])('on %i threads', (threads) => {
     fc.assert(
       fc.asyncProperty(texts, fc.integer({ min: 1, max: 4 }), seeds, async (shape, windows, seed) => {
         const model = transformerOf(shape);
-        const room = { windows, align: !shape.tied };
+        const room = { batch: windows, ...(!shape.tied && { probes: 3 }) };
         const [plan, [main, scratch, application = []]] = planned(() => planText(model, room, threads));
-        const mine = await backend.placeText(model, room);
-        const right = await reference.placeText(model, room);
+        const mine = await backend.place(model, room);
+        const right = await reference.place(model, room);
         const { kept = 0, keptStride = 0 } = plan.offsets as { kept?: number; keptStride?: number };
         const own = [
           ...scratch,
@@ -246,7 +247,7 @@ describe.each([1, 2])('on %i threads', (threads) => {
           expect(result).toEqual(await work(right));
         };
         await both((on) => on.writeWeights(values));
-        for (const on of [mine, right]) on.loadWindows(text, length);
+        for (const on of [mine, right]) on.load(batchOfWindows(text, length));
         await both((on) => on.evaluate());
         for (let i = 0; i < shape.context; i++) await both((on) => on.next(text[i % text.length]));
         if (!shape.tied) {

@@ -5,9 +5,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { evaluateText } from '../src/backend/evaluate-text.js';
+import { batchOfWindows } from '../src/backend/batch.js';
+import { evaluateText } from '../src/backend/evaluate.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
-import type { PlacedText } from '../src/backend/backend.js';
+import type { Placed } from '../src/backend/backend.js';
 import { JUDGED_BYTES_MAX, loadText } from '../src/data/text.js';
 import { ConfigError } from '../src/errors.js';
 import { networkOf } from '../src/ternary/network.js';
@@ -26,10 +27,10 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('a text that is longer than the limit', () => {
   const text = randomText(1, 400);
-  let placed: PlacedText;
+  let placed: Placed;
   beforeAll(async () => {
     const model = transformerOf(SMALL_SHAPE); // of a context of 16 bytes
-    placed = await reference.placeText(model, { windows: 4 });
+    placed = await reference.place(model, { batch: 4 });
     await placed.writeWeights(randomValues(model, 5));
   });
 
@@ -38,7 +39,7 @@ describe('a text that is longer than the limit', () => {
     expect(score).toMatchObject({ examples: 96, total: 399 }); // six of 25 windows
     let units = 0;
     for (const window of [0, 4, 8, 12, 16, 20]) {
-      placed.loadWindows(text.slice(16 * window, 16 * window + 17), 16);
+      placed.load(batchOfWindows(text.slice(16 * window, 16 * window + 17), 16));
       units += (await placed.evaluate()).losses.reduce((sum, loss) => sum + loss, 0);
     }
     expect(score.bitsPerByte).toBeCloseTo(units / 96 / 65_536, 10);

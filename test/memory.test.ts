@@ -9,13 +9,17 @@ async function workBytes(widths: number[], batch: number): Promise<number> {
   const network = networkOf(widths, { centred: true, gain: 25, logitScale: 100 });
   const placed = await backend.place(network, { batch, probes: 4 });
   await placed.initLatents([1, 2], 1);
-  placed.loadBatch(new Uint8Array(batch * widths[0]).fill(100), new Uint8Array(batch));
+  placed.load({
+    inputs: new Uint8Array(batch * widths[0]).fill(100),
+    labels: new Uint8Array(batch),
+    length: 1,
+  });
   const sets = network.tensors.map(({ rows, columns, offset }, group) => {
     const size = rows * columns;
     return directionSet({ key: [1, 2], step: 0, group, offset, size, directions: 100, touched: size });
   });
   const probes = { key: [1, 2], step: 1, probes: 4, sigma: 51, rewardShift: 5 } as const;
-  await placed.alignNodes(probes, sets);
+  await placed.align(probes, sets);
   await placed.applyPool(sets, new Int16Array(100 * sets.length));
   const { work } = placed.memory;
   await backend.close();

@@ -13,7 +13,7 @@ import { trainText } from '../cli/train-text.js';
 import { verify } from '../cli/verify.js';
 import { encodePacked } from '../src/artifact/artifact.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
-import { evaluateText } from '../src/backend/evaluate-text.js';
+import { evaluateText } from '../src/backend/evaluate.js';
 import { ConfigError } from '../src/errors.js';
 import { transformerOf } from '../src/ternary/transformer.js';
 import { reference } from './support/backends.js';
@@ -143,13 +143,13 @@ describe('evaluateText', () => {
     [{ windows: 1.5 }, '"windows" expected a positive integer, got 1.5'],
     [{ windows: Number.POSITIVE_INFINITY }, '"windows" expected a positive integer, got Infinity'],
   ])('refuses %o', async (change, message) => {
-    const placed = await reference.placeText(transformerOf(SMALL_SHAPE), { windows: 2 });
+    const placed = await reference.place(transformerOf(SMALL_SHAPE), { batch: 2 });
     const options = { windows: 2, stride: 4, ...change };
     await expect(evaluateText(placed, randomText(1, 50), options)).rejects.toThrow(message);
   });
 
   it.each([0, 1])('refuses a text of %i bytes, of which none is predicted', async (length) => {
-    const placed = await reference.placeText(transformerOf(SMALL_SHAPE), { windows: 2 });
+    const placed = await reference.place(transformerOf(SMALL_SHAPE), { batch: 2 });
     await expect(evaluateText(placed, new Uint8Array(length), { windows: 2, stride: 4 })).rejects.toThrow(
       `"text" expected at least 2 bytes, one of which is predicted, got ${length}`,
     );

@@ -5,7 +5,8 @@
 
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Evaluation, PlacedNetwork, PlacedText } from '../src/backend/backend.js';
+import { type Batch, batchOfWindows } from '../src/backend/batch.js';
+import type { Evaluation, Placed } from '../src/backend/backend.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { BackendError, ConfigError } from '../src/errors.js';
 import { poolSets } from '../src/random/directions.js';
@@ -19,11 +20,9 @@ const model = transformerOf(SMALL_SHAPE);
 const LENGTH = 12;
 
 /** [70, 40] inputs and their labels, by a number. */
-function batchOf(seed: number): [Uint8Array, Uint8Array] {
-  return [
-    Uint8Array.from({ length: 70 * 40 }, (_, i) => (i * i * (seed + 3) + i * 7) % 128),
-    Uint8Array.from({ length: 70 }, (_, i) => (i + seed) % 10),
-  ];
+function batchOf(seed: number): Batch {
+  const inputs = Uint8Array.from({ length: 70 * 40 }, (_, i) => (i * i * (seed + 3) + i * 7) % 128);
+  return { inputs, labels: Uint8Array.from({ length: 70 }, (_, i) => (i + seed) % 10), length: 1 };
 }
 const weightsOf = (seed: number) =>
   Int8Array.from({ length: network.parameters }, (_, i) => ((i * i + i * seed) % 3) - 1);
@@ -38,7 +37,7 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
   it('have the results of calls one after another, for a perceptron', async () => {
     const backend = await open();
     const right = await reference.place(network, { batch: 70, probes: 2 });
-    const work = (on: PlacedNetwork, await_: boolean) => inOrder(await_, callsOf(on));
+    const work = (on: Placed, await_: boolean) => inOrder(await_, callsOf(on));
     const expected = await work(right, true);
     for (let round = 0; round < rounds; round++) {
       const mine = await backend.place(network, { batch: 70, probes: 2 }); // its helpers start anew
@@ -50,10 +49,10 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
 
   it('have the results of calls one after another, for a transformer', async () => {
     const backend = await open();
-    const work = (on: PlacedText, await_: boolean) => inOrder(await_, textCallsOf(on));
-    const expected = await work(await reference.placeText(model, { windows: 6 }), true);
+    const work = (on: Placed, await_: boolean) => inOrder(await_, textCallsOf(on));
+    const expected = await work(await reference.place(model, { batch: 6 }), true);
     for (let round = 0; round < rounds; round++) {
-      const mine = await backend.placeText(model, { windows: 6 });
+      const mine = await backend.place(model, { batch: 6 });
       expect(await work(mine, false)).toEqual(expected);
       await mine.release();
     }
@@ -65,17 +64,17 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
     const on = await backend.place(network, { batch: 70 });
     const right = await reference.place(network, { batch: 70 });
     for (const one of [on, right]) await one.writeWeights(weightsOf(1));
-    const [inputs, labels] = batchOf(0);
+    const { inputs, labels } = batchOf(0);
     const calls: Promise<Evaluation>[] = [];
-    for (const [x, y] of batches) {
-      inputs.set(x);
-      labels.set(y);
-      on.loadBatch(inputs, labels);
+    for (const batch of batches) {
+      inputs.set(batch.inputs);
+      labels.set(batch.labels);
+      on.load({ inputs, labels, length: 1 });
       calls.push(on.evaluate());
     }
     inputs.fill(0);
-    for (const [i, [x, y]] of batches.entries()) {
-      right.loadBatch(x, y);
+    for (const [i, batch] of batches.entries()) {
+      right.load(batch);
       expect(await calls[i]).toEqual(await right.evaluate());
     }
     await on.release();
@@ -85,17 +84,18 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
   it('fail alone, and are refused after the release, which waits for those before', async () => {
     const backend = await open();
     const on = await backend.place(network, { batch: 70 });
-    on.loadBatch(...batches[0]);
+    on.load(batches[0]);
     const first = on.evaluate();
     const bad = on.writeWeights(new Int8Array(3));
-    expect(() => on.loadBatch(batches[1][0].fill(200, 0, 1), batches[1][1])).toThrow(ConfigError);
-    batches[1] = batchOf(1);
+    expect(() => on.load({ ...batches[1], inputs: batches[1].inputs.slice().fill(200, 0, 1) })).toThrow(
+      ConfigError,
+    );
     const last = on.evaluate();
     const released = on.release();
     await expect(bad).rejects.toThrow('"weights" expected');
     expect(await last).toEqual(await first);
     await expect(on.evaluate()).rejects.toThrow('the model was released: place it again');
-    expect(() => on.loadBatch(...batches[0])).toThrow('the model was released');
+    expect(() => on.load(batches[0])).toThrow('the model was released');
     await released;
     await on.release(); // again is no fault
     if (backend !== reference) await backend.close();
@@ -103,11 +103,11 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
 });
 
 /** What a model is asked for, one after another; loading is part of the call that follows it. */
-function callsOf(on: PlacedNetwork): (() => Promise<unknown>)[] {
+function callsOf(on: Placed): (() => Promise<unknown>)[] {
   const nodes = { key: [3, 4] as const, step: 1, probes: 2, sigma: 51, rewardShift: 2 };
   const sets = poolSets(network.tensors, [1, 2], [60, 40, 20]);
   const coefficients = Int16Array.from({ length: 120 }, (_, k) => (k % 9) - 4);
-  const load = (batch: number) => on.loadBatch(...batches[batch]);
+  const load = (batch: number) => on.load(batches[batch]);
   return [
     () => on.writeWeights(weightsOf(1)),
     ...batches.map((_, batch) => () => {
@@ -120,7 +120,7 @@ function callsOf(on: PlacedNetwork): (() => Promise<unknown>)[] {
     () => on.applyPool(sets, coefficients),
     () => {
       load(1);
-      return on.alignNodes(nodes, sets);
+      return on.align(nodes, sets);
     },
     () => on.evaluate(),
     () => on.readWeights(),
@@ -129,12 +129,12 @@ function callsOf(on: PlacedNetwork): (() => Promise<unknown>)[] {
   ];
 }
 
-function textCallsOf(on: PlacedText): (() => Promise<unknown>)[] {
+function textCallsOf(on: Placed): (() => Promise<unknown>)[] {
   const byte = (value: number) => () => on.next(value);
   return [
     () => on.writeWeights(randomValues(model, 5)),
     ...windows.map((text) => () => {
-      on.loadWindows(text, LENGTH);
+      on.load(batchOfWindows(text, LENGTH));
       return on.evaluate();
     }),
     ...[97, 98, 99].map(byte),
@@ -172,7 +172,7 @@ describe('a thread that ends', () => {
     const backend = await openWasm({ threads: 3 });
     const on = await backend.place(network, { batch: 70 });
     await on.writeWeights(weightsOf(1));
-    on.loadBatch(...batches[0]);
+    on.load(batches[0]);
     return { backend, on };
   }
   const exitOf = (worker: Worker) => new Promise((resolve) => worker.once('exit', resolve));
@@ -197,7 +197,7 @@ describe('a thread that ends', () => {
     await expect(on.writeWeights(weightsOf(1))).rejects.toThrow(BackendError);
     const other = await backend.place(network, { batch: 70 }); // another model has threads of its own
     await other.writeWeights(weightsOf(1));
-    other.loadBatch(...batches[0]);
+    other.load(batches[0]);
     expect(await other.evaluate()).toEqual(right);
     await backend.close();
   });
@@ -227,16 +227,16 @@ describe('a thread that ends', () => {
     expect(threads).toHaveLength(2);
     const right = await reference.place(network, { batch: 70 });
     await right.writeWeights(weightsOf(1));
-    right.loadBatch(...batches[0]);
+    right.load(batches[0]);
     expect(again).toEqual(await right.evaluate());
     await backend.close();
   });
 
   it('of a transformer is a BackendError as well', async () => {
     const backend = await openWasm({ threads: 2 });
-    const on = await backend.placeText(model, { windows: 6 });
+    const on = await backend.place(model, { batch: 6 });
     await on.writeWeights(randomValues(model, 5));
-    on.loadWindows(windows[0], LENGTH);
+    on.load(batchOfWindows(windows[0], LENGTH));
     await on.evaluate();
     await threads[0].terminate();
     await expect(on.evaluate()).rejects.toThrow(BackendError);

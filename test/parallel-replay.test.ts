@@ -36,7 +36,7 @@ describe('on one, two and three threads alike:', () => {
   it('a log of one set over all tensors, and of a set a tensor, in parts of unequal size', async () => {
     for (const counts of [[96], [50, 30, 16]]) {
       const results = await weightsOn([1, 2, 3], [101, 97, 31, 5], async (placed) => {
-        const { tensors } = placed.network;
+        const { tensors } = placed.graph;
         for (let step = 1; step <= 320; step++) {
           // 96 directions of up to 90 nonzeros: 2.7 million moves, so that helpers join on the way
           const sets = logSets(tensors, key, step, counts, 1 + (step % 90) * 2);
@@ -53,8 +53,8 @@ describe('on one, two and three threads alike:', () => {
   it('a pool and an initial draw of so many weights that helpers are started for them', async () => {
     const widths = [2048, 2048, 64, 10];
     const results = await weightsOn([1, 2, 3], widths, async (placed) => {
-      expect(placed.network.parameters).toBeGreaterThan(2 ** 22);
-      const sets = poolSets(placed.network.tensors, key, [4096, 512, 64]);
+      expect(placed.graph.parameters).toBeGreaterThan(2 ** 22);
+      const sets = poolSets(placed.graph.tensors, key, [4096, 512, 64]);
       await placed.applyPool(
         sets,
         Int16Array.from({ length: 4672 }, (_, k) => (k % 13) - 6),
@@ -67,9 +67,9 @@ describe('on one, two and three threads alike:', () => {
 it('steps that wait are applied before anything is computed, and forgotten when latents are drawn anew', async () => {
   const backend = await openWasm({ threads: 2 });
   const placed = await backend.place(networkOf([36, 8, 4], options), { batch: 1 });
-  const [set] = logSets(placed.network.tensors, key, 1, [64], 4);
+  const [set] = logSets(placed.graph.tensors, key, 1, [64], 4);
   const step = () => placed.applyStep(set, new Int8Array(64).fill(1));
-  placed.loadBatch(new Uint8Array(36).fill(100), Uint8Array.of(1));
+  placed.load({ inputs: new Uint8Array(36).fill(100), labels: Uint8Array.of(1), length: 1 });
   await placed.initLatents(key, 0);
   const logits = async () => [...(await placed.logits())];
   const before = await logits();

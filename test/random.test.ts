@@ -383,13 +383,13 @@ describe('streams', () => {
     }
 
     const placed = await new ReferenceBackend().place(network, { batch, probes });
-    placed.loadBatch(inputs, labels);
+    placed.load({ inputs, labels, length: 1 });
     for (const step of range(steps)) {
       for (const [layer, blocksAcross] of [2, 3].entries()) {
         const set = drawn.get(`${step} ${layer}`) as DirectionSet;
         // 17 probes are two groups of at most 16 with a block for 128 units each.
         await note(`probe ${step} ${layer}`, batch * blocksAcross * 2, () =>
-          placed.alignNodes({ key: [1, 2], step, probes, sigma: 50, rewardShift: 0 }, [set]),
+          placed.align({ key: [1, 2], step, probes, sigma: 50, rewardShift: 0 }, [set]),
         );
       }
     }

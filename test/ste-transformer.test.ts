@@ -5,6 +5,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { batchOfWindows } from '../src/backend/batch.js';
 import { rescalingOf } from '../src/ops/rescale/ste.js';
 import { openTensorflow, type TensorflowBackend } from '../src/backprop/tensorflow.js';
 import { type BatchTensors, type Integers, SteProgram } from '../src/backprop/ops.js';
@@ -78,9 +79,9 @@ describe.each(['cpu', 'wasm'] as const)('on %s', (name) => {
     'a transformer (%s) has the losses of the integer network in windows of %i',
     async (_, length, shape) => {
       const { model, values, text, losses, hits } = results(shape, length);
-      const placed = await reference.placeText(model, { windows: WINDOWS });
+      const placed = await reference.place(model, { batch: WINDOWS });
       await placed.writeWeights(values);
-      placed.loadWindows(text, length);
+      placed.load(batchOfWindows(text, length));
       const exact = await placed.evaluate();
       losses.forEach((loss, i) => expect(loss / Math.LN2).toBeCloseTo(exact.losses[i] / 65_536, 3));
       const right = Array.from(exact.predictions, (prediction, i) => {

@@ -300,7 +300,7 @@ describe('pre-activations of any precision', () => {
     const network = networkOf([3, 2, 2], { ...options, gain: 100, precision: ['int8-row', 'int4'] });
     const placed = await new ReferenceBackend().place(network, { batch: 1 });
     await placed.writeWeights(Int8Array.of(127, -127, 64, 1, 2, 3, 7, -7, -1, 3, 127, 64));
-    placed.loadBatch(Uint8Array.of(100, 20, 3), Uint8Array.of(0));
+    placed.load({ inputs: Uint8Array.of(100, 20, 3), labels: Uint8Array.of(0), length: 1 });
     // Sums 12700 − 2540 + 192 = 10352 and 149; / 128 = 80.9 → 81 and 1.2 → 1;
     // · 127/128 = 80.4 → 80 and · 64/128 = 0.5 → 1. Mean 40.5 → 41, absolute 39 and 40, mean 39.5 → 40.
     // Activations 39 · 100/40 = 97.5 → 98 and 0. Logits 7 · 98 / 8 = 85.75 → 86 and −98 / 8 = −12.25 → −12.

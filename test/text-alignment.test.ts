@@ -2,7 +2,8 @@
 
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Backend, TextProbes } from '../src/backend/backend.js';
+import { batchOfWindows } from '../src/backend/batch.js';
+import type { Backend, Probes } from '../src/backend/backend.js';
 import { openBackend } from '../src/backend/open.js';
 import { VALUE_RANGES } from '../src/ternary/precision.js';
 import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
@@ -10,7 +11,7 @@ import { fastBackends, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 
 const backends = fastBackends;
-const probes: TextProbes = { key: [3, 4], step: 5, probes: 2, sigma: 51, rewardShift: 2, horizon: 2 };
+const probes: Probes = { key: [3, 4], step: 5, probes: 2, sigma: 51, rewardShift: 2, horizon: 2 };
 
 const shapes = fc
   .record({
@@ -54,9 +55,9 @@ describe.each(backends)('%s', (_, open) => {
           const length = 1 + (seed % shape.context);
           const results = [];
           for (const one of [backend, reference]) {
-            const placed = await one.placeText(model, { windows, align: true });
+            const placed = await one.place(model, { batch: windows, probes: 18 });
             await placed.writeWeights(randomValues(model, seed + 1));
-            placed.loadWindows(randomText(windows, length + 1, seed), length);
+            placed.load(batchOfWindows(randomText(windows, length + 1, seed), length));
             const wanted = { ...probes, ...rest, probes: Math.min(rest.probes, seed % 7 === 0 ? 18 : 3) };
             results.push(await placed.align(wanted), await placed.align(wanted), await placed.evaluate());
             await placed.release();
@@ -82,9 +83,9 @@ describe.each(backends)('%s', (_, open) => {
     }
     const results = [];
     for (const one of [backend, reference]) {
-      const placed = await one.placeText(model, { windows: 2, align: true });
+      const placed = await one.place(model, { batch: 2, probes: 64 });
       await placed.writeWeights(values);
-      placed.loadWindows(randomText(2, 5), 4);
+      placed.load(batchOfWindows(randomText(2, 5), 4));
       results.push(await placed.align({ ...probes, probes: 1, sigma: 256, rewardShift: 0 }));
       await placed.release();
     }
@@ -97,9 +98,9 @@ describe('an alignment', () => {
     const model = transformerOf({ ...SMALL_SHAPE, blocks: 1, loopTo: 1 });
     const values = randomValues(model, 2);
     const text = randomText(1, 9);
-    const placed = await reference.placeText(model, { windows: 1, align: true });
+    const placed = await reference.place(model, { batch: 1, probes: 64 });
     await placed.writeWeights(values);
-    placed.loadWindows(text, 8);
+    placed.load(batchOfWindows(text, 8));
     const { alignments } = await placed.align({ ...probes, probes: 0 });
     const head = model.head.weights;
     // What a row of the head is multiplied with is found by asking a head of unit rows.
@@ -127,7 +128,7 @@ describe('an alignment', () => {
       probe.fill(0, head.offset, head.offset + head.rows * head.columns);
       for (let c = 0; c < head.columns; c++) probe[head.offset + c * head.columns + c] = 64;
       probe.set([64, 6], model.scales.offset + 2 * model.head.scale);
-      const other = await reference.placeText(model, { windows: 1 });
+      const other = await reference.place(model, { batch: 1 });
       await other.writeWeights(probe);
       const rows: number[][] = [];
       for (let position = 0; position < 8; position++) {
@@ -142,9 +143,9 @@ describe('an alignment', () => {
     const model = transformerOf({ ...SMALL_SHAPE, blocks: 1, loopTo: 1 });
     const values = randomValues(model, 4);
     const backend = await openBackend('wasm');
-    const placed = await backend.placeText(model, { windows: 4, align: true });
+    const placed = await backend.place(model, { batch: 4, probes: 64 });
     await placed.writeWeights(values);
-    placed.loadWindows(randomText(4, 9, 3), 8);
+    placed.load(batchOfWindows(randomText(4, 9, 3), 8));
     const { weights } = model.layers[0].down;
     const size = weights.rows * weights.columns;
     const sums = new Float64Array(size);
@@ -169,16 +170,14 @@ describe('an alignment', () => {
 
   it('is refused where there is no room, or the head is the embedding', async () => {
     const model = transformerOf(SMALL_SHAPE);
-    const placed = await reference.placeText(model, { windows: 1 });
-    placed.loadWindows(randomText(1, 9), 8);
+    const placed = await reference.place(model, { batch: 1 });
+    placed.load(batchOfWindows(randomText(1, 9), 8));
     await expect(placed.align(probes)).rejects.toThrow('no room for "align"');
     const tied = transformerOf({ ...SMALL_SHAPE, tied: true });
-    await expect(reference.placeText(tied, { windows: 1, align: true })).rejects.toThrow(
-      '"tied" expected false',
-    );
-    const roomy = await reference.placeText(model, { windows: 1, align: true });
-    await expect(roomy.align(probes)).rejects.toThrow('no windows are loaded');
-    roomy.loadWindows(randomText(1, 9), 8);
+    await expect(reference.place(tied, { batch: 1, probes: 64 })).rejects.toThrow('"tied" expected false');
+    const roomy = await reference.place(model, { batch: 1, probes: 64 });
+    await expect(roomy.align(probes)).rejects.toThrow('no batch is loaded');
+    roomy.load(batchOfWindows(randomText(1, 9), 8));
     await expect(roomy.align({ ...probes, horizon: 5 })).rejects.toThrow(
       '"horizon" expected an integer in 0…4, got 5',
     );

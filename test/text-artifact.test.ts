@@ -10,7 +10,8 @@ import type { TransformerHeader } from '../src/artifact/header.js';
 import { openArtifactFrom } from '../src/artifact/open-from.js';
 import { rebuildRows, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
-import { evaluateText } from '../src/backend/evaluate-text.js';
+import { batchOfWindows } from '../src/backend/batch.js';
+import { evaluateText } from '../src/backend/evaluate.js';
 import { sample } from '../src/backend/sample.js';
 import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
 import { reference } from './support/backends.js';
@@ -67,7 +68,7 @@ describe('a packed transformer', () => {
 describe('evaluateText', () => {
   it('foretells every byte but the first once, however the windows lie', async () => {
     const model = transformerOf(TINY);
-    const placed = await reference.placeText(model, { windows: 4 });
+    const placed = await reference.place(model, { batch: 4 });
     await placed.writeWeights(randomValues(model, 5));
     const text = randomText(1, 75);
     const scores = new Map<number, number>();
@@ -79,7 +80,7 @@ describe('evaluateText', () => {
       for (let at = 1; at <= 74; at++) {
         const windowEnd = at <= 16 ? 16 : Math.min(74, 16 + stride * Math.ceil((at - 16) / stride));
         const start = windowEnd - 16;
-        placed.loadWindows(text.slice(start, start + 17), 16);
+        placed.load(batchOfWindows(text.slice(start, start + 17), 16));
         units += (await placed.evaluate()).losses[at - start - 1];
       }
       expect(bitsPerByte).toBeCloseTo(units / 74 / 65_536, 10);
@@ -94,7 +95,7 @@ describe('sample', () => {
 
   async function bytesOf(change: object): Promise<number[]> {
     const model = transformerOf(TINY);
-    const placed = await reference.placeText(model, { windows: 1 });
+    const placed = await reference.place(model, { batch: 1 });
     await placed.writeWeights(randomValues(model, 5));
     const bytes: number[] = [];
     for await (const byte of sample(placed, { ...options, ...change })) bytes.push(byte);
@@ -114,7 +115,7 @@ describe('sample', () => {
 
   it('draws bytes as often as their probabilities say', async () => {
     const model = transformerOf({ ...TINY, context: 2 });
-    const placed = await reference.placeText(model, { windows: 1 });
+    const placed = await reference.place(model, { batch: 1 });
     await placed.writeWeights(randomValues(model, 5));
     placed.restart();
     const logits = Array.from(await placed.next(97), (logit) => 2 ** (logit / 65_536 / 2)); // at temperature 2

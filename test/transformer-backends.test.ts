@@ -2,8 +2,9 @@
 
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { batchOfWindows } from '../src/backend/batch.js';
 import type { Backend } from '../src/backend/backend.js';
-import { evaluateText } from '../src/backend/evaluate-text.js';
+import { evaluateText } from '../src/backend/evaluate.js';
 import { sample } from '../src/backend/sample.js';
 import { VALUE_RANGES } from '../src/ternary/precision.js';
 import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
@@ -50,14 +51,14 @@ describe.each(fastBackends)('%s', (name, open) => {
         const model = transformerOf(shape);
         const values = randomValues(model, seed + 1);
         const [mine, right] = [
-          await backend.placeText(model, { windows }),
-          await reference.placeText(model, { windows }),
+          await backend.place(model, { batch: windows }),
+          await reference.place(model, { batch: windows }),
         ];
         const length = 1 + (seed % shape.context);
         const text = randomText(windows, length + 1, seed);
         for (const placed of [mine, right]) {
           await placed.writeWeights(values);
-          placed.loadWindows(text, length);
+          placed.load(batchOfWindows(text, length));
         }
         expect(await mine.evaluate()).toEqual(await right.evaluate());
         for (let position = 0; position < length; position++) {
@@ -85,9 +86,9 @@ describe.each(fastBackends)('%s', (name, open) => {
       const text = randomText(2, 17);
       const results = [];
       for (const one of [backend, reference]) {
-        const placed = await one.placeText(model, { windows: 2 });
+        const placed = await one.place(model, { batch: 2 });
         await placed.writeWeights(values);
-        placed.loadWindows(text, 16);
+        placed.load(batchOfWindows(text, 16));
         results.push([await placed.evaluate(), await placed.next(3), await placed.next(200)]);
         await placed.release();
       }
@@ -99,7 +100,7 @@ describe.each(fastBackends)('%s', (name, open) => {
     const model = transformerOf(SMALL_SHAPE);
     const made = [];
     for (const one of [backend, reference]) {
-      const placed = await one.placeText(model, { windows: 3 });
+      const placed = await one.place(model, { batch: 3 });
       await placed.writeWeights(randomValues(model, 5));
       const bytes = [];
       const options = {

@@ -2,7 +2,8 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { PlacedText } from '../src/backend/backend.js';
+import { batchOfWindows } from '../src/backend/batch.js';
+import type { Placed } from '../src/backend/backend.js';
 import { SOFTMAX, softmaxScale, softmaxWeight } from '../src/ops/attention/op.js';
 import { rmsNorm } from '../src/ops/rms-norm/op.js';
 import { rotaryTables } from '../src/ops/rotary/op.js';
@@ -175,8 +176,8 @@ describe('the reference', () => {
     ['with a loop over its second block', { loopFrom: 1, loopTo: 2, loops: 3 }],
   ];
 
-  async function place(model: Transformer, values: Int8Array): Promise<PlacedText> {
-    const placed = await reference.placeText(model, { windows: 4 });
+  async function place(model: Transformer, values: Int8Array): Promise<Placed> {
+    const placed = await reference.place(model, { batch: 4 });
     await placed.writeWeights(values);
     return placed;
   }
@@ -186,7 +187,7 @@ describe('the reference', () => {
     const values = randomValues(model, 1);
     const placed = await place(model, values);
     const text = randomText(4, model.context + 1);
-    placed.loadWindows(text, model.context);
+    placed.load(batchOfWindows(text, model.context));
     const { losses } = await placed.evaluate();
     const float = new FloatTransformer(model, values);
     const real = [0, 1, 2, 3].flatMap((window) =>
@@ -205,7 +206,7 @@ describe('the reference', () => {
     const model = transformerOf({ ...SMALL_SHAPE, ...change });
     const placed = await place(model, randomValues(model, 2));
     const text = randomText(1, model.context + 1);
-    placed.loadWindows(text, model.context);
+    placed.load(batchOfWindows(text, model.context));
     const { predictions } = await placed.evaluate();
     for (let position = 0; position < model.context; position++) {
       const logits = await placed.next(text[position]);
@@ -218,7 +219,7 @@ describe('the reference', () => {
     const model = transformerOf(SMALL_SHAPE);
     const placed = await place(model, randomValues(model, 3));
     const losses = async (text: Uint8Array) => {
-      placed.loadWindows(text, model.context);
+      placed.load(batchOfWindows(text, model.context));
       return (await placed.evaluate()).losses;
     };
     const text = randomText(1, model.context + 1);
@@ -231,12 +232,14 @@ describe('the reference', () => {
 
   it('refuses windows, bytes and weights that do not fit', async () => {
     const model = transformerOf(SMALL_SHAPE);
-    const placed = await reference.placeText(model, { windows: 1 });
-    await expect(placed.evaluate()).rejects.toThrow(/no windows are loaded/);
-    expect(() => placed.loadWindows(new Uint8Array(34), 16)).toThrow(
-      /"windows" expected 1…1 windows of 17 bytes, got/,
+    const placed = await reference.place(model, { batch: 1 });
+    await expect(placed.evaluate()).rejects.toThrow(/no batch is loaded/);
+    expect(() => placed.load(batchOfWindows(new Uint8Array(34), 16))).toThrow(
+      /"batch" expected 1…1 windows of 16 positions, got 32/,
     );
-    expect(() => placed.loadWindows(new Uint8Array(18), 17)).toThrow(/"length" expected an integer in 1…16/);
+    expect(() => placed.load(batchOfWindows(new Uint8Array(18), 17))).toThrow(
+      /"length" expected an integer in 1…16/,
+    );
     await expect(placed.next(256)).rejects.toThrow(/"byte" expected 0…255, got 256/);
     await expect(placed.writeWeights(new Int8Array(3))).rejects.toThrow(/"weights" expected/);
     const zeros = new Int8Array(model.parameters); // scales are at least 1

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readUnfinishedLog } from '../src/artifact/unfinished-log.js';
 import { trialMs, tryGpu, verdictOf } from '../src/backend/auto.js';
-import type { PlacedNetwork } from '../src/backend/backend.js';
+import type { Placed } from '../src/backend/backend.js';
 import { openBackend } from '../src/backend/open.js';
 import { openWebgpu } from '../src/backend/webgpu/webgpu.js';
 import { BackendError, ConfigError } from '../src/errors.js';
@@ -37,12 +37,13 @@ const setsOf = ({ tensors }: Network, share: number) =>
   );
 
 /** Fills a network and its batch with numbers that any place could tell from another. */
-async function fill(on: PlacedNetwork, batch: number): Promise<void> {
-  const { widths, parameters } = on.network;
-  on.loadBatch(
-    Uint8Array.from({ length: batch * widths[0] }, (_, i) => (i * i + 31 * i) & 127),
-    Uint8Array.from({ length: batch }, (_, b) => b % (widths.at(-1) as number)),
-  );
+async function fill(on: Placed, batch: number): Promise<void> {
+  const { widths, parameters } = on.graph as Network;
+  on.load({
+    inputs: Uint8Array.from({ length: batch * widths[0] }, (_, i) => (i * i + 31 * i) & 127),
+    labels: Uint8Array.from({ length: batch }, (_, b) => b % (widths.at(-1) as number)),
+    length: 1,
+  });
   await on.writeWeights(Int8Array.from({ length: parameters }, (_, i) => ((i * 7919) % 3) - 1));
 }
 
@@ -60,7 +61,7 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
     for (const one of [backend, reference]) {
       const on = await one.place(network, { batch, probes: 3 });
       await fill(on, batch);
-      results.push([await on.logits(), await on.alignNodes(probes, setsOf(network, 0.1))]);
+      results.push([await on.logits(), await on.align(probes, setsOf(network, 0.1))]);
       await on.release();
     }
     await backend.close();
@@ -81,7 +82,7 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
       results.push([
         await on.logits(),
         await on.evaluate(),
-        await on.alignNodes({ ...probes, probes: 33 }, setsOf(network, 0.1)),
+        await on.align({ ...probes, probes: 33 }, setsOf(network, 0.1)),
         await on.alignWeights(set, 3, 4),
       ]);
       await on.release();
@@ -106,9 +107,9 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
     await on.initLatents(key, 1);
     const live: number[] = [];
     for (let step = 0; step < 1000; step++) {
-      on.loadBatch(new Uint8Array(8 * 20).fill(step & 127), new Uint8Array(8));
+      on.load({ inputs: new Uint8Array(8 * 20).fill(step & 127), labels: new Uint8Array(8), length: 1 });
       if (step % 10 === 0) await on.alignWeights(set, 0, 4);
-      await on.alignNodes(probes, sets);
+      await on.align(probes, sets);
       await on.applyPool(sets, coefficients);
       await on.applyStep(set, Int8Array.of(1, 0, -1, 1));
       live.push(backend.device.liveBytes);
@@ -126,7 +127,7 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
     const network = networkOf([20, 8, 4], { centred: true, gain: 25, logitScale: 900 });
     const on = await backend.place(network, { batch: 8, probes: 3 });
     await fill(on, 8);
-    const waiting = on.alignNodes(probes, setsOf(network, 0.3));
+    const waiting = on.align(probes, setsOf(network, 0.3));
     backend.device.device.destroy();
     const message =
       /^the webgpu device was lost \(destroyed: .*\): what was saved is whole, go on with "--resume"/;
@@ -155,9 +156,11 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
     await expect(on.evaluate()).rejects.toThrow('no batch is loaded');
     await fill(on, 8);
     const [set] = setsOf(network, 0.3);
-    await expect(on.alignNodes(probes, [set])).rejects.toThrow(ConfigError);
+    await expect(on.align(probes, [set])).rejects.toThrow(ConfigError);
     await expect(on.alignWeights(set, 0, 1)).rejects.toThrow(ConfigError);
-    expect(() => on.loadBatch(new Uint8Array(0), new Uint8Array(0))).toThrow(ConfigError);
+    expect(() => on.load({ inputs: new Uint8Array(0), labels: new Uint8Array(0), length: 1 })).toThrow(
+      ConfigError,
+    );
     await expect(backend.place(network, { batch: 0 })).rejects.toThrow(ConfigError);
     await backend.close();
   });

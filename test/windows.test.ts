@@ -21,14 +21,15 @@ describe('windows of training', () => {
     for (let step = 0; step < 16; step++) {
       batches.load(step);
       for (let b = 0; b < 4; b++) {
-        const window = batches.windows.slice(b * 4, b * 4 + 4);
-        expect(window).toEqual(text.slice(window[0], window[0] + 4));
-        starts.push(window[0]);
+        const [start] = batches.inputs.subarray(b * 3);
+        expect(batches.inputs.slice(b * 3, b * 3 + 3)).toEqual(text.slice(start, start + 3));
+        expect(batches.labels.slice(b * 3, b * 3 + 3)).toEqual(text.slice(start + 1, start + 4));
+        starts.push(start);
       }
     }
     expect(new Set(starts).size).toBe(64);
     const late = new WindowBatches([1, 2], text, 4, 3);
     late.load(9);
-    expect([0, 4, 8, 12].map((at) => late.windows[at])).toEqual(starts.slice(36, 40));
+    expect([0, 3, 6, 9].map((at) => late.inputs[at])).toEqual(starts.slice(36, 40));
   });
 });

@@ -27,7 +27,7 @@ export async function forwardPasses(backend, widths, batch, seconds) {
     { length: batch * widths[0] },
     (_, i) => Math.imul(i + 1, 2654435761) >>> 25,
   );
-  placed.loadBatch(inputs, new Uint8Array(batch));
+  placed.load({ inputs, labels: new Uint8Array(batch), length: 1 });
   await placed.evaluate();
   let passes = 0;
   const begun = performance.now();
@@ -109,7 +109,11 @@ async function accuracyOn(placed, { inputs, labels, count, width }) {
   let right = 0;
   for (let first = 0; first < count; first += placed.batchMax) {
     const end = Math.min(count, first + placed.batchMax);
-    placed.loadBatch(inputs.subarray(first * width, end * width), labels.subarray(first, end));
+    placed.load({
+      inputs: inputs.subarray(first * width, end * width),
+      labels: labels.subarray(first, end),
+      length: 1,
+    });
     const { predictions } = await placed.evaluate();
     predictions.forEach((guess, i) => (right += guess === labels[first + i]));
   }

@@ -85,13 +85,13 @@ async function ours(file, validation) {
   const backend = await openWasm({ threads: 1 });
   const { network: model } = artifact;
   const windows = Math.ceil(POSITIONS / model.context);
-  const placed = await backend.placeText(model, { windows });
+  const placed = await backend.place(model, { batch: windows });
   await placed.writeWeights(await rebuildVerified(artifact, backend));
   const length = model.context;
   const loaded = new Uint8Array(windows * (length + 1));
   for (let i = 0; i < windows; i++)
     loaded.set(validation.subarray(i * length, (i + 1) * length + 1), i * (length + 1));
-  placed.loadWindows(loaded, length);
+  placed.load(batchOfWindows(loaded, length));
   const { predictions } = await placed.evaluate();
   const rates = [];
   for (let round = 0; round < ROUNDS; round++) {

@@ -22,7 +22,7 @@ export async function ourPasses(widths, batches, threads, seconds) {
     );
     const labels = new Uint8Array(batch);
     const pass = async () => {
-      placed.loadBatch(inputs, labels);
+      placed.load({ inputs, labels, length: 1 });
       await placed.evaluate();
     };
     for (let i = 0; i < 50; i++) await pass();
@@ -51,7 +51,11 @@ export async function loadTimes(model, directions, runs) {
       const artifact = openArtifact(bytes);
       const placed = await backend.place(artifact.network, { batch: 1 });
       await placed.writeWeights(await rebuild(artifact, backend));
-      placed.loadBatch(new Uint8Array(artifact.network.widths[0]), new Uint8Array(1));
+      placed.load({
+        inputs: new Uint8Array(artifact.network.widths[0]),
+        labels: new Uint8Array(1),
+        length: 1,
+      });
       await placed.evaluate();
       times.push(performance.now() - begun);
       await placed.release();

@@ -49,7 +49,7 @@ export async function estimatorStep(preset, data, { warmUp, rounds, seconds, thr
   writeFileSync(join(folder, 'inputs.bin'), batch.inputs);
   writeFileSync(join(folder, 'labels.bin'), batch.labels);
   writeFileSync(join(folder, 'weights.bin'), await placed.readWeights());
-  placed.loadBatch(batch.inputs, batch.labels);
+  placed.load({ inputs: batch.inputs, labels: batch.labels, length: 1 });
   const { losses } = await placed.evaluate();
   const loss = (losses.reduce((sum, one) => sum + one, 0) / losses.length / 65_536) * Math.LN2;
   const { gain, logitScale, probes, sigma, directions, perturb } = config;

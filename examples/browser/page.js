@@ -66,7 +66,7 @@ async function classify() {
     status.textContent = `a drawing is ${inputs.length} inputs, this network takes ${network.network.widths[0]}`;
     return;
   }
-  network.loadBatch(inputs, new Uint8Array(1));
+  network.load({ inputs, labels: new Uint8Array(1), length: 1 });
   const logits = await network.logits();
   const { logitScale } = network.network;
   const top = Math.max(...logits);

@@ -2,8 +2,9 @@
  * `ternseed/artifact`: opening, rebuilding and running artifacts, with no training code.
  */
 
-export type { Backend, Evaluation, PlacedNetwork, PlacedText, Room, TextRoom } from '../backend/backend.js';
-export { evaluateText, type TextEvaluation, type TextScore } from '../backend/evaluate-text.js';
+export type { Backend, Evaluation, Placed, Room } from '../backend/backend.js';
+export { type Batch, batchOfWindows, type Score } from '../backend/batch.js';
+export { evaluateText, type TextEvaluation, type TextScore } from '../backend/evaluate.js';
 export { type BackendChoice, openBackend } from '../backend/open.js';
 export { sample, type SampleOptions } from '../backend/sample.js';
 export { ReferenceBackend } from '../backend/reference/reference.js';

@@ -65,8 +65,8 @@ export const LABELS_MAX = 256;
  * − and ÷ are the same everywhere; the product by a power of two is exact.
  * @param values - finite numbers, as many as the model has inputs, or those of several examples one after another
  * @param inputs - what `inputsOf` gives for the artifact's header
- * @returns 0…127 each, what `loadBatch` takes
- * @example network.loadBatch(scaleInputs(pixels, inputsOf(artifact.header)), new Uint8Array(1));
+ * @returns 0…127 each, what `load` takes
+ * @example placed.load({ inputs: scaleInputs(pixels, inputsOf(artifact.header)), labels: new Uint8Array(1), length: 1 });
  */
 export function scaleInputs(
   values: RawValues,

@@ -79,7 +79,7 @@ export async function trialMs(backend: Backend): Promise<number> {
   try {
     await placed.writeWeights(Int8Array.from({ length: network.parameters }, (_, i) => ((i * 7919) % 3) - 1));
     const inputs = Uint8Array.from({ length: EXAMPLES * 784 }, (_, i) => (i * 31) & 127);
-    placed.loadBatch(inputs, new Uint8Array(EXAMPLES));
+    placed.load({ inputs, labels: new Uint8Array(EXAMPLES), length: 1 });
     let best = Number.POSITIVE_INFINITY;
     for (let run = 0; run <= RUNS; run++) {
       const started = performance.now();

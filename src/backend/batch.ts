@@ -1,6 +1,7 @@
 /** Batches of any model: examples by themselves, or windows of a text; and the batches that a data set is scored in. */
 
 import { expected } from '../errors.js';
+import { requireArray } from '../typed-arrays.js';
 
 /** Rows that a model is run on. */
 export interface Batch {
@@ -10,6 +11,29 @@ export interface Batch {
   readonly labels: Uint8Array;
   /** Rows that see each other, one after another: 1 for examples, the positions of a window. */
   readonly length: number;
+}
+
+/**
+ * A batch of windows of a text, each of which predicts the byte after every position.
+ * @param bytes - [windows, length + 1]; the last byte of a window is only predicted
+ * @param length - positions of a window
+ * @throws {ConfigError} when these are not whole windows
+ * @example placed.load(batchOfWindows(new TextEncoder().encode('to be or'), 7));
+ */
+export function batchOfWindows(bytes: Uint8Array, length: number): Batch {
+  requireArray('bytes', 'Uint8Array', bytes);
+  const windows = bytes.length / (length + 1);
+  if (!Number.isInteger(windows) || windows < 1) {
+    throw expected('bytes', `one or more windows of ${length + 1}`, bytes.length);
+  }
+  const inputs = new Uint8Array(windows * length);
+  const labels = new Uint8Array(windows * length);
+  for (let window = 0; window < windows; window++) {
+    const first = window * (length + 1);
+    inputs.set(bytes.subarray(first, first + length), window * length);
+    labels.set(bytes.subarray(first + 1, first + length + 1), window * length);
+  }
+  return { inputs, labels, length };
 }
 
 /** A batch to be scored on. */

@@ -6,7 +6,7 @@
 import { expected } from '../errors.js';
 import type { Key } from '../random/philox.js';
 import { VOCABULARY } from '../ternary/transformer.js';
-import type { PlacedText } from './backend.js';
+import type { Placed } from './backend.js';
 
 export interface SampleOptions {
   /** Bytes that the text goes on from; at least one. */
@@ -28,14 +28,14 @@ export const TEMPERATURE_MAX = 100;
  * @throws {ConfigError} when an option is out of range
  * @example for await (const byte of sample(placed, options)) write(byte);
  */
-export async function* sample(placed: PlacedText, options: SampleOptions): AsyncGenerator<number> {
+export async function* sample(placed: Placed, options: SampleOptions): AsyncGenerator<number> {
   const { prompt, length, temperature, topK, key } = options;
   if (prompt.length === 0) throw expected('prompt', 'at least one byte', 'none');
   if (!Number.isInteger(length) || length < 0) throw expected('length', 'a number of bytes', length);
   if (!(temperature >= 0 && temperature <= TEMPERATURE_MAX))
     throw expected('temperature', `a number in 0…${TEMPERATURE_MAX}`, temperature);
   if (!Number.isInteger(topK) || topK < 1 || topK > VOCABULARY) throw expected('topK', '1…256', topK);
-  const { context } = placed.model;
+  const { context } = placed.graph;
   const { chooseByte, warmthOf } = await import('./choose-byte.js'); // few pages have a use for it
   const warmth = warmthOf(temperature);
   const seen = Array.from(prompt.subarray(Math.max(0, prompt.length - context)));

@@ -49,7 +49,7 @@ export async function startGradientThreads(
 /** What a thread needs of a graph. */
 function plain(graph: Graph): Graph {
   const { name, description, slots, program, rows, context, tensors, parameters } = graph;
-  const { scaling, fanIns, applications } = graph;
+  const { scaling, fanIns, applications, initial } = graph;
   return {
     name,
     description,
@@ -62,6 +62,7 @@ function plain(graph: Graph): Graph {
     scaling,
     fanIns,
     applications,
+    initial,
   };
 }
 

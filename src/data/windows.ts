@@ -49,17 +49,6 @@ export class WindowBatches {
     return this.context;
   }
 
-  /** [B, T + 1]: each window with the byte after it. */
-  get windows(): Uint8Array {
-    const { inputs, labels, batch, context } = this;
-    const windows = new Uint8Array(batch * (context + 1));
-    for (let b = 0; b < batch; b++) {
-      windows.set(inputs.subarray(b * context, (b + 1) * context), b * (context + 1));
-      windows[(b + 1) * (context + 1) - 1] = labels[(b + 1) * context - 1];
-    }
-    return windows;
-  }
-
   /** Fills `inputs` and `labels` with those of a step, counted from 0. */
   load(step: number): void {
     const { text, batch, context } = this;

@@ -59,7 +59,8 @@ export async function calibrate(
         if (breath.due()) await breath.take(trials, gains.length * scales.length);
         const part = labels.subarray(first, first + placed.batchMax);
         const { width } = examples;
-        placed.loadBatch(examples.inputs.subarray(first * width, (first + part.length) * width), part);
+        const inputs = examples.inputs.subarray(first * width, (first + part.length) * width);
+        placed.load({ inputs, labels: part, length: 1 });
         const logits = await placed.logits();
         scales.forEach((scale, s) => {
           for (let b = 0; b < part.length; b++) {

@@ -4,7 +4,7 @@
  * alignment has a closed form. It knows no file.
  */
 
-import type { Backend, Evaluation, PlacedText } from '../backend/backend.js';
+import type { Backend, Evaluation, Placed } from '../backend/backend.js';
 import { Turns } from '../backend/turns.js';
 import { checkTextLength, WindowBatches } from '../data/windows.js';
 import { CUT_MAX, initLatents, latentOf, tritOf } from '../random/latents.js';
@@ -12,7 +12,7 @@ import { keyOf } from '../random/key.js';
 import type { Key } from '../random/philox.js';
 import { NATS_PER_UNIT } from '../ops/loss/op.js';
 import type { Tensor } from '../ternary/network.js';
-import { I8_MAX, type ScaledMatrix, scaleOfReal, type Transformer, unitsOf } from '../ternary/transformer.js';
+import { I8_MAX, type ScaledMatrix, type Transformer } from '../ternary/transformer.js';
 import { PoolOptimizer } from './pool-optimizer.js';
 import { checkTextNoiseStepConfig, type TextNoiseStepConfig } from './text-config.js';
 
@@ -34,15 +34,6 @@ export interface TextTrainerState {
   readonly arrays: readonly Float32Array[];
 }
 
-/** Root mean square of the residual stream's first values. */
-const EMBEDDING_RMS = 0.8;
-/** Root mean square of uniform latents. */
-const UNIFORM_RMS = I8_MAX / Math.sqrt(3);
-/** What a head's weight of 127 stands for, in logits of a normalized activation of one, before 1/√W. */
-const HEAD_MAX = 8;
-/** What a gated activation is short of one, so much larger are the weights that read it. */
-const GATED_GAIN = 1.5;
-
 /** A tensor that is trained, and its latents, ±127: a trit is one beyond ±42, an integer the nearest. */
 interface Trained {
   readonly tensor: Tensor;
@@ -59,7 +50,7 @@ export class TextNoiseStepTrainer {
     readonly config: TextNoiseStepConfig,
     readonly model: Transformer,
     readonly key: Key,
-    readonly placed: PlacedText,
+    readonly placed: Placed,
     text: Uint8Array,
     /** All values in model order: those that are not trained stay as they are. */
     readonly values: Int8Array,
@@ -96,10 +87,10 @@ export class TextNoiseStepTrainer {
     const model = checkTextNoiseStepConfig(config);
     checkTextLength(text, config.context, 'training text');
     const probes = config.train === 'head' ? 0 : config.probes;
-    const placed = await backend.placeText(model, { windows: config.batch, align: true, probes });
-    const values = base ? base.slice() : firstValues(model, key);
+    const placed = await backend.place(model, { batch: config.batch, probes });
+    await (base ? placed.writeWeights(base) : placed.initLatents(key, CUT_MAX));
+    const values = await placed.readWeights();
     const trainer = new TextNoiseStepTrainer(config, model, key, placed, text, values, base);
-    await placed.writeWeights(values);
     return trainer;
   }
 
@@ -137,7 +128,7 @@ export class TextNoiseStepTrainer {
     const { config, placed } = this;
     this.#batches.load(this.#step);
     this.#step += 1;
-    placed.loadWindows(this.#batches.windows, config.context);
+    placed.load(this.#batches);
     const { sigma, rewardShift, horizon } = config;
     const { alignments, evaluation } = await placed.align({
       ...{ key: this.key, step: this.#step, probes: config.train === 'head' ? 0 : config.probes },
@@ -219,41 +210,13 @@ export class TextNoiseStepTrainer {
 
   #record({ losses, predictions }: Evaluation): TextStepRecord {
     const { batch, context } = this.config;
-    const { windows } = this.#batches;
+    const { labels } = this.#batches;
     let right = 0;
     predictions.forEach((guess, i) => {
-      const window = Math.floor(i / context);
-      if (guess === windows[window * (context + 1) + (i % context) + 1]) right += 1;
+      if (guess === labels[i]) right += 1;
     });
     const loss = (losses.reduce((sum, one) => sum + one, 0) / losses.length) * NATS_PER_UNIT;
     const share = right / (batch * context);
     return { step: this.#step, loss, accuracy: share, forwardPasses: this.forwardPassesPerStep };
   }
-}
-
-/** Uniform trits and integers, a head of zeros, and scales that keep the activations' mean squares. */
-function firstValues(model: Transformer, key: Key): Int8Array {
-  const values = new Int8Array(model.parameters);
-  model.tensors.forEach((tensor, index) => {
-    const { offset, rows, columns } = tensor;
-    if (tensor === model.scales || tensor === model.head.weights) return;
-    const own = values.subarray(offset, offset + rows * columns);
-    initLatents(key, index, CUT_MAX, own);
-    if (tensor.values === 'trit') own.forEach((latent, i) => (own[i] = tritOf(latent, CUT_MAX)));
-  });
-  const units = unitsOf(model);
-  const branch = 1 / Math.sqrt(2 * model.order.length);
-  const set = ({ scale }: ScaledMatrix, step: number) =>
-    values.set(scaleOfReal(step * units[scale]), model.scales.offset + 2 * scale);
-  /** What a trit stands for, so that a row keeps the mean square of its inputs: two thirds of the trits are ±1. */
-  const even = ({ weights }: ScaledMatrix) => Math.sqrt(1.5 / weights.columns);
-  const ternary = model.embedding === 'ternary';
-  set(model.embed, EMBEDDING_RMS / (ternary ? Math.sqrt(2 / 3) : UNIFORM_RMS));
-  set(model.head, HEAD_MAX / ((ternary ? 1 : I8_MAX) * Math.sqrt(model.width)));
-  for (const block of model.layers) {
-    for (const name of ['query', 'key', 'value', 'gate', 'up'] as const) set(block[name], even(block[name]));
-    set(block.output, even(block.output) * branch);
-    set(block.down, even(block.down) * branch * GATED_GAIN);
-  }
-  return values;
 }

@@ -4,7 +4,7 @@
  * its latent. It knows no file: each step returns its record, and the caller writes it.
  */
 
-import type { Alignment, Backend, Evaluation, PlacedNetwork } from '../backend/backend.js';
+import type { Alignment, Backend, Evaluation, Placed } from '../backend/backend.js';
 import { Turns } from '../backend/turns.js';
 import { type DirectionSet, logSets, poolSets } from '../random/directions.js';
 import { coefficientLimit } from '../random/latents.js';
@@ -60,7 +60,7 @@ export class NoiseStepTrainer {
   private constructor(
     readonly config: NoiseStepConfig,
     readonly network: Network,
-    readonly placed: PlacedNetwork,
+    readonly placed: Placed,
     readonly key: Key,
     data: TrainingSet,
   ) {
@@ -94,7 +94,7 @@ export class NoiseStepTrainer {
     checkTrainingSet(data, network.widths, config.shift);
     const placed = await backend.place(network, {
       batch: config.batch,
-      probes: config.perturb === 'nodes' ? config.probes : 0,
+      probes: config.perturb === 'nodes' ? config.probes : undefined,
       weights: config.perturb === 'weights',
     });
     const trainer = new NoiseStepTrainer(config, network, placed, key, data);
@@ -123,7 +123,7 @@ export class NoiseStepTrainer {
 
   async #next(): Promise<StepRecord> {
     this.#batches.load(this.#step);
-    this.placed.loadBatch(this.#batches.inputs, this.#batches.labels);
+    this.placed.load(this.#batches);
     this.#step += 1;
     return this.#optimizer ? this.#poolStep(this.#optimizer) : this.#logStep();
   }
@@ -216,7 +216,7 @@ export class NoiseStepTrainer {
 
   #alignNodes(sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     const { probes, sigma, rewardShift } = this.config;
-    return this.placed.alignNodes({ key: this.key, step: this.#step, probes, sigma, rewardShift }, sets);
+    return this.placed.align({ key: this.key, step: this.#step, probes, sigma, rewardShift }, sets);
   }
 
   async #applyLog({ nonzeros, coefficients }: LogEntry): Promise<void> {

@@ -109,6 +109,17 @@ export interface Graph extends Model {
   readonly fanIns: readonly number[];
   /** The most operations that read one tensor: as often do its alignments add up. */
   readonly applications: number;
+  /** How the values of each tensor begin where directions train them; or why none can, in words. */
+  readonly initial: readonly Initial[] | string;
+}
+
+/** First values of a tensor: drawn from its stream, zeros, or these for every key. */
+export type Initial = 'drawn' | 'zeros' | Int8Array;
+
+/** Classes, or bytes, that a model tells apart. */
+export function classesOf({ slots, program }: Pick<Graph, 'slots' | 'program'>): number {
+  const [logits] = (program.at(-1) as AnyOp).inputs;
+  return slots[logits].width;
 }
 
 /** Collects slots and operations. */

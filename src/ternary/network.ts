@@ -150,6 +150,9 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
     ...{ tensors, layers, parameters: offset },
     name: widths.join('-'),
     description: { model: widths.join('-'), centred, gain, logitScale, precision },
+    initial: isTernary({ precision })
+      ? matrices.map(() => 'drawn')
+      : `it has layers of other precisions than ternary: ${precision.join(', ')}`,
     ...programOf(layers, tensors, options),
   };
 }
@@ -159,7 +162,7 @@ function programOf(
   layers: readonly Layer[],
   tensors: readonly Tensor[],
   { centred, gain, logitScale }: NetworkOptions,
-): Omit<Graph, keyof Model | 'name' | 'description'> {
+): Omit<Graph, keyof Model | 'name' | 'description' | 'initial'> {
   const program = new GraphBuilder({ kind: 'u7', width: layers[0].weights.columns });
   let x = program.input;
   for (const [index, { weights, scale, shift }] of layers.entries()) {

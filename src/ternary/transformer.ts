@@ -7,7 +7,7 @@
  */
 
 import { printable } from '../errors.js';
-import { type Graph, GraphBuilder, type Probe, type Slot } from './graph.js';
+import { type Graph, GraphBuilder, type Initial, type Probe, type Slot } from './graph.js';
 import { type Model, PARAMETERS_MAX, type Tensor, TENSOR_WEIGHTS_MAX } from './network.js';
 import type { Values } from './precision.js';
 import { roundShift } from './rounding.js';
@@ -197,17 +197,15 @@ export function transformerOf(shape: TransformerShape): Transformer {
     ...model,
     name: transformerName(shape),
     description: { model: shapeOf(shape) },
+    initial: tied ? '"tied" expected false: directions need a head of its own' : initialOf(model),
     ...programOf(model),
   };
 }
 
 /** The residual stream through the blocks as they are applied. Sites: 0, then 1 + 7·application + matrix, in model order. */
 function programOf(
-  model: Omit<
-    Transformer,
-    'slots' | 'program' | 'rows' | 'applications' | 'scaling' | 'fanIns' | 'name' | 'description'
-  >,
-): Omit<Graph, keyof Model | 'name' | 'description'> {
+  model: Omit<Transformer, Exclude<keyof Graph, keyof Model | 'context'>>,
+): Omit<Graph, keyof Model | 'name' | 'description' | 'initial'> {
   const { tensors, width, heads, keyHeads, headSize, hidden, context, embed, head, layers, order, loops } =
     model;
   const program = new GraphBuilder({ kind: 'byte', width: 1 });
@@ -307,6 +305,38 @@ export function scaleOfReal(scale: number): [mantissa: number, exponent: number]
     exponent++;
   }
   return [Math.max(1, Math.min(127, Math.floor(mantissa + 0.5))), exponent];
+}
+
+/** Root mean square of the residual stream's first values. */
+const EMBEDDING_RMS = 0.8;
+/** Root mean square of uniform latents. */
+const UNIFORM_RMS = I8_MAX / Math.sqrt(3);
+/** What a head's weight of 127 stands for, in logits of a normalized activation of one, before 1/√W. */
+const HEAD_MAX = 8;
+/** What a gated activation is short of one, so much larger are the weights that read it. */
+const GATED_GAIN = 1.5;
+
+/** Uniform trits and integers, a head of zeros, and scales that keep the activations' mean squares. */
+function initialOf(model: Omit<Transformer, Exclude<keyof Graph, keyof Model | 'context'>>): Initial[] {
+  const { tensors, embed, head, layers, order, width } = model;
+  const scales = new Int8Array(2 * model.scales.rows);
+  const units = unitsOf(model);
+  const branch = 1 / Math.sqrt(2 * order.length);
+  const set = ({ scale }: ScaledMatrix, step: number) =>
+    scales.set(scaleOfReal(step * units[scale]), 2 * scale);
+  /** What a trit stands for, so that a row keeps the mean square of its inputs: two thirds of the trits are ±1. */
+  const even = ({ weights }: ScaledMatrix) => Math.sqrt(1.5 / weights.columns);
+  const ternary = model.embedding === 'ternary';
+  set(embed, EMBEDDING_RMS / (ternary ? Math.sqrt(2 / 3) : UNIFORM_RMS));
+  set(head, HEAD_MAX / ((ternary ? 1 : I8_MAX) * Math.sqrt(width)));
+  for (const block of layers) {
+    for (const name of ['query', 'key', 'value', 'gate', 'up'] as const) set(block[name], even(block[name]));
+    set(block.output, even(block.output) * branch);
+    set(block.down, even(block.down) * branch * GATED_GAIN);
+  }
+  return tensors.map((tensor) =>
+    tensor === model.scales ? scales : tensor === head.weights ? 'zeros' : 'drawn',
+  );
 }
 
 /** By scale: its matrix, and the unit that follows, for integers that stand for themselves. */

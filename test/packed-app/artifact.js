@@ -12,9 +12,9 @@ for (const name of new URLSearchParams(location.search).getAll('backend')) {
   const backend = await openBackend(name);
   const placed = await backend.place(artifact.network, { batch: examples });
   await placed.writeWeights(await rebuildVerified(artifact, backend));
-  placed.loadBatch(inputs, new Uint8Array(examples));
+  placed.load({ inputs, labels: new Uint8Array(examples), length: 1 });
   const { predictions } = await placed.evaluate();
-  const text = await backend.placeText(transformerOf(shape), { windows: 1 });
+  const text = await backend.place(transformerOf(shape), { batch: 1 });
   const logits = await text.next(65);
   found[name] = { predictions: [...predictions], logits: [...logits] };
   await backend.close();

@@ -8,7 +8,7 @@ export async function predict(bytes: Uint8Array, pixels: Uint8Array): Promise<nu
   const backend = await openWasm({ threads: 1, simd: 'auto' });
   const placed = await backend.place(perceptronArtifact(artifact).network, { batch: 1 });
   await placed.writeWeights(await rebuildVerified(artifact, backend));
-  placed.loadBatch(pixels, new Uint8Array(1));
+  placed.load({ inputs: pixels, labels: new Uint8Array(1), length: 1 });
   const { predictions } = await placed.evaluate();
   return predictions[0];
 }

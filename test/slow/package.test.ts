@@ -143,10 +143,10 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
     const opened = perceptronArtifact(openArtifact(bytes));
     const placed = await reference.place(opened.network, { batch: EXAMPLES });
     await placed.writeWeights(await rebuildVerified(opened, reference));
-    placed.loadBatch(inputs, new Uint8Array(EXAMPLES));
+    placed.load({ inputs, labels: new Uint8Array(EXAMPLES), length: 1 });
     const predictions = [...(await placed.evaluate()).predictions];
     expect(new Set(predictions).size).toBeGreaterThan(2); // or they would compare little
-    const text = await reference.placeText(transformerOf(SMALL_SHAPE), { windows: 1 });
+    const text = await reference.place(transformerOf(SMALL_SHAPE), { batch: 1 });
     const found = { predictions, logits: [...(await text.next(65))] };
     expected.artifact = found;
     expected.trainer = hash;

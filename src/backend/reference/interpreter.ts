@@ -6,7 +6,7 @@
 import { specOf } from '../../ops/bounds.js';
 import type { Interpreter, Values } from '../../ops/op.js';
 import type { AnyOp, Graph, SlotKind } from '../../ternary/graph.js';
-import type { Tensor } from '../../ternary/network.js';
+import { partOf } from '../latents.js';
 
 /** Values of the slots that are known, [rows, width] each. */
 export type Slots = (Values | undefined)[];
@@ -63,9 +63,4 @@ export class ProgramRunner {
       },
     };
   }
-}
-
-/** A tensor's part of what there is one of for each value of a model. */
-export function partOf<V extends Int8Array | Int32Array>(values: V, { offset, rows, columns }: Tensor): V {
-  return values.subarray(offset, offset + rows * columns) as V;
 }

@@ -1,21 +1,15 @@
 /** The oracle: any model's graph, run by the definitions of its operations, one example or window at a time. */
 
-import type { Key } from '../../random/philox.js';
-import {
-  type DirectionSet,
-  directionOfWeight,
-  nonzerosMax,
-  Signs,
-  weightsOfDirection,
-} from '../../random/directions.js';
-import { initLatents, latentOf, latentRange, tritOf } from '../../random/latents.js';
+import { type DirectionSet, Signs, weightsOfDirection } from '../../random/directions.js';
 import { crossEntropy } from '../../ops/loss/op.js';
 import { scaleOf } from '../../ops/normalize/op.js';
 import { rowOf } from '../../ops/op.js';
 import type { AnyOp, Graph, Op, Probe } from '../../ternary/graph.js';
 import { roundDiv, roundShift } from '../../ternary/rounding.js';
-import { type Alignment, alignmentShift, errorLimit, type Evaluation, type TextProbes } from '../backend.js';
-import { partOf, ProgramRunner, type Rows, type Slots } from './interpreter.js';
+import type { Alignment, Evaluation, Probes } from '../backend.js';
+import type { Batch } from '../batch.js';
+import { Latents, partOf } from '../latents.js';
+import { ProgramRunner, type Rows, type Slots } from './interpreter.js';
 import { probeSigns } from './probe-signs.js';
 
 /** Rows that see each other, on their way through the program. */
@@ -33,25 +27,17 @@ const COARSE_SHIFT = 4;
 const SIGMA_BITS = 8;
 
 export class ReferenceModel {
-  readonly weights: Int8Array;
-  readonly latents: Int8Array;
+  readonly latents: Latents;
   readonly #runner: ProgramRunner;
-  #cut = 0;
   #groups: readonly Group[] = [];
 
   constructor(readonly graph: Graph) {
-    this.weights = new Int8Array(graph.parameters);
-    this.latents = new Int8Array(graph.parameters);
+    this.latents = new Latents(graph);
     this.#runner = new ProgramRunner(graph);
   }
 
-  /**
-   * Takes a batch, which is the caller's no more.
-   * @param inputs - [B, width]
-   * @param labels - [B]
-   * @param length - rows that see each other
-   */
-  load(inputs: Uint8Array, labels: Uint8Array, length: number): void {
+  /** Takes a batch, which is the caller's no more. */
+  load({ inputs, labels, length }: Batch): void {
     const { width } = this.graph.slots[0];
     this.#groups = Array.from({ length: labels.length / length }, (_, group) => {
       const [first, end] = [group * length, (group + 1) * length];
@@ -61,6 +47,11 @@ export class ReferenceModel {
         first,
       };
     });
+  }
+
+  /** The values of all tensors. */
+  get weights(): Int8Array {
+    return this.latents.values;
   }
 
   /** Rows of the loaded batch. */
@@ -84,45 +75,6 @@ export class ReferenceModel {
     return this.#logitsOf(this.#runner.run(this.weights, [input], rows)).map((logit) => logit * logitScale);
   }
 
-  initLatents(key: Key, cut: number): void {
-    this.#cut = cut;
-    this.graph.tensors.forEach((tensor, index) => initLatents(key, index, cut, partOf(this.latents, tensor)));
-    this.latents.forEach((latent, i) => (this.weights[i] = tritOf(latent, cut)));
-  }
-
-  startLatents(trits: Int8Array, cut: number): void {
-    this.#cut = cut;
-    this.weights.set(trits);
-    this.latents.set(trits.map((trit) => latentOf(trit, cut)));
-  }
-
-  applyStep(set: DirectionSet, coefficients: Int8Array): void {
-    const range = latentRange(this.#cut);
-    const signs = new Signs(set);
-    for (let k = 0; k < set.directions; k++) {
-      if (coefficients[k] === 0) continue;
-      for (const index of weightsOfDirection(set, k)) {
-        const i = set.offset + index;
-        const moved = this.latents[i] - coefficients[k] * signs.at(index);
-        this.latents[i] = Math.max(-range, Math.min(range, moved));
-        this.weights[i] = tritOf(this.latents[i], this.#cut);
-      }
-    }
-  }
-
-  applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): void {
-    let first = 0;
-    for (const set of sets) {
-      const signs = new Signs(set);
-      for (let index = 0; index < set.size; index++) {
-        const coefficient = coefficients[first + directionOfWeight(set, index)];
-        const latent = this.latents[set.offset + index] + coefficient * signs.at(index);
-        this.weights[set.offset + index] = tritOf(latent, this.#cut);
-      }
-      first += set.directions;
-    }
-  }
-
   /** For each direction, Σ over the batch of loss(θ + ν) − loss(θ − ν). */
   alignWeights(set: DirectionSet, first: number, count: number): Alignment<Float64Array> {
     const signs = new Signs(set);
@@ -141,11 +93,11 @@ export class ReferenceModel {
 
   /**
    * Node perturbation: the alignment of every weight of the given tensors, [parameters].
+   * @param limit - of a reward
    * @param trained - tells which tensors, by their index
    */
-  align(probes: TextProbes, trained: (tensor: number) => boolean): Alignment<Int32Array> {
+  align(probes: Probes, limit: number, trained: (tensor: number) => boolean): Alignment<Int32Array> {
     const alignments = new Int32Array(this.graph.parameters);
-    const limit = Math.floor(errorLimit(this.rows * this.graph.applications) / Math.max(1, probes.probes));
     const passes = this.#forwardAll();
     for (const [index, op] of this.graph.program.entries()) {
       if (op.probe === undefined || !trained(op.tensors[0])) continue;
@@ -160,21 +112,6 @@ export class ReferenceModel {
       }
     }
     return { alignments, evaluation: this.#evaluationOf(passes) };
-  }
-
-  /** The alignments of directions, [Σ K], out of those of the weights. */
-  alignmentsOf(sets: readonly DirectionSet[], alignments: Int32Array): Int32Array {
-    const all = sets.map((set) => {
-      const shift = alignmentShift(nonzerosMax(set));
-      const sums = new Int32Array(set.directions);
-      const signs = new Signs(set);
-      for (let index = 0; index < set.size; index++) {
-        const k = directionOfWeight(set, index);
-        if (k >= 0) sums[k] += signs.at(index) * roundShift(alignments[set.offset + index], shift);
-      }
-      return sums;
-    });
-    return Int32Array.from(all.flatMap((sums) => Array.from(sums)));
   }
 
   /** [rows, classes]: softmax − target, in closed form. */
@@ -196,10 +133,11 @@ export class ReferenceModel {
     index: number,
     slots: Slots,
     { rows, first }: Group,
-    { key, step, probes, sigma, rewardShift, horizon: later }: TextProbes,
+    { key, step, probes, sigma, rewardShift, horizon: later = 0, shard }: Probes,
     limit: number,
   ): Int16Array {
     const [output] = op.outputs;
+    const firstRow = (shard?.first ?? 0) + first;
     const sums = slots[output] as Int32Array;
     const units = sums.length / rows.count;
     const errors = new Int16Array(sums.length);
@@ -209,7 +147,7 @@ export class ReferenceModel {
     const sizes = positions.map((row) => probeSize(rowOf(sums, row, units), size, sigma));
     for (let probe = 0; probe < probes; probe++) {
       const signs = positions.map((row) => {
-        return probeSigns(rowOf(chosen, row, units), probe, key, step, site, first + row);
+        return probeSigns(rowOf(chosen, row, units), probe, key, step, site, firstRow + row);
       });
       const [plus, minus] = [1, -1].map((side) => {
         const disturbed = slots.slice();

@@ -1,148 +1,97 @@
-/** Models on the reference backend: what is asked of them is checked here, and computed by model.ts. */
+/** A model on the reference backend: what is asked of it is checked here, and computed by model.ts. */
 
 import type { DirectionSet } from '../../random/directions.js';
 import type { Key } from '../../random/philox.js';
-import type { Network } from '../../ternary/network.js';
-import type { Transformer } from '../../ternary/transformer.js';
-import type {
-  Alignment,
-  Evaluation,
-  MemoryUse,
-  NodeProbes,
-  PlacedNetwork,
-  PlacedText,
-  Room,
-  TextProbes,
-  TextRoom,
-} from '../backend.js';
-import { BatchGuard } from '../batch-guard.js';
-import { TextGuard } from '../text-guard.js';
-import { checkValues } from '../value-guard.js';
+import type { Graph } from '../../ternary/graph.js';
+import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
+import type { Batch } from '../batch.js';
+import { Guard } from '../guard.js';
+import { alignmentsOfDirections } from '../latents.js';
 import { ReferenceModel } from './model.js';
 
-export class ReferenceNetwork implements PlacedNetwork {
+export class ReferencePlaced implements Placed {
   readonly batchMax: number;
-  readonly #guard: BatchGuard;
+  readonly #guard: Guard;
   readonly #model: ReferenceModel;
   #batchBytes = 0;
+  #position = 0;
 
   constructor(
-    readonly network: Network,
+    readonly graph: Graph,
     room: Room,
   ) {
-    this.#guard = new BatchGuard(network, room);
+    this.#guard = new Guard(graph, room);
     this.batchMax = room.batch;
-    this.#model = new ReferenceModel(network);
+    this.#model = new ReferenceModel(graph);
   }
 
   get memory(): MemoryUse {
-    const { parameters } = this.network;
+    const { parameters } = this.graph;
     return { weights: parameters, latents: parameters, batch: this.#batchBytes, work: 0 };
   }
 
-  loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
-    this.#guard.checkShape(inputs, labels);
+  load(batch: Batch): void {
+    const { inputs, labels, length } = batch;
+    this.#guard.checkShape(batch);
     this.#guard.checkRange(inputs.reduce((bits, input) => bits | input, 0));
-    this.#model.load(inputs.slice(), labels.slice(), 1);
+    this.#model.load({ inputs: inputs.slice(), labels: labels.slice(), length });
     this.#batchBytes = inputs.length + labels.length;
   }
 
   async evaluate(): Promise<Evaluation> {
     this.#guard.requireBatch(this.#model.rows);
+    this.restart();
     return this.#model.evaluate();
   }
 
   async logits(): Promise<Int32Array> {
     this.#guard.requireBatch(this.#model.rows);
+    this.restart();
     return this.#model.logits();
   }
 
-  async initLatents(key: Key, cut: number): Promise<void> {
-    this.#guard.requireTernary();
-    this.#model.initLatents(key, cut);
-  }
-
-  async startLatents(trits: Int8Array, cut: number): Promise<void> {
-    this.#guard.requireTernary();
-    this.#guard.checkWeights(trits);
-    this.#model.startLatents(trits, cut);
-  }
-
-  async writeWeights(weights: Int8Array): Promise<void> {
-    this.#guard.checkWeights(weights);
-    this.#model.weights.set(weights);
+  async writeWeights(values: Int8Array): Promise<void> {
+    this.#guard.checkWeights(values);
+    this.#model.weights.set(values);
   }
 
   async readWeights(): Promise<Int8Array> {
     return this.#model.weights.slice();
   }
 
+  async initLatents(key: Key, cut: number): Promise<void> {
+    this.#guard.requireLatents();
+    this.#model.latents.init(key, cut);
+  }
+
+  async startLatents(values: Int8Array, cut: number): Promise<void> {
+    this.#guard.requireLatents();
+    this.#guard.checkWeights(values);
+    this.#model.latents.start(values, cut);
+  }
+
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
-    this.#guard.requireTernary();
     this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
-    this.#model.applyStep(set, coefficients);
+    this.#model.latents.applyStep(set, coefficients);
   }
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
-    this.#guard.requireTernary();
     this.#guard.checkCoefficients('Int16Array', coefficients, sets);
-    this.#model.applyPool(sets, coefficients);
+    this.#model.latents.applyPool(sets, coefficients);
   }
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
-    this.#guard.requireTernary();
     this.#guard.checkWeightsRoom(this.#model.rows);
+    this.restart();
     return this.#model.alignWeights(set, first, count);
   }
 
-  async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
-    this.#guard.requireTernary();
-    this.#guard.checkNodes(this.#model.rows, probes.probes);
-    const trained = (tensor: number) => sets.some(({ group }) => group === tensor);
-    const { alignments, evaluation } = this.#model.align({ ...probes, horizon: 0 }, trained);
-    return { alignments: this.#model.alignmentsOf(sets, alignments), evaluation };
-  }
-
-  async release(): Promise<void> {}
-}
-
-export class ReferenceText implements PlacedText {
-  readonly #guard: TextGuard;
-  readonly #model: ReferenceModel;
-  #length = 0;
-  #position = 0;
-
-  constructor(
-    readonly model: Transformer,
-    room: TextRoom,
-  ) {
-    this.#guard = new TextGuard(model, room);
-    this.#model = new ReferenceModel(model);
-  }
-
-  async writeWeights(values: Int8Array): Promise<void> {
-    checkValues(this.model, values);
-    this.#model.weights.set(values);
-  }
-
-  loadWindows(bytes: Uint8Array, length: number): void {
-    this.#guard.checkWindows(bytes, length);
-    const rows = (from: number) =>
-      bytes.filter((_, i) => i % (length + 1) >= from && i % (length + 1) < from + length);
-    this.#model.load(rows(0), rows(1), length);
-    this.#length = length;
-  }
-
-  async evaluate(): Promise<Evaluation> {
-    this.#guard.requireWindows(this.#length);
+  async align(probes: Probes, sets?: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    const limit = this.#guard.requireProbes(this.#model.rows, probes);
     this.restart();
-    return this.#model.evaluate();
-  }
-
-  async align(probes: TextProbes): Promise<Alignment<Int32Array>> {
-    this.#guard.requireProbes(this.#model.rows / this.#length || 0, this.#length, probes);
-    this.restart();
-    return this.#model.align(probes, () => true);
+    const trained = (tensor: number) => !sets || sets.some(({ group }) => group === tensor);
+    const { alignments, evaluation } = this.#model.align(probes, limit, trained);
+    return { alignments: sets ? alignmentsOfDirections(sets, alignments) : alignments, evaluation };
   }
 
   restart(): void {

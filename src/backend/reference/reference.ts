@@ -4,23 +4,17 @@
  * the other backends must compute. Loaded when something is placed: few pages have a use for it.
  */
 
-import type { Network } from '../../ternary/network.js';
-import type { Transformer } from '../../ternary/transformer.js';
-import type { Backend, PlacedNetwork, PlacedText, Room, TextRoom } from '../backend.js';
-import { NetworkInTurns, TextInTurns } from '../in-turns.js';
+import type { Graph } from '../../ternary/graph.js';
+import type { Backend, Placed, Room } from '../backend.js';
+import { PlacedInTurns } from '../in-turns.js';
 
 export class ReferenceBackend implements Backend {
   readonly name = 'reference';
   readonly summary = 'reference, plain TypeScript, 1 thread';
 
-  async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const { ReferenceNetwork } = await import('./placed.js');
-    return new NetworkInTurns(new ReferenceNetwork(network, room), room);
-  }
-
-  async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
-    const { ReferenceText } = await import('./placed.js');
-    return new TextInTurns(new ReferenceText(model, room), room);
+  async place(graph: Graph, room: Room): Promise<Placed> {
+    const { ReferencePlaced } = await import('./placed.js');
+    return new PlacedInTurns(new ReferencePlaced(graph, room), room);
   }
 
   async close(): Promise<void> {}

@@ -51,6 +51,7 @@ export const CONTROL = [
   'sigma',
   'rewardShift',
   'rewardLimit',
+  'firstRow',
   'cut',
   'sets',
   'set',
@@ -124,7 +125,7 @@ export interface MemoryPlan {
 export function planMemory(network: Network, room: Room, threads: number): MemoryPlan {
   const { layers: shapes, widths } = network;
   const ternary = isTernary(network);
-  const probes = room.probes ?? 0;
+  const probes = room.probes === undefined ? 0 : Math.max(1, room.probes);
   const batchStride = roundUp(room.batch, TILE);
   const widestOutput = Math.max(...shapes.map(({ weights }) => roundUp(weights.rows, 16)));
 

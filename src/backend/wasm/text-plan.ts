@@ -7,7 +7,7 @@ import { SOFTMAX } from '../../ops/attention/op.js';
 import { EXP2, LOG2 } from '../../ops/loss/op.js';
 import { SILU } from '../../ops/gate/op.js';
 import { type ScaledMatrix, type Transformer, VOCABULARY } from '../../ternary/transformer.js';
-import type { TextRoom } from '../backend.js';
+import type { Room } from '../backend.js';
 import { Layout, roundUp } from './layout.js';
 import { CONTROL } from './memory-plan.js';
 
@@ -26,7 +26,18 @@ export const TEXT = [
     'matrices',
     'head',
   ],
-  ...['cosines', 'sines', 'softmax', 'silu', 'length', 'windows', 'caches', 'cacheBytes'],
+  ...[
+    'cosines',
+    'sines',
+    'softmax',
+    'silu',
+    'length',
+    'inputs',
+    'labels',
+    'keepLogits',
+    'caches',
+    'cacheBytes',
+  ],
   ...['x', 'n', 'z', 'z2', 'q', 'keys', 'values', 'mix', 'h', 'coarser', 'weights', 'sums', 'zStride'],
   ...[
     'alignments',
@@ -49,7 +60,8 @@ export const MATRIX_WORDS = 7;
 export type TextPlan = ReturnType<typeof planText>;
 
 /** Lays out the memory of a transformer with its room on so many threads. */
-export function planText(model: Transformer, { windows, align = false }: TextRoom, threads: number) {
+export function planText(model: Transformer, { batch: windows, probes }: Room, threads: number) {
+  const align = probes !== undefined;
   const layout = new Layout(64); // an address of 0 is none
   const take = (bytes: number) => layout.take(bytes);
   const { width, hidden, context, keyHeads, headSize, embed, layers, head } = model;
@@ -80,7 +92,8 @@ export function planText(model: Transformer, { windows, align = false }: TextRoo
     order: take(4 * model.order.length),
   };
   const batch = {
-    windows: take(windows * (context + 1)),
+    inputs: take(windows * context),
+    labels: take(windows * context),
     losses: take(4 * windows * context),
     predictions: take(windows * context),
     logits: take(4 * VOCABULARY),
@@ -111,6 +124,7 @@ export function planText(model: Transformer, { windows, align = false }: TextRoo
     text,
     matrixWords,
     matrices,
+    weights: weightsEnd - matrices[0].address,
     strides,
     offsets,
     ...tables,

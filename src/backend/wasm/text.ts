@@ -8,12 +8,16 @@ import { EXP2, LOG2 } from '../../ops/loss/op.js';
 import { rmsGain, rmsValueBits } from '../../ops/rms-norm/op.js';
 import { rotaryTables } from '../../ops/rotary/op.js';
 import { SILU } from '../../ops/gate/op.js';
+import type { Op } from '../../ternary/graph.js';
 import { type Transformer, VOCABULARY } from '../../ternary/transformer.js';
 import { ConfigError } from '../../errors.js';
-import type { Alignment, Evaluation, PlacedText, TextProbes, TextRoom } from '../backend.js';
+import type { DirectionSet } from '../../random/directions.js';
+import type { Key } from '../../random/philox.js';
+import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
+import type { Batch } from '../batch.js';
+import { Guard } from '../guard.js';
+import { alignmentsOfDirections, Latents } from '../latents.js';
 import type { Platform } from '../platform/platform.js';
-import { TextGuard } from '../text-guard.js';
-import { checkValues } from '../value-guard.js';
 import { HelperThreads } from './helpers.js';
 import type { Kernels, TransformerExports } from './kernels.js';
 import { CONTROL, type ControlField } from './memory-plan.js';
@@ -25,8 +29,10 @@ const JOB_TEXT_NODES = 11;
 const PAGE_BYTES = 65_536;
 const PAGES_MAX = 65_536;
 
-export class WasmText implements PlacedText {
-  readonly #guard: TextGuard;
+export class WasmText implements Placed {
+  readonly #guard: Guard;
+  /** What directions move; made when it is asked for. */
+  #latents: Latents | null = null;
   readonly #plan: TextPlan;
   readonly #memory: WebAssembly.Memory;
   readonly #kernels: TransformerExports;
@@ -40,21 +46,23 @@ export class WasmText implements PlacedText {
     readonly host: Platform,
     readonly compiled: Kernels,
     readonly model: Transformer,
-    room: TextRoom,
+    room: Room,
     readonly threads: number,
     readonly onRelease: () => void,
   ) {
-    this.#guard = new TextGuard(model, room);
+    this.#guard = new Guard(model, room);
     this.#plan = planText(model, room, threads);
     const pages = Math.ceil(this.#plan.end / PAGE_BYTES) + 1;
     if (pages > PAGES_MAX) {
       const gibibytes = (this.#plan.end / 2 ** 30).toFixed(1);
       throw new ConfigError(
-        `the model with ${room.windows} windows on ${threads} threads needs ${gibibytes} GiB of memory, more than the ` +
+        `the model with ${room.batch} windows on ${threads} threads needs ${gibibytes} GiB of memory, more than the ` +
           '4 GiB of wasm: use fewer windows or threads',
       );
     }
-    this.#memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const logits = room.batch * model.context * 4 * VOCABULARY;
+    const maximum = Math.min(PAGES_MAX, pages + Math.ceil(logits / PAGE_BYTES));
+    this.#memory = new WebAssembly.Memory({ initial: pages, maximum, shared: true });
     const instance = new WebAssembly.Instance(compiled.module, { env: { memory: this.#memory, abort() {} } });
     this.#kernels = instance.exports as unknown as TransformerExports;
     this.#describe();
@@ -64,9 +72,33 @@ export class WasmText implements PlacedText {
     );
   }
 
+  get graph(): Transformer {
+    return this.model;
+  }
+
+  get batchMax(): number {
+    return this.#guard.batchMax;
+  }
+
+  get memory(): MemoryUse {
+    const { weights, inputs, caches, end } = this.#plan;
+    const batch = caches - inputs;
+    return {
+      weights,
+      latents: this.#latents ? 2 * this.model.parameters : 0,
+      batch,
+      work: end - weights - batch,
+    };
+  }
+
   async writeWeights(values: Int8Array): Promise<void> {
     this.#helpers.check();
-    checkValues(this.model, values);
+    this.#guard.checkWeights(values);
+    this.#latents?.values.set(values);
+    this.#write(values);
+  }
+
+  #write(values: Int8Array): void {
     const words = new Int32Array(this.#memory.buffer);
     const bytes = new Int8Array(this.#memory.buffer);
     this.#plan.matrices.forEach(({ matrix, address, stride, wide }, index) => {
@@ -82,31 +114,103 @@ export class WasmText implements PlacedText {
     });
   }
 
-  loadWindows(bytes: Uint8Array, length: number): void {
-    this.#guard.checkWindows(bytes, length);
-    new Uint8Array(this.#memory.buffer).set(bytes, this.#plan.windows);
+  async readWeights(): Promise<Int8Array> {
+    this.#helpers.check();
+    const values = new Int8Array(this.model.parameters);
+    const words = new Int32Array(this.#memory.buffer);
+    const bytes = new Int8Array(this.#memory.buffer);
+    this.#plan.matrices.forEach(({ matrix, address, stride, wide }, index) => {
+      const { offset, rows, columns } = matrix.weights;
+      const more = wide ? 0 : 1;
+      for (let row = 0; row < rows; row++) {
+        const from = address + row * stride;
+        const to = offset + row * columns;
+        for (let column = 0; column < columns; column++) values[to + column] = bytes[from + column] - more;
+      }
+      const at = this.#plan.matrixWords / 4 + index * MATRIX_WORDS + 4;
+      values.set(words.subarray(at, at + 2), this.model.scales.offset + 2 * matrix.scale);
+    });
+    return values;
+  }
+
+  initLatents(key: Key, cut: number): Promise<void> {
+    this.#guard.requireLatents();
+    return this.#move((latents) => latents.init(key, cut));
+  }
+
+  startLatents(values: Int8Array, cut: number): Promise<void> {
+    this.#guard.requireLatents();
+    this.#guard.checkWeights(values);
+    return this.#move((latents) => latents.start(values, cut));
+  }
+
+  applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
+    this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
+    return this.#move((latents) => latents.applyStep(set, coefficients));
+  }
+
+  applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
+    this.#guard.checkCoefficients('Int16Array', coefficients, sets);
+    return this.#move((latents) => latents.applyPool(sets, coefficients));
+  }
+
+  async #move(change: (latents: Latents) => void): Promise<void> {
+    this.#helpers.check();
+    this.#latents ??= new Latents(this.model);
+    change(this.#latents);
+    this.#write(this.#latents.values);
+  }
+
+  load(batch: Batch): void {
+    this.#guard.checkShape(batch);
+    const { inputs, labels, length } = batch;
+    new Uint8Array(this.#memory.buffer).set(inputs, this.#plan.inputs);
+    new Uint8Array(this.#memory.buffer).set(labels, this.#plan.labels);
     this.#length = length;
-    this.#windows = bytes.length / (length + 1);
+    this.#windows = labels.length / length;
     this.#setText('length', length);
   }
 
   async evaluate(): Promise<Evaluation> {
-    this.#guard.requireWindows(this.#length);
+    this.#guard.requireBatch(this.#windows);
+    this.#setText('keepLogits', 0);
     await this.#run(JOB_TEXT);
     return this.#evaluation();
   }
 
-  async align(probes: TextProbes): Promise<Alignment<Int32Array>> {
-    const rewardLimit = this.#guard.requireProbes(this.#windows, this.#length, probes);
-    const { key, step, sigma, rewardShift, horizon } = probes;
+  async logits(): Promise<Int32Array> {
+    this.#guard.requireBatch(this.#windows);
+    const rows = this.#windows * this.#length;
+    const address = this.#plan.end;
+    const missing = address + 4 * VOCABULARY * rows - this.#memory.buffer.byteLength;
+    if (missing > 0) this.#memory.grow(Math.ceil(missing / PAGE_BYTES));
+    this.#setText('keepLogits', address);
+    await this.#run(JOB_TEXT);
+    const { logitScale } = (this.model.program.at(-1) as Op<'loss'>).attributes;
+    return new Int32Array(this.#memory.buffer, address, VOCABULARY * rows).map((logit) => logit / logitScale);
+  }
+
+  async align(probes: Probes, sets?: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    const rewardLimit = this.#guard.requireProbes(this.#windows * this.#length, probes);
+    const { key, step, sigma, rewardShift, horizon = 0, shard } = probes;
     this.#setControl({
       ...{ key0: key[0], key1: key[1], step, probes: probes.probes, sigma, rewardShift, rewardLimit },
+      firstRow: shard?.first ?? 0,
     });
     this.#setText('horizon', horizon);
     const { alignments, alignmentCount } = this.#plan;
     const all = new Int32Array(this.#memory.buffer, alignments, this.threads * alignmentCount).fill(0);
     await this.#run(JOB_TEXT_NODES);
-    return { alignments: this.#alignments(all), evaluation: this.#evaluation() };
+    const weights = this.#alignments(all);
+    return {
+      alignments: sets ? alignmentsOfDirections(sets, weights) : weights,
+      evaluation: this.#evaluation(),
+    };
+  }
+
+  async alignWeights(): Promise<Alignment<Float64Array>> {
+    this.#guard.checkWeightsRoom(this.#windows);
+    throw new TypeError('the guard leaves no room for it');
   }
 
   /** The sums of all threads, without what pads the rows. */
@@ -190,7 +294,7 @@ export class WasmText implements PlacedText {
       ...{ width, hidden, heads, keyHeads, headSize, headShift, factor, range, shift },
       ...{ gain: rmsGain(width), valueBits: rmsValueBits(width) },
       ...{ applications: model.order.length, order: plan.order, matrices: plan.matrixWords },
-      ...{ head: plan.matrices.length - 1, length: 0, windows: plan.windows },
+      ...{ head: plan.matrices.length - 1, length: 0, inputs: plan.inputs, labels: plan.labels },
       ...{
         cosines: plan.cosines,
         sines: plan.sines,

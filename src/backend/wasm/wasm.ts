@@ -9,6 +9,7 @@ import { type DirectionSet, nonzerosMax, Signs, weightsOfDirection } from '../..
 import { latentOf } from '../../random/latents.js';
 import type { Key } from '../../random/philox.js';
 import { EXP2, LOG2 } from '../../ops/loss/op.js';
+import type { Graph } from '../../ternary/graph.js';
 import type { Network } from '../../ternary/network.js';
 import type { Transformer } from '../../ternary/transformer.js';
 import {
@@ -16,18 +17,17 @@ import {
   alignmentShift,
   type Backend,
   type Evaluation,
-  errorLimit,
   type MemoryUse,
-  type NodeProbes,
-  type PlacedNetwork,
-  type PlacedText,
-  type TextRoom,
+  type Placed,
+  type Probes,
   type Room,
 } from '../backend.js';
-import { BatchGuard } from '../batch-guard.js';
-import { NetworkInTurns, TextInTurns } from '../in-turns.js';
+import type { Batch } from '../batch.js';
+import { Guard } from '../guard.js';
+import { PlacedInTurns } from '../in-turns.js';
 import type { SimdChoice } from '../names.js';
 import { type Platform, platform } from '../platform/platform.js';
+import { alignmentsOfWeights, singleSets } from '../latents.js';
 import { HelperThreads } from './helpers.js';
 import { type Kernels, type KernelSet, loadKernels, type NetworkExports } from './kernels.js';
 import { Layout, roundUp } from './layout.js';
@@ -103,23 +103,20 @@ class WasmBackend implements Backend {
     this.summary = `wasm, ${found}, ${threads} thread${threads === 1 ? '' : 's'}${note === undefined ? '' : `, ${note}`}`;
   }
 
-  async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const kernels = await this.#load(room.probes || room.weights ? 'perceptron-training' : 'perceptron');
-    const placed = new NetworkInTurns(
-      new WasmNetwork(this.host, kernels, network, room, this.threads, () => this.#placed.delete(placed)),
-      room,
-    );
-    this.#placed.add(placed);
-    return placed;
-  }
-
-  async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
-    const [{ WasmText }, kernels] = await Promise.all([
-      import('./text.js'),
-      this.#load(room.align ? 'transformer-training' : 'transformer'),
-    ]);
-    const placed = new TextInTurns(
-      new WasmText(this.host, kernels, model, room, this.threads, () => this.#placed.delete(placed)),
+  async place(graph: Graph, room: Room): Promise<Placed> {
+    const onRelease = () => this.#placed.delete(placed);
+    const training = room.probes !== undefined || room.weights === true;
+    const model = graph as Network | Transformer;
+    const placed = new PlacedInTurns(
+      model.architecture === 'perceptron'
+        ? new WasmNetwork(
+            ...([this.host, await this.#load(training ? 'perceptron-training' : 'perceptron')] as const),
+            ...([model, room, this.threads, onRelease] as const),
+          )
+        : new (await import('./text.js')).WasmText(
+            ...([this.host, await this.#load(training ? 'transformer-training' : 'transformer')] as const),
+            ...([model, room, this.threads, onRelease] as const),
+          ),
       room,
     );
     this.#placed.add(placed);
@@ -138,9 +135,9 @@ class WasmBackend implements Backend {
   }
 }
 
-class WasmNetwork implements PlacedNetwork {
+class WasmNetwork implements Placed {
   readonly batchMax: number;
-  readonly #guard: BatchGuard;
+  readonly #guard: Guard;
   readonly #plan: MemoryPlan;
   readonly #memory: WebAssembly.Memory;
   readonly #kernels: NetworkExports;
@@ -164,7 +161,7 @@ class WasmNetwork implements PlacedNetwork {
     readonly threads: number,
     readonly onRelease: () => void,
   ) {
-    this.#guard = new BatchGuard(network, room);
+    this.#guard = new Guard(network, room);
     this.batchMax = room.batch;
     this.#plan = planMemory(network, room, threads);
     const initial = Math.ceil(this.#plan.end / PAGE_BYTES) + 1;
@@ -186,6 +183,10 @@ class WasmNetwork implements PlacedNetwork {
     );
   }
 
+  get graph(): Network {
+    return this.network;
+  }
+
   get memory(): MemoryUse {
     const { weights, latents, batch } = this.#plan.use;
     return {
@@ -196,8 +197,9 @@ class WasmNetwork implements PlacedNetwork {
     };
   }
 
-  loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
-    this.#guard.checkShape(inputs, labels);
+  load(batchOfRows: Batch): void {
+    const { inputs, labels } = batchOfRows;
+    this.#guard.checkShape(batchOfRows);
     this.#batch = 0; // until the batch is found good
     const batch = labels.length;
     const width = this.network.widths[0];
@@ -237,7 +239,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async initLatents(key: Key, cut: number): Promise<void> {
-    this.#guard.requireTernary();
+    this.#guard.requireLatents();
     this.#set('key0', key[0]);
     this.#set('key1', key[1]);
     this.#waiting = []; // what they would move is drawn anew
@@ -248,7 +250,7 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async startLatents(trits: Int8Array, cut: number): Promise<void> {
-    this.#guard.requireTernary();
+    this.#guard.requireLatents();
     this.#guard.checkWeights(trits);
     this.#waiting = []; // what they would move is written over
     this.#waitingMoves = 0;
@@ -292,7 +294,6 @@ class WasmNetwork implements PlacedNetwork {
 
   /** Nobody sees a step before the next job, so that many can be applied at once, on all threads. */
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
-    this.#guard.requireTernary();
     this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
     this.#waiting.push({ set, coefficients: coefficients.slice() });
     this.#waitingMoves += set.touched;
@@ -327,7 +328,6 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
-    this.#guard.requireTernary();
     this.#guard.checkCoefficients('Int16Array', coefficients, sets);
     await this.#applyWaiting();
     this.#arguments = new Layout(this.#plan.end);
@@ -339,7 +339,6 @@ class WasmNetwork implements PlacedNetwork {
   }
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
-    this.#guard.requireTernary();
     this.#guard.checkWeightsRoom(this.#batch);
     await this.#applyWaiting();
     this.#arguments = new Layout(this.#plan.end);
@@ -352,10 +351,16 @@ class WasmNetwork implements PlacedNetwork {
     return { alignments: mergeThreads(sums, new Float64Array(count)), evaluation: this.#evaluation() };
   }
 
-  async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
-    this.#guard.requireTernary();
+  async align(probes: Probes, sets?: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    const limit = this.#guard.requireProbes(this.#batch, probes);
     await this.#applyWaiting();
-    this.#guard.checkNodes(this.#batch, probes.probes);
+    if (sets) return this.#align(probes, limit, sets);
+    const single = singleSets(this.network);
+    const { alignments, evaluation } = await this.#align(probes, limit, single);
+    return { alignments: alignmentsOfWeights(single, alignments), evaluation };
+  }
+
+  async #align(probes: Probes, limit: number, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     this.#arguments = new Layout(this.#plan.end);
     this.#plan.layers.forEach((layer, index) => {
       // A layer without an address for its errors is not probed.
@@ -368,7 +373,8 @@ class WasmNetwork implements PlacedNetwork {
     this.#set('probes', probes.probes);
     this.#set('sigma', probes.sigma);
     this.#set('rewardShift', probes.rewardShift);
-    this.#set('rewardLimit', Math.floor(errorLimit(this.#batch) / probes.probes));
+    this.#set('rewardLimit', limit);
+    this.#set('firstRow', probes.shard?.first ?? 0);
     const count = sets.reduce((sum, set) => sum + set.directions, 0);
     this.#putSets(sets);
     const address = this.#take(this.threads * count * 4);
@@ -379,6 +385,13 @@ class WasmNetwork implements PlacedNetwork {
     const evaluation = this.#evaluation();
     await this.#run(Job.align, this.#tilesOf(sets, 'columns', this.#kernels.ALIGNMENT_COLUMNS));
     return { alignments: mergeThreads(sums, new Int32Array(count)), evaluation };
+  }
+
+  restart(): void {}
+
+  async next(byte: number): Promise<Int32Array> {
+    this.#guard.checkNext(byte, 0);
+    throw new TypeError('the guard refuses a byte where rows are examples');
   }
 
   async release(): Promise<void> {

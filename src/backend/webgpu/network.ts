@@ -4,8 +4,10 @@ import type { DirectionSet } from '../../random/directions.js';
 import { latentOf } from '../../random/latents.js';
 import type { Key } from '../../random/philox.js';
 import type { Network } from '../../ternary/network.js';
-import type { Alignment, Evaluation, MemoryUse, NodeProbes, PlacedNetwork, Room } from '../backend.js';
-import { BatchGuard } from '../batch-guard.js';
+import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
+import type { Batch } from '../batch.js';
+import { Guard } from '../guard.js';
+import { alignmentsOfWeights, singleSets } from '../latents.js';
 import type { DeviceBuffer, Region, WebgpuDevice } from './device.js';
 import { recordForward, tilesOf } from './forward.js';
 import { recordNodes } from './nodes.js';
@@ -14,9 +16,9 @@ import { packLayer, unpackLayer } from './trits.js';
 import { recordInit, recordPool, recordStep } from './updates.js';
 import { Workspace } from './workspace.js';
 
-export class WebgpuNetwork implements PlacedNetwork {
+export class WebgpuNetwork implements Placed {
   readonly batchMax: number;
-  readonly #guard: BatchGuard;
+  readonly #guard: Guard;
   readonly #space: Workspace;
   #batch = 0;
   #cut = 0;
@@ -28,17 +30,22 @@ export class WebgpuNetwork implements PlacedNetwork {
     readonly onRelease: () => void,
   ) {
     device.check();
-    this.#guard = new BatchGuard(network, room);
+    this.#guard = new Guard(network, room);
     this.batchMax = room.batch;
     this.#space = new Workspace(device, network, room);
+  }
+
+  get graph(): Network {
+    return this.network;
   }
 
   get memory(): MemoryUse {
     return this.#space.memory;
   }
 
-  loadBatch(inputs: Uint8Array, labels: Uint8Array): void {
-    this.#guard.checkShape(inputs, labels);
+  load(rowsOfBatch: Batch): void {
+    const { inputs, labels } = rowsOfBatch;
+    this.#guard.checkShape(rowsOfBatch);
     const { plan, inputs: rows, labels: marks } = this.#space;
     const batch = labels.length;
     const width = this.network.widths[0];
@@ -117,7 +124,7 @@ export class WebgpuNetwork implements PlacedNetwork {
   }
 
   async initLatents(key: Key, cut: number): Promise<void> {
-    this.#guard.requireTernary();
+    this.#guard.requireLatents();
     this.device.check();
     this.#cut = cut;
     recordInit(this.#space, key, cut);
@@ -125,7 +132,7 @@ export class WebgpuNetwork implements PlacedNetwork {
   }
 
   async startLatents(trits: Int8Array, cut: number): Promise<void> {
-    this.#guard.requireTernary();
+    this.#guard.requireLatents();
     await this.writeWeights(trits);
     this.#cut = cut;
     const latents = new Int8Array(4 * this.#space.plan.latentWords);
@@ -134,7 +141,6 @@ export class WebgpuNetwork implements PlacedNetwork {
   }
 
   async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
-    this.#guard.requireTernary();
     this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
     this.device.check();
     const buffer = this.#arguments(coefficients);
@@ -143,7 +149,6 @@ export class WebgpuNetwork implements PlacedNetwork {
   }
 
   async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
-    this.#guard.requireTernary();
     this.#guard.checkCoefficients('Int16Array', coefficients, sets);
     this.device.check();
     const buffer = this.#arguments(coefficients);
@@ -152,7 +157,6 @@ export class WebgpuNetwork implements PlacedNetwork {
   }
 
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
-    this.#guard.requireTernary();
     this.#guard.checkWeightsRoom(this.#batch);
     const sums = this.#space.growing('sums of directions', 8 * count);
     recordTrials(this.#space, this.#batch, set, first, count, sums);
@@ -169,19 +173,32 @@ export class WebgpuNetwork implements PlacedNetwork {
     return { alignments, evaluation };
   }
 
-  async alignNodes(probes: NodeProbes, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
-    this.#guard.requireTernary();
-    this.#guard.checkNodes(this.#batch, probes.probes);
+  async align(probes: Probes, sets?: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    const limit = this.#guard.requireProbes(this.#batch, probes);
+    if (sets) return this.#align(probes, limit, sets);
+    const single = singleSets(this.network);
+    const { alignments, evaluation } = await this.#align(probes, limit, single);
+    return { alignments: alignmentsOfWeights(single, alignments), evaluation };
+  }
+
+  async #align(probes: Probes, limit: number, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     const count = sets.reduce((sum, set) => sum + set.directions, 0);
     const alignments = this.#space.growing('alignments', 4 * count);
     this.device.write(alignments, new Int32Array(count));
-    recordNodes(this.#space, this.#batch, probes, sets, alignments);
+    recordNodes(this.#space, this.#batch, probes, limit, sets, alignments);
     this.#space.recorder.submit();
     const {
       evaluation,
       extra: [bytes],
     } = await this.#results([{ from: alignments, bytes: 4 * count }]);
     return { alignments: new Int32Array(bytes), evaluation };
+  }
+
+  restart(): void {}
+
+  async next(byte: number): Promise<Int32Array> {
+    this.#guard.checkNext(byte, 0);
+    throw new TypeError('the guard refuses a byte where rows are examples');
   }
 
   async release(): Promise<void> {

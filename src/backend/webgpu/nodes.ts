@@ -4,7 +4,7 @@
  */
 
 import { type DirectionSet, nonzerosMax } from '../../random/directions.js';
-import { alignmentShift, errorLimit, type NodeProbes } from '../backend.js';
+import { alignmentShift, type Probes } from '../backend.js';
 import type { DeviceBuffer } from './device.js';
 import { recordCopies, recordForward, type Tile, tilesOf } from './forward.js';
 import { alignKernel, ALIGN_SIDES, alignSignBytes } from './kernels/align.js';
@@ -32,7 +32,8 @@ const TILE_ROWS_MAX = 128;
 export function recordNodes(
   space: Workspace,
   batch: number,
-  probes: NodeProbes,
+  probes: Probes,
+  limit: number,
   sets: readonly DirectionSet[],
   alignments: DeviceBuffer,
 ): void {
@@ -41,7 +42,7 @@ export function recordNodes(
     recordForward(space, tile);
     for (const { group: layer } of sets) {
       if (layer === last) recordExactErrors(space, tile);
-      else recordProbes(space, layer, tile, batch, probes);
+      else recordProbes(space, layer, tile, limit, probes);
       recordTranspose(space, layer, tile);
     }
   }
@@ -57,8 +58,8 @@ export function recordProbes(
   space: Workspace,
   layer: number,
   tile: Tile,
-  batch: number,
-  { key, step, probes, sigma, rewardShift }: NodeProbes,
+  limit: number,
+  { key, step, probes, sigma, rewardShift, shard }: Probes,
 ): void {
   const { plan, layers, signs, rewards, copyX, copyLosses, transposed, recorder, device, network } = space;
   const shape = plan.layers[layer];
@@ -67,12 +68,12 @@ export function recordProbes(
   const disturb = space.kernel(`disturb ${layer}`, () => disturbKernel(shape, network, device.features));
   const reward = space.kernel('rewards', () => rewardsKernel());
   const errors = space.kernel(`errors ${layer}`, () => errorsKernel(shape));
-  const limit = Math.floor(errorLimit(batch) / probes);
+  const firstExample = (shard?.first ?? 0) + tile.first;
   for (let from = 0; from < probes; from += PROBES_PER_GROUP) {
     recorder.add(
       signsOf,
       { x, signs },
-      { ...keyParams(key), rows: tile.rows, step, group: from / PROBES_PER_GROUP, firstExample: tile.first },
+      { ...keyParams(key), rows: tile.rows, step, group: from / PROBES_PER_GROUP, firstExample },
       rowGroups(shape.units, tile.rows),
     );
     const end = Math.min(probes, from + PROBES_PER_GROUP);

@@ -83,7 +83,11 @@ export function planNetwork(network: Network, room: Room, workBytes: number): Ne
   const widest = Math.max(...layers.map(({ units }) => units));
   const rowsMax = Math.max(32, Math.min(ROWS_MAX, Math.floor(workBytes / (4 * widest))));
   // A tile of 16 examples with both sides of each probe must fit; more probes go one after another.
-  const probes = Math.min(room.probes ?? 0, 16, Math.floor(rowsMax / 32));
+  const probes = Math.min(
+    room.probes === undefined ? 0 : Math.max(1, room.probes),
+    16,
+    Math.floor(rowsMax / 32),
+  );
   const copiesOf = Math.max(2 * probes, room.weights ? 2 : 0, 1);
   const most = Math.floor(rowsMax / copiesOf / VALUES_PER_VEC4) * VALUES_PER_VEC4;
   const tile = Math.max(VALUES_PER_VEC4, Math.min(batchStride, most));

@@ -6,7 +6,7 @@
 
 import { Purpose, streamOf } from '../../random/philox.js';
 import { type ScaledMatrix, type TransformerBlock, VOCABULARY } from '../../ternary/transformer.js';
-import type { TextProbes, TextRoom } from '../backend.js';
+import type { Probes } from '../backend.js';
 import type { DeviceBuffer } from './device.js';
 import { alignWeightsKernel, ALIGN_SIDES } from './kernels/align.js';
 import { linearGroups } from './kernels/kernel.js';
@@ -61,7 +61,7 @@ interface Part {
 
 /** One call's probes of a part. */
 interface Probing extends Part {
-  readonly probes: TextProbes;
+  readonly probes: Probes;
   readonly limit: number;
 }
 
@@ -104,14 +104,14 @@ export class TextAligner {
   constructor(
     readonly forward: TextForward,
     readonly batch: Batch,
-    { windows, probes = PROBES_PER_GROUP }: Pick<TextRoom, 'windows' | 'probes'>,
+    { windows, probes }: { readonly windows: number; readonly probes: number },
     rowsMax: number,
     take: Take,
   ) {
     const { model, device } = forward;
     const rows = windows * model.context;
     const widest = widestOf(model);
-    const pairs = Math.min(PROBES_PER_GROUP, probes, Math.floor(rowsMax / (2 * rows)));
+    const pairs = Math.min(PROBES_PER_GROUP, Math.max(1, probes), Math.floor(rowsMax / (2 * rows)));
     this.#copyRows = 2 * Math.max(1, pairs) * rows;
     this.#copies = takeActivations(model, this.#copyRows, device.workBytes, take);
     this.#copyLosses = take('losses of copies', this.#copyRows);
@@ -134,7 +134,7 @@ export class TextAligner {
    * Records the evaluation of a part, and adds to the alignments.
    * @param limit - of a reward
    */
-  record(part: Part, probes: TextProbes, limit: number): void {
+  record(part: Part, probes: Probes, limit: number): void {
     const { forward, batch } = this;
     const { model } = forward;
     const all: Rows = { at: batch.rows, rows: part.rows, length: part.length, start: 0 };
@@ -248,9 +248,10 @@ export class TextAligner {
   /** Records all probes of a site; its errors are left transposed, or are in the embedding's alignments. */
   #probe(
     { site, matrix, units, base, isSeenLater, next, goOn }: Site,
-    { rows, first, length, limit, probes: { key, step, probes, sigma, rewardShift, horizon } }: Probing,
+    { rows, first, length, limit, probes: asked }: Probing,
   ): void {
     const { forward, batch } = this;
+    const { key, step, probes, sigma, rewardShift, horizon = 0, shard } = asked;
     const { recorder } = forward;
     const sizes = this.#sizes;
     const signs = this.#signs;
@@ -268,7 +269,7 @@ export class TextAligner {
         { signs },
         {
           ...{ examples: rows, units, ...keyParams(key), step, group: from / PROBES_PER_GROUP },
-          ...{ stream: streamOf(Purpose.probe, site), firstExample: first },
+          ...{ stream: streamOf(Purpose.probe, site), firstExample: (shard?.first ?? 0) + first },
         },
         linearGroups(rows * Math.ceil(units / UNITS_PER_BLOCK), 1),
       );

@@ -4,17 +4,23 @@
  */
 
 import { type Transformer, VOCABULARY } from '../../ternary/transformer.js';
-import type { Alignment, Evaluation, PlacedText, TextProbes, TextRoom } from '../backend.js';
-import { TextGuard } from '../text-guard.js';
-import { checkValues } from '../value-guard.js';
+import type { DirectionSet } from '../../random/directions.js';
+import type { Key } from '../../random/philox.js';
+import type { Op } from '../../ternary/graph.js';
+import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
+import type { Batch } from '../batch.js';
+import { Guard } from '../guard.js';
+import { alignmentsOfDirections, Latents } from '../latents.js';
 import type { DeviceBuffer, WebgpuDevice } from './device.js';
 import { roundUp } from './plan.js';
 import { Recorder } from './recorder.js';
 import { type Activations, takeActivations, TextForward, widestOf } from './text-forward.js';
 import type { TextAligner } from './text-align.js';
 
-export class WebgpuText implements PlacedText {
-  readonly #guard: TextGuard;
+export class WebgpuText implements Placed {
+  readonly #guard: Guard;
+  /** The values, and what directions move. */
+  readonly #latents: Latents;
   readonly #recorder: Recorder;
   readonly #buffers: DeviceBuffer[] = [];
   readonly #forward: TextForward;
@@ -45,16 +51,17 @@ export class WebgpuText implements PlacedText {
   constructor(
     readonly device: WebgpuDevice,
     readonly model: Transformer,
-    readonly room: TextRoom,
+    readonly room: Room,
     Aligner: typeof TextAligner | null,
     readonly onRelease: () => void,
   ) {
     device.check();
-    this.#guard = new TextGuard(model, room);
+    this.#guard = new Guard(model, room);
+    this.#latents = new Latents(model);
     const { context, order, keyHeads, headSize } = model;
     const rowsMax = Math.floor(device.workBytes / (4 * widestOf(model)));
     const windows = Math.floor(rowsMax / context);
-    this.#windowsAtOnce = Math.max(1, Math.min(room.windows, Aligner ? windows >> 1 : windows));
+    this.#windowsAtOnce = Math.max(1, Math.min(room.batch, Aligner ? windows >> 1 : windows));
     this.#recorder = new Recorder(device);
     const take = (label: string, words: number): DeviceBuffer => {
       const buffer = device.allocate(label, 4 * words);
@@ -64,7 +71,7 @@ export class WebgpuText implements PlacedText {
     try {
       this.#forward = new TextForward(device, this.#recorder, model, take);
       this.#rows = takeActivations(model, this.#windowsAtOnce * context, device.workBytes, take);
-      const positions = room.windows * context;
+      const positions = room.batch * context;
       this.#batch = {
         bytes: take('bytes', positions / 4 + 1),
         labels: take('labels', positions / 4 + 1),
@@ -81,7 +88,7 @@ export class WebgpuText implements PlacedText {
         this.#aligner = new Aligner(
           this.#forward,
           { rows: this.#rows, ...this.#batch },
-          { ...room, windows: this.#windowsAtOnce },
+          { windows: this.#windowsAtOnce, probes: room.probes ?? 0 },
           rowsMax,
           take,
         );
@@ -92,30 +99,76 @@ export class WebgpuText implements PlacedText {
     }
   }
 
-  async writeWeights(values: Int8Array): Promise<void> {
-    checkValues(this.model, values);
-    this.device.check();
-    this.#forward.writeWeights(values);
+  get graph(): Transformer {
+    return this.model;
   }
 
-  loadWindows(bytes: Uint8Array, length: number): void {
-    this.#guard.checkWindows(bytes, length);
+  get batchMax(): number {
+    return this.#guard.batchMax;
+  }
+
+  get memory(): MemoryUse {
+    const weights = this.#forward.weights.bytes;
+    const { bytes, labels, losses, predictions } = this.#batch;
+    const batch = [bytes, labels, losses, predictions].reduce((sum, buffer) => sum + buffer.bytes, 0);
+    const all = this.#buffers.reduce((sum, buffer) => sum + buffer.bytes, 0);
+    return { weights, latents: 0, batch, work: all - weights - batch };
+  }
+
+  async writeWeights(values: Int8Array): Promise<void> {
+    this.#guard.checkWeights(values);
+    this.#move((latents) => latents.values.set(values));
+  }
+
+  async readWeights(): Promise<Int8Array> {
+    this.device.check();
+    return this.#latents.values.slice();
+  }
+
+  async initLatents(key: Key, cut: number): Promise<void> {
+    this.#guard.requireLatents();
+    this.#move((latents) => latents.init(key, cut));
+  }
+
+  async startLatents(values: Int8Array, cut: number): Promise<void> {
+    this.#guard.requireLatents();
+    this.#guard.checkWeights(values);
+    this.#move((latents) => latents.start(values, cut));
+  }
+
+  async applyStep(set: DirectionSet, coefficients: Int8Array): Promise<void> {
+    this.#guard.checkCoefficients('Int8Array', coefficients, [set]);
+    this.#move((latents) => latents.applyStep(set, coefficients));
+  }
+
+  async applyPool(sets: readonly DirectionSet[], coefficients: Int16Array): Promise<void> {
+    this.#guard.checkCoefficients('Int16Array', coefficients, sets);
+    this.#move((latents) => latents.applyPool(sets, coefficients));
+  }
+
+  #move(change: (latents: Latents) => void): void {
+    this.device.check();
+    change(this.#latents);
+    this.#forward.writeWeights(this.#latents.values);
+  }
+
+  load(batch: Batch): void {
+    this.#guard.checkShape(batch);
+    const { inputs, labels, length } = batch;
     this.#length = length;
-    this.#windows = bytes.length / (length + 1);
-    const [inputs, labels] = [0, 1].map((from) => {
-      const part = new Uint8Array(roundUp(this.#windows * length, 4));
-      for (let window = 0; window < this.#windows; window++) {
-        const first = window * (length + 1) + from;
-        part.set(bytes.subarray(first, first + length), window * length);
-      }
-      return part;
+    this.#windows = labels.length / length;
+    const [bytes, marks] = [inputs, labels].map((values) => {
+      const padded = new Uint8Array(roundUp(values.length, 4));
+      padded.set(values);
+      return padded;
     });
-    this.device.write(this.#batch.bytes, inputs);
-    this.device.write(this.#batch.labels, labels);
+    this.device.write(this.#batch.bytes, bytes);
+    this.device.write(this.#batch.labels, marks);
   }
 
   async evaluate(): Promise<Evaluation> {
-    const length = this.#guard.requireWindows(this.#length);
+    this.#guard.requireBatch(this.#windows);
+    const length = this.#length;
     this.restart();
     const { bytes } = this.#batch;
     for (const { first, rows } of this.#parts()) {
@@ -130,8 +183,34 @@ export class WebgpuText implements PlacedText {
     return evaluationOf(losses, predictions);
   }
 
-  async align(probes: TextProbes): Promise<Alignment<Int32Array>> {
-    const limit = this.#guard.requireProbes(this.#windows, this.#length, probes);
+  async logits(): Promise<Int32Array> {
+    this.#guard.requireBatch(this.#windows);
+    const length = this.#length;
+    this.restart();
+    const { logitScale } = (this.model.program.at(-1) as Op<'loss'>).attributes;
+    const logits = new Int32Array(VOCABULARY * this.#windows * length);
+    for (const { first, rows } of this.#parts()) {
+      const all = { at: this.#rows, rows, length, start: 0 };
+      this.#forward.embed(this.#batch.bytes, all.at.x, rows, first);
+      this.#forward.blocksFrom(0, all);
+      this.#forward.logits(all);
+      this.#recorder.submit();
+      const [part] = await this.device.fetch([{ from: all.at.z, bytes: 4 * VOCABULARY * rows }]);
+      logits.set(
+        new Int32Array(part).map((logit) => logit / logitScale),
+        VOCABULARY * first,
+      );
+    }
+    return logits;
+  }
+
+  async alignWeights(): Promise<Alignment<Float64Array>> {
+    this.#guard.checkWeightsRoom(this.#windows);
+    throw new TypeError('the guard leaves no room for it');
+  }
+
+  async align(probes: Probes, sets?: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    const limit = this.#guard.requireProbes(this.#windows * this.#length, probes);
     this.restart();
     const aligner = this.#aligner as TextAligner; // the guard has seen that there is room
     aligner.begin();
@@ -141,7 +220,11 @@ export class WebgpuText implements PlacedText {
       { from: aligner.alignments, bytes: 4 * this.model.parameters },
       ...this.#results(),
     ]);
-    return { alignments: new Int32Array(sums), evaluation: evaluationOf(losses, predictions) };
+    const weights = new Int32Array(sums);
+    return {
+      alignments: sets ? alignmentsOfDirections(sets, weights) : weights,
+      evaluation: evaluationOf(losses, predictions),
+    };
   }
 
   restart(): void {

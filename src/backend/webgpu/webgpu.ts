@@ -4,10 +4,11 @@
  * arithmetic. Weights, latents, activations and errors stay on the device.
  */
 
+import type { Graph } from '../../ternary/graph.js';
 import type { Network } from '../../ternary/network.js';
 import type { Transformer } from '../../ternary/transformer.js';
-import { NetworkInTurns, TextInTurns } from '../in-turns.js';
-import type { Backend, PlacedNetwork, PlacedText, Room, TextRoom } from '../backend.js';
+import type { Backend, Placed, Room } from '../backend.js';
+import { PlacedInTurns } from '../in-turns.js';
 import { WebgpuDevice, type WebgpuOptions } from './device.js';
 import { WebgpuNetwork } from './network.js';
 
@@ -43,24 +44,20 @@ export class WebgpuBackend implements Backend {
     ].join(', ');
   }
 
-  async place(network: Network, room: Room): Promise<PlacedNetwork> {
-    const placed = new NetworkInTurns(
-      new WebgpuNetwork(this.device, network, room, () => this.#placed.delete(placed)),
-      room,
-    );
+  async place(graph: Graph, room: Room): Promise<Placed> {
+    const onRelease = () => this.#placed.delete(placed);
+    const placed = new PlacedInTurns(await this.#open(graph as Network | Transformer, room, onRelease), room);
     this.#placed.add(placed);
     return placed;
   }
 
-  async placeText(model: Transformer, room: TextRoom): Promise<PlacedText> {
+  async #open(model: Network | Transformer, room: Room, onRelease: () => void): Promise<Placed> {
+    if (model.architecture === 'perceptron') {
+      return new WebgpuNetwork(this.device, model, room, onRelease);
+    }
     const { WebgpuText } = await import('./text.js'); // few pages have a use for it
-    const Aligner = room.align ? (await import('./text-align.js')).TextAligner : null;
-    const placed = new TextInTurns(
-      new WebgpuText(this.device, model, room, Aligner, () => this.#placed.delete(placed)),
-      room,
-    );
-    this.#placed.add(placed);
-    return placed;
+    const Aligner = room.probes === undefined ? null : (await import('./text-align.js')).TextAligner;
+    return new WebgpuText(this.device, model, room, Aligner, onRelease);
   }
 
   async close(): Promise<void> {

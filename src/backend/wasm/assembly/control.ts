@@ -37,6 +37,7 @@ export class Control {
   sigma: i32;
   rewardShift: i32;
   rewardLimit: i32;
+  firstRow: i32; // of the whole batch, where this is a shard of it
   cut: i32;
   sets: i32;
   set: usize; // DirectionSet[sets]

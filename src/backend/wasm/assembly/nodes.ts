@@ -57,7 +57,7 @@ function hiddenErrors(index: i32, layer: Layer, tile: i32, errors: usize): void 
 
   for (let example = 0; example < examples; example++) {
     const sums = signSums + <usize>(example << 2);
-    drawSigns(outputsOf(layer, example), stride, index, tile * TILE + example, signs + <usize>(example * stride), probeBytes, sums);
+    drawSigns(outputsOf(layer, example), stride, index, control.firstRow + tile * TILE + example, signs + <usize>(example * stride), probeBytes, sums);
   }
   for (let probe = 0; probe < control.probes; probe++) {
     const reward = rewards + <usize>((probe * TILE) << 2);

@@ -38,13 +38,14 @@ const SIZE_SHIFT: i32 = 4;
 
 export function textNodesTile(tile: i32): void {
   const t = text();
-  const bytes = t.windows + <usize>(tile * (t.length + 1));
+  const bytes = t.inputs + <usize>(tile * t.length);
+  const labels = t.labels + <usize>(tile * t.length);
   keepWindow(bytes);
-  exactHead(tile, bytes);
+  exactHead(tile, labels);
   if (control.probes == 0) return;
-  alignEmbedding(tile, bytes);
+  alignEmbedding(tile, bytes, labels);
   for (let application = 0; application < t.applications; application++) {
-    for (let matrix = QUERY; matrix < MATRICES; matrix++) alignMatrix(tile, bytes, application, matrix);
+    for (let matrix = QUERY; matrix < MATRICES; matrix++) alignMatrix(tile, labels, application, matrix);
   }
 }
 
@@ -92,20 +93,20 @@ function keepWindow(bytes: usize): void {
 }
 
 /** Losses, predictions, and the head's alignment, from the logits at hand. */
-function exactHead(tile: i32, bytes: usize): void {
+function exactHead(tile: i32, labels: usize): void {
   const t = text();
   for (let position = 0; position < t.length; position++) {
     const row = <usize>(position * t.zStride);
     const logits = scratchBase + <usize>t.z + (row << 2);
     const at = tile * t.length + position;
-    const label = load<u8>(bytes + <usize>(position + 1));
+    const label = load<u8>(labels + <usize>position);
     store<i32>(control.losses + <usize>(at << 2), crossEntropy(logits, label, scratchBase + <usize>t.errors + (row << 1)));
     store<u8>(control.predictions + <usize>at, predict(logits));
   }
   addAlignments(matrixAt(t.head), scratchBase + <usize>t.n);
 }
 
-function alignEmbedding(tile: i32, bytes: usize): void {
+function alignEmbedding(tile: i32, bytes: usize, labels: usize): void {
   const t = text();
   const matrix = matrixAt(0);
   for (let position = 0; position < t.length; position++) {
@@ -122,7 +123,7 @@ function alignEmbedding(tile: i32, bytes: usize): void {
         scaleEmbedding(x);
       }
       applyWindow(0);
-      keepLosses(bytes, side);
+      keepLosses(labels, side);
     }
     reward(matrix.columns, t.horizon);
   }
@@ -137,7 +138,7 @@ function alignEmbedding(tile: i32, bytes: usize): void {
   }
 }
 
-function alignMatrix(tile: i32, bytes: usize, application: i32, which: i32): void {
+function alignMatrix(tile: i32, labels: usize, application: i32, which: i32): void {
   const t = text();
   const first = firstOf(application);
   const matrix = matrixAt(first + which);
@@ -157,7 +158,7 @@ function alignMatrix(tile: i32, bytes: usize, application: i32, which: i32): voi
       }
       goOn(first, kept, which);
       applyWindow(application + 1);
-      keepLosses(bytes, side);
+      keepLosses(labels, side);
     }
     reward(matrix.rows, which <= VALUE ? t.horizon : 0);
   }
@@ -225,7 +226,7 @@ function drawSigns(tile: i32, site: i32, probe: i32, units: i32): void {
     for (let unit = 0; unit < units; unit += 16) {
       if ((unit & 127) == 0) {
         const block = (unit >>> 7) | ((probe >> 4) << 16);
-        philox(control.key0, control.key1, block, tile * t.length + position, control.step, PURPOSE_PROBE | (<u32>site << 8), words);
+        philox(control.key0, control.key1, block, control.firstRow + tile * t.length + position, control.step, PURPOSE_PROBE | (<u32>site << 8), words);
       }
       const draw = load<u16>(words + <usize>((unit & 127) >>> 3));
       const spread = v128.shuffle<i8>(i8x16.splat(<i8>draw), i8x16.splat(<i8>(draw >>> 8)), 0, 0, 0, 0, 0, 0, 0, 0, 16, 16, 16, 16, 16, 16, 16, 16);
@@ -255,12 +256,12 @@ function disturb(position: i32, side: i32, units: i32, to: usize): void {
 }
 
 /** The losses of a disturbed pass, from the logits at hand. */
-function keepLosses(bytes: usize, side: i32): void {
+function keepLosses(labels: usize, side: i32): void {
   const t = text();
   const to = scratchBase + <usize>(side == 1 ? t.plus : t.minus);
   for (let position = 0; position < t.length; position++) {
     const logits = scratchBase + <usize>t.z + <usize>((position * t.zStride) << 2);
-    const label = load<u8>(bytes + <usize>(position + 1));
+    const label = load<u8>(labels + <usize>position);
     store<i32>(to + <usize>(position << 2), crossEntropy(logits, label, 0));
   }
 }

@@ -57,7 +57,9 @@ export class Text {
   softmax: usize; // i16[256]
   silu: usize; // i16[255]
   length: i32; // positions of a window
-  windows: usize; // u8 [B, length + 1]
+  inputs: usize; // u8 [B, length]
+  labels: usize; // u8 [B, length]
+  keepLogits: usize; // i32 [B, length, 256], or 0
   caches: usize; // i8 [applications, 2, T, keyStride] of the text that grows
   cacheBytes: i32; // of one [T, keyStride]
   // offsets in a thread's scratch
@@ -128,15 +130,16 @@ export function matrixAt(index: i32): Matrix {
 export function textTile(tile: i32): void {
   const t = text();
   const length = t.length;
-  const bytes = t.windows + <usize>(tile * (length + 1));
+  const bytes = t.inputs + <usize>(tile * length);
   for (let position = 0; position < length; position++) embed(load<u8>(bytes + <usize>position), position);
   applyWindow(0);
   for (let position = 0; position < length; position++) {
     const logits = scratchBase + <usize>t.z + <usize>((position * t.zStride) << 2);
     const at = tile * length + position;
-    const label = load<u8>(bytes + <usize>(position + 1));
+    const label = load<u8>(t.labels + <usize>at);
     store<i32>(control.losses + <usize>(at << 2), crossEntropy(logits, label, 0));
     store<u8>(control.predictions + <usize>at, predict(logits));
+    if (t.keepLogits) memory.copy(t.keepLogits + <usize>at * (VOCABULARY << 2), logits, VOCABULARY << 2);
   }
 }
 
