@@ -9,10 +9,13 @@ import { STE_CHOICES, STE_KEYS } from '../src/backprop/config.js';
 import { STE_PRESETS } from '../src/backprop/presets.js';
 import { TEXT_STE_CHOICES, TEXT_STE_KEYS } from '../src/backprop/text-config.js';
 import { TEXT_STE_PRESETS } from '../src/backprop/text-presets.js';
-import { CONFIG_CHOICES, CONFIG_KEYS } from '../src/perturb/config.js';
-import { PRESETS } from '../src/perturb/presets.js';
-import { TEXT_NOISE_STEP_CHOICES, TEXT_NOISE_STEP_KEYS } from '../src/perturb/text-config.js';
-import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/text-presets.js';
+import {
+  CONFIG_CHOICES,
+  CONFIG_KEYS,
+  TEXT_NOISE_STEP_CHOICES,
+  TEXT_NOISE_STEP_KEYS,
+} from '../src/perturb/config.js';
+import { PRESETS, TEXT_NOISE_STEP_PRESETS } from '../src/perturb/presets.js';
 import { readBytes } from './files.js';
 import { METHODS, type Method } from './run.js';
 
@@ -115,7 +118,7 @@ export const TEXT_SETTINGS: SourceSettings = {
     ste: settingsOf(TEXT_STE_PRESETS, TEXT_STE_KEYS, TEXT_STE_CHOICES),
   },
   method: 'ste',
-  also: {},
+  also: { artifact: 'auto: as the preset, and then the smallest form' },
 };
 
 const entriesOf = ({ methods }: SourceSettings) => Object.entries(methods) as [Method, MethodSettings][];

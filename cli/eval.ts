@@ -13,7 +13,7 @@ import { ConfigError, expected } from '../src/errors.js';
 import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger } from './config-options.js';
-import { isTrainedOn, noteName, openData, readingOf } from './data.js';
+import { isTrainedOn, openData, readingOf } from './data.js';
 import { readPathOrUrl, requireOneStdin } from './files.js';
 import { readText } from './texts.js';
 import { count, evaluated, percent, printResult, shown, table } from './output.js';
@@ -112,7 +112,6 @@ async function evaluateTransformer(
           undefined,
           `a number of bytes from ${model.context}, the context, on`,
         );
-  noteName(options.data);
   const text = await readText(options.data);
   const trainedOn = isTrainedOn(artifact.header, text, file);
   const placed = await backend.place(model, { batch: WINDOWS });

@@ -1,21 +1,30 @@
-/** A noise-step run and its files: a log grows by a block a step, a pool's checkpoint is replaced now and then. */
+/** A noise-step run and its files: a log grows by a block a step, other checkpoints are replaced now and then. */
 
 import { closeSync, fsyncSync, openSync, truncateSync } from 'node:fs';
 import { encodePacked, encodeSeedPool, type Outcome, seedLogParts } from '../src/artifact/artifact.js';
-import { encodeCheckpoint, readCheckpoint } from '../src/artifact/checkpoint.js';
+import { encodeArrays, encodeCheckpoint, readArrays, readCheckpoint } from '../src/artifact/checkpoint.js';
 import { VERSION } from '../src/artifact/container.js';
 import { differences } from '../src/artifact/delta.js';
-import { type Base, formatKey, type Header, parseKey } from '../src/artifact/header.js';
+import { type Base, formatKey, type Header, headerOf, parseKey } from '../src/artifact/header.js';
 import { headerOfInputs, type InputsHeader } from '../src/artifact/inputs.js';
 import { encodeLogBlock, lossOfUnits, type ReadStep } from '../src/artifact/seed-log.js';
 import { openingOfLog, readUnfinishedLog, type UnfinishedLog } from '../src/artifact/unfinished-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { requireRebuildable } from '../src/artifact/work.js';
 import type { Backend } from '../src/backend/backend.js';
-import type { Dataset } from '../src/data/dataset.js';
+import type { Dataset, Examples } from '../src/data/dataset.js';
+import type { TextData } from '../src/data/text.js';
 import { InputError, printable } from '../src/errors.js';
-import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
-import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import {
+  CONFIG_KEYS,
+  checkConfig,
+  checkTextNoiseStepConfig,
+  type NoiseStepConfig,
+  TEXT_NOISE_STEP_KEYS,
+  type TextNoiseStepConfig,
+} from '../src/perturb/config.js';
+import { type AnyNoiseStepConfig, type NoiseStepStart, NoiseStepTrainer } from '../src/perturb/trainer.js';
+import type { Graph } from '../src/ternary/graph.js';
 import { Breath } from '../src/watch.js';
 import { rebuildBase } from './bases.js';
 import { openReadable, readBytes, RUN_BYTES_MAX } from './files.js';
@@ -26,6 +35,7 @@ import {
   checkedConfig,
   type Extras,
   partialPath,
+  requireBudget,
   requireData,
   requireFree,
   requireSame,
@@ -42,118 +52,157 @@ export interface TrainedBase {
   readonly weights: Int8Array;
 }
 
-export class NoiseStepRun extends Run {
+/** What a run is trained on, and which settings that has. */
+export interface NoiseStepSubject<Config extends AnyNoiseStepConfig, Data> {
+  readonly data: Data;
+  readonly inputs?: InputsHeader | undefined;
+  /** The names of all settings. */
+  readonly keys: readonly string[];
+  check(config: Config): Graph;
+  create(config: Config, backend: Backend, start: NoiseStepStart): Promise<NoiseStepTrainer<Config>>;
+}
+
+/** Labelled examples. */
+export function ofExamples(data: Dataset): NoiseStepSubject<NoiseStepConfig, Dataset> {
+  return {
+    data,
+    inputs: headerOfInputs(data.inputs),
+    keys: CONFIG_KEYS,
+    check: checkConfig,
+    create: (config, backend, start) =>
+      NoiseStepTrainer.create(config, splitTraining(data.train, config.holdout).train, backend, start),
+  };
+}
+
+/** A text. */
+export function ofText(data: TextData): NoiseStepSubject<TextNoiseStepConfig, TextData> {
+  return {
+    data,
+    keys: TEXT_NOISE_STEP_KEYS,
+    check: checkTextNoiseStepConfig,
+    create: (config, backend, start) => NoiseStepTrainer.ofText(config, data.train, backend, start),
+  };
+}
+
+/** Where a run computes, and what it writes. */
+export interface NoiseStepPlace {
+  readonly backend: Backend;
+  readonly out: string;
+  /** Of a delta that is resumed, files that its base may be in. */
+  readonly named?: readonly string[];
+  /** What the artifact may have. */
+  readonly budgetBytes?: number;
+}
+
+export class NoiseStepRun<Config extends AnyNoiseStepConfig = NoiseStepConfig, Scored = Examples> extends Run<
+  Config,
+  Scored
+> {
   readonly #header: Header;
+  readonly backend: Backend;
   /** Of a log: the file that grows by its steps. */
   #file: number | null = null;
 
   private constructor(
-    readonly trainer: NoiseStepTrainer,
-    readonly backend: Backend,
-    out: string,
-    data: Dataset,
+    readonly trainer: NoiseStepTrainer<Config>,
+    subject: NoiseStepSubject<Config, Dataset | TextData>,
+    { backend, out }: NoiseStepPlace,
     lock: WriteLock,
     /** Of a delta. */
     readonly base: TrainedBase | null,
   ) {
     super(out, lock);
-    const { name, hash, inputs } = data;
-    this.#header = headerOfTrainer(trainer, { name, hash }, base?.header, headerOfInputs(inputs));
+    this.backend = backend;
+    const { name, hash } = subject.data;
+    this.#header = headerOfTrainer(trainer, { name, hash }, base?.header, subject.inputs);
   }
 
   /**
    * Starts a run.
-   * @throws {ConfigError} when an unfinished run would be lost, another process writes the file, or the
-   * configuration does not fit
+   * @throws {ConfigError} when an unfinished run would be lost, another process writes the file, the configuration
+   * does not fit, or the artifact would not fit the budget
    * @throws {InputError} when the file cannot be written
    */
-  static async start(
-    config: NoiseStepConfig,
-    data: Dataset,
-    backend: Backend,
-    out: string,
+  static start<Config extends AnyNoiseStepConfig, Scored = Examples>(
+    config: Config,
+    subject: NoiseStepSubject<Config, Dataset | TextData>,
+    place: NoiseStepPlace,
     base: TrainedBase | null = null,
-  ): Promise<NoiseStepRun> {
+  ): Promise<NoiseStepRun<Config, Scored>> {
+    const { out, backend, budgetBytes = Number.POSITIVE_INFINITY } = place;
     return withLock(out, async (lock) => {
       requireFree(out);
-      const { train } = splitTraining(data.train, config.holdout);
-      const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights);
-      const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
+      const trainer = await subject.create(config, backend, { base: base?.weights });
+      const run = new NoiseStepRun<Config, Scored>(trainer, subject, place, lock, base);
       if (config.artifact === 'log') {
-        requireRebuildable(run.#header, config.steps, config.nonzeros[0]);
+        requireRebuildable(run.#header, config.steps, (config.nonzeros as number[])[0]);
         const opening = openingOfLog(run.#header);
         await replaceFile(run.path, [opening]);
         run.#grow(opening.length);
-      } else {
-        await run.save();
+        return run;
       }
+      // The first values take nearly as many bytes as the last.
+      if (config.artifact === 'packed' && !base) await requireBudget(() => run.encode(), budgetBytes);
+      await run.save();
       return run;
     });
   }
 
   /**
-   * Goes on with the run that `out` is the end of.
-   * @param named - files that its base may be in, if it has one
+   * Continues the run that `out` is the end of.
    * @throws {InputError} when there is none, or the data are not those it was trained on
    * @throws {ArtifactError} when its base is not found
    */
-  static async resume(
-    data: Dataset,
-    backend: Backend,
-    out: string,
-    named: readonly string[] = [],
-  ): Promise<NoiseStepRun> {
+  static resume<Config extends AnyNoiseStepConfig, Scored = Examples>(
+    subject: NoiseStepSubject<Config, Dataset | TextData>,
+    place: NoiseStepPlace,
+  ): Promise<NoiseStepRun<Config, Scored>> {
+    const { out, backend, named = [] } = place;
     return withLock(out, async (lock) => {
       const path = partialPath(out);
-      if ((await unfinishedHeader(out)).kind !== 'log') {
-        const checkpoint = readCheckpoint(await readBytes(path, RUN_BYTES_MAX));
-        return NoiseStepRun.#resume(checkpoint.header, data, backend, out, named, lock, async (run) => {
-          if (checkpoint.step > run.config.steps) {
-            throw new InputError(
-              `"${printable(path)}" expected at most ${run.config.steps} steps, got ${checkpoint.step}`,
-            );
-          }
-          await run.trainer.restore(checkpoint);
-        });
+      const header = await unfinishedHeader(out);
+      requireData(header, subject.data, out);
+      const config = checkedConfig<Config>(header, subject.keys, (found: Config) => subject.check(found));
+      const base = header.base
+        ? { header: header.base, weights: await rebuildBase(header.base, out, named, backend) }
+        : null;
+      const start = { base: base?.weights, key: parseKey(header.key) };
+      const trainer = await subject.create(config, backend, start);
+      const run = new NoiseStepRun<Config, Scored>(trainer, subject, place, lock, base);
+      requireSame(run.#unfinishedHeader(), header, run.path);
+      if (header.kind !== 'log') {
+        await run.#restore(await readBytes(path, RUN_BYTES_MAX));
+        return run;
       }
       const file = openReadable(path);
       try {
-        const log = readUnfinishedLog(file);
-        return await NoiseStepRun.#resume(log.header, data, backend, out, named, lock, (run) =>
-          run.#goOn(log),
-        );
+        await run.#continue(readUnfinishedLog(file));
       } finally {
         file.close();
       }
+      return run;
     });
   }
 
-  static async #resume(
-    header: Header,
-    data: Dataset,
-    backend: Backend,
-    out: string,
-    named: readonly string[],
-    lock: WriteLock,
-    restore: (run: NoiseStepRun) => Promise<void>,
-  ): Promise<NoiseStepRun> {
-    requireData(header, data, out);
-    const config = checkedConfig(header, CONFIG_KEYS, checkConfig);
-    const { train } = splitTraining(data.train, config.holdout);
-    const base = header.base
-      ? { header: header.base, weights: await rebuildBase(header.base, out, named, backend) }
-      : null;
-    const key = parseKey(header.key);
-    const trainer = await NoiseStepTrainer.create(config, train, backend, base?.weights, key);
-    const run = new NoiseStepRun(trainer, backend, out, data, lock, base);
-    requireSame(run.#unfinishedHeader(), header, run.path);
-    await restore(run);
-    return run;
+  /** Continues from a checkpoint. */
+  async #restore(bytes: Uint8Array): Promise<void> {
+    const state = this.trainer.state().pool ? readCheckpoint(bytes) : readArrays(bytes);
+    const { steps } = this.config;
+    if (state.step > steps) {
+      throw new InputError(`"${printable(this.path)}" expected at most ${steps} steps, got ${state.step}`);
+    }
+    try {
+      await this.trainer.restore(state);
+    } catch (cause) {
+      if (!(cause instanceof RangeError)) throw cause;
+      throw new InputError(`"${printable(this.path)}" ${cause.message}`, { cause });
+    }
   }
 
   /** Applies the steps of an unfinished log, and lets it grow on. */
-  async #goOn(log: UnfinishedLog): Promise<void> {
-    const { steps, nonzeros: stages } = this.config;
+  async #continue(log: UnfinishedLog): Promise<void> {
+    const { steps } = this.config;
+    const stages = this.config.nonzeros as number[];
     const progress = new Progress();
     const breath = new Breath(progress.watch('replaying', 'steps'));
     let done = 0;
@@ -172,16 +221,19 @@ export class NoiseStepRun extends Run {
     else this.#grow(await replaceFile(this.path, this.#blocksOf(log)));
   }
 
-  get config(): NoiseStepConfig {
+  get config(): Config {
     return this.trainer.config;
   }
 
   get modelName(): string {
-    return this.config.model;
+    return this.trainer.graph.name;
   }
 
   get title(): string {
-    return `${this.config.perturb}, ${this.config.artifact}`;
+    const { train, artifact } = this.config;
+    const perturb = 'perturb' in this.config ? this.config.perturb : 'nodes';
+    const delta = this.base ? [`a delta on ${printable(this.base.header.name)}`] : [];
+    return [perturb, ...(train === 'head' ? ['head alone'] : []), artifact, ...delta].join(', ');
   }
 
   get step(): number {
@@ -189,7 +241,7 @@ export class NoiseStepRun extends Run {
   }
 
   get parameters(): number {
-    return this.trainer.network.parameters;
+    return this.trainer.graph.parameters;
   }
 
   get forwardPassesPerStep(): number {
@@ -225,44 +277,49 @@ export class NoiseStepRun extends Run {
       fsyncSync(this.#file);
       return;
     }
-    const { step, pool } = this.trainer.state();
-    if (!pool) return;
-    await replaceFile(this.path, [encodeCheckpoint(this.#unfinishedHeader(), step, pool)]);
+    const { step, pool, arrays = [] } = this.trainer.state();
+    const header = this.#unfinishedHeader();
+    const bytes = pool ? encodeCheckpoint(header, step, pool) : encodeArrays(header, step, arrays);
+    await replaceFile(this.path, [bytes]);
   }
 
   protected async encode(): Promise<Uint8Array> {
     const { trainer } = this;
-    const trits = await trainer.placed.readWeights();
-    const outcome: Outcome = { steps: trainer.step, weightsHash: await weightsHash(trits) };
+    const values = await trainer.values();
+    const outcome = await this.#outcome(values);
     const { artifact } = trainer.config;
     switch (artifact) {
       case 'log':
         throw new TypeError('a log is written from its file');
       case 'pool':
         return encodeSeedPool(this.#header, trainer.poolCoefficients(), outcome);
-      case 'packed':
-        return encodePacked(this.#header, this.#packedValues(trits), outcome);
+      case 'packed': {
+        const kept = this.base ? differences(trainer.graph, this.base.weights, values) : values;
+        return encodePacked(this.#header, kept, outcome);
+      }
       default:
         return artifact satisfies never;
     }
   }
 
-  /** What packed weights hold: of a delta, differences. */
-  #packedValues(trits: Int8Array): Int8Array {
-    return this.base ? differences(this.trainer.network, this.base.weights, trits) : trits;
+  async #outcome(values: Int8Array): Promise<Outcome> {
+    const { step, graph } = this.trainer;
+    return { steps: step, weightsHash: await weightsHash(values, graph.tensors) };
   }
 
   /** The header of the unfinished run. */
   #unfinishedHeader(): Header {
     if (this.config.artifact === 'log') return this.#header;
-    return { ...this.#header, kind: 'checkpoint', directions: this.trainer.counts };
+    const { counts, graph } = this.trainer;
+    const directions = counts.length > 0 ? counts : graph.tensors.map(() => 0);
+    return { ...this.#header, kind: 'checkpoint', directions };
   }
 
   /** Of a log, its own steps in larger blocks, one after another. */
   protected override async inParts(write: (parts: Iterable<Uint8Array>) => Promise<void>): Promise<void> {
     if (this.config.artifact !== 'log') return super.inParts(write);
-    const { placed, step } = this.trainer;
-    const outcome: Outcome = { steps: step, weightsHash: await weightsHash(await placed.readWeights()) };
+    const { step } = this.trainer;
+    const outcome = await this.#outcome(await this.trainer.values());
     const file = openReadable(this.path);
     const progress = new Progress();
     try {
@@ -314,25 +371,20 @@ function* shown(log: UnfinishedLog, progress: Progress): Generator<ReadStep> {
 }
 
 /** What the finished artifact of a run says of it. */
-export function headerOfTrainer(
-  trainer: NoiseStepTrainer,
+export function headerOfTrainer<Config extends AnyNoiseStepConfig>(
+  { config, graph, key, counts }: NoiseStepTrainer<Config>,
   data: Header['data'],
   base?: Base,
   inputs?: InputsHeader,
 ): Header {
-  const { config, network, key, counts } = trainer;
-  return {
+  return headerOf(graph, {
     kind: config.artifact,
-    model: network.widths.join('-'),
-    centred: network.centred,
-    gain: network.gain,
-    logitScale: network.logitScale,
     key: formatKey(key),
-    cut: config.cut,
+    cut: config.cut ?? 0,
     directions: config.artifact === 'packed' ? [] : counts,
     config: { ...config },
     data,
     ...(base && { base }),
     ...(inputs && { inputs }),
-  };
+  });
 }

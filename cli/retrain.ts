@@ -6,20 +6,22 @@
 
 import seedrandom from 'seedrandom';
 import type { Artifact, SeedLog } from '../src/artifact/artifact.js';
-import { formatKey, isPerceptron, parseKey } from '../src/artifact/header.js';
+import { formatKey, type Header, parseKey } from '../src/artifact/header.js';
 import { lossOfUnits } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import type { Dataset } from '../src/data/dataset.js';
+import type { TextData } from '../src/data/text.js';
 import { ConfigError, expected } from '../src/errors.js';
-import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
-import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import type { AnyNoiseStepConfig, NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { digestOf, keyOf } from '../src/random/key.js';
 import { historyOf } from '../src/artifact/edit.js';
 import { parseInteger } from './config-options.js';
-import { headerOfTrainer } from './noise-step-run.js';
+import { headerOfTrainer, type NoiseStepSubject, ofExamples, ofText } from './noise-step-run.js';
+import { openData, readingOf } from './data.js';
+import { readText } from './texts.js';
 import { count, percent, Progress } from './output.js';
-import { checkedConfig, isSameHeader, requireData, splitTraining } from './run.js';
+import { checkedConfig, isSameHeader, requireData } from './run.js';
 
 /** What was recomputed, and whether it is what the artifact has. */
 export interface Retrained {
@@ -39,7 +41,7 @@ export interface Retrained {
 export function stepsToRetrain(text: string, artifact: Artifact): number {
   const { kind, steps, header } = artifact;
   const { method } = header.config;
-  if (method !== undefined) {
+  if (method !== undefined && method !== 'noise-step') {
     throw expected('--retrain', 'a run of noise-step, whose arithmetic is exact', method);
   }
   if (historyOf(header).length > 0) {
@@ -62,27 +64,43 @@ export function stepsToRetrain(text: string, artifact: Artifact): number {
  * Recomputes steps from the data.
  * @param wanted - how many; of a pool and of packed weights, all
  * @param seed - draws which: whoever forged the log must not know it
+ * @param source - what `--data` names
  * @throws {InputError} when the data are not those of the run, or its configuration is no trainer's
  */
 export async function retrain(
   artifact: Artifact,
   wanted: number,
   seed: string,
-  data: Dataset,
+  source: string,
   backend: Backend,
   file: string,
   base?: Int8Array,
 ): Promise<Retrained> {
+  const { header } = artifact;
+  const check = <Config extends AnyNoiseStepConfig>(subject: NoiseStepSubject<Config, Dataset | TextData>) =>
+    retrainOn(subject, artifact, wanted, seed, backend, file, base);
+  if (typeof header.model === 'object') return check(ofText(await readText(source)));
+  return check(ofExamples(await openData(source, readingOf(header))));
+}
+
+async function retrainOn<Config extends AnyNoiseStepConfig>(
+  subject: NoiseStepSubject<Config, Dataset | TextData>,
+  artifact: Artifact,
+  wanted: number,
+  seed: string,
+  backend: Backend,
+  file: string,
+  base: Int8Array | undefined,
+): Promise<Retrained> {
   const { header, kind } = artifact;
-  requireData(header, data, file);
-  const config = checkedConfig<NoiseStepConfig>(header, CONFIG_KEYS, checkConfig);
-  const { train } = splitTraining(data.train, config.holdout);
-  const trainer = await NoiseStepTrainer.create(config, train, backend, base, parseKey(header.key));
+  requireData(header, subject.data, file);
+  const config = checkedConfig<Config>(header, subject.keys, (found: Config) => subject.check(found));
+  const trainer = await subject.create(config, backend, { base, key: parseKey(header.key) });
   const progress = new Progress();
   try {
-    const inputs = isPerceptron(header) ? header.inputs : undefined;
+    const { inputs } = header as Partial<Extract<Header, { inputs?: unknown }>>;
     const mine = headerOfTrainer(trainer, header.data, header.base, inputs);
-    const told = kind === 'packed' ? { ...mine, kind, directions: [] } : mine;
+    const told: Header = kind === 'packed' ? { ...mine, kind, directions: [] } : mine;
     if (!isSameHeader(told, header)) {
       return { ok: false, detail: 'the header is not that of its configuration', steps: [], seed };
     }
@@ -120,12 +138,12 @@ export function chooseSteps(steps: number, wanted: number, seed: string): number
 
 async function checkLog(
   log: SeedLog,
-  trainer: NoiseStepTrainer,
+  trainer: NoiseStepTrainer<AnyNoiseStepConfig>,
   steps: readonly number[],
   seed: string,
   progress: Progress,
 ): Promise<Retrained> {
-  const { nonzeros: stages } = trainer.config;
+  const stages = trainer.config.nonzeros as number[];
   const chosen = new Set(steps);
   const failed = (what: string): Retrained => ({
     ok: false,
@@ -178,7 +196,7 @@ async function checkLog(
 /** Trains from the start to the end, which is all that is known. */
 async function checkEnd(
   artifact: Exclude<Artifact, SeedLog>,
-  trainer: NoiseStepTrainer,
+  trainer: NoiseStepTrainer<AnyNoiseStepConfig>,
   seed: string,
   progress: Progress,
 ): Promise<Retrained> {
@@ -199,7 +217,7 @@ async function checkEnd(
       return { ok: false, detail, steps, seed };
     }
   }
-  const hash = await weightsHash(await trainer.placed.readWeights());
+  const hash = await weightsHash(await trainer.values(), trainer.graph.tensors);
   const ok = hash === artifact.weightsHash;
   const detail = ok
     ? `${all} give these weights`

@@ -2,6 +2,7 @@
 
 import { BOOK, loadText, type TextData, textOf } from '../src/data/text.js';
 import { printable } from '../src/errors.js';
+import { noteName } from './data.js';
 import { inputName, readBytes } from './files.js';
 import { shown } from './output.js';
 
@@ -10,6 +11,7 @@ import { shown } from './output.js';
  * @throws {InputError} when it cannot be read, or is too short or too long
  */
 export function readText(name: string): Promise<TextData> {
+  if (name === BOOK) noteName(name);
   return shown(`reading ${printable(name)}`, 'bytes', async (watch) =>
     name === BOOK ? loadText(name, watch) : textOf(inputName(name), await readBytes(name), watch),
   );

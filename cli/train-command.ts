@@ -41,7 +41,7 @@ export function addSources(train: Command): void {
       .option('--base <file>', BASE, collect)
       .option('--target-accuracy <share>', 'exit with 5 below this accuracy, 0…1')
       .option('--json', 'print one JSON object', false)
-      .action(async (options) => (await import('./train.js')).train(source, options));
+      .action(async (options) => (await import('./train-examples.js')).trainExamples(source, options));
   }
   const command = train.command('text').description('a transformer on a text');
   addMethod(command, TEXT_SETTINGS).option('--text <file>', 'any file; its bytes are the text', BOOK);

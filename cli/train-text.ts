@@ -1,231 +1,76 @@
-/** `ternseed train text`: trains a transformer on a text, writes the artifact, and says what came out. */
+/** `ternseed train text`: a text to train on, and what is said of a model of texts. */
 
-import { availableParallelism } from 'node:os';
-import { type Artifact, isOfPerceptron, openArtifact, type Packed } from '../src/artifact/artifact.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import { modelName } from '../src/artifact/header.js';
 import { evaluateText } from '../src/backend/evaluate.js';
-import type { Backend } from '../src/backend/backend.js';
-import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
-import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
 import { checkTextSteConfig, type TextSteConfig } from '../src/backprop/text-config.js';
 import { BOOK, JUDGED_BYTES_MAX, type TextData } from '../src/data/text.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
-import { checkTextNoiseStepConfig, type TextNoiseStepConfig } from '../src/perturb/text-config.js';
-import { SHAPE_KEYS, shapeOf, type Transformer } from '../src/ternary/transformer.js';
-import { type BaseOptions, rebuildOnBase } from './bases.js';
-import {
-  namesOfSettings,
-  parseInteger,
-  parseNumber,
-  resolveConfig,
-  TEXT_SETTINGS,
-} from './config-options.js';
-import { noteName } from './data.js';
-import type { Destination } from './destination.js';
-import { inputName, readBytes, readPathOrUrl } from './files.js';
-import { NoiseStepTextRun } from './noise-text-run.js';
-import type { TrainedBase } from './noise-step-run.js';
-import {
-  count,
-  duration,
-  evaluated,
-  percent,
-  printResult,
-  Progress,
-  shellWord,
-  shown,
-  table,
-} from './output.js';
-import { type Figures, readStepLimits, runSteps } from './steps.js';
-import type { Run, RunConfig } from './run.js';
+import { checkTextNoiseStepConfig, type TextNoiseStepConfig } from '../src/perturb/config.js';
+import { rebuildOnBase } from './bases.js';
+import { costLines, costsOf } from './convert.js';
+import { parseInteger, parseNumber, TEXT_SETTINGS } from './config-options.js';
+import { readBytes } from './files.js';
+import { ofText } from './noise-step-run.js';
+import { count, duration, evaluated, percent, printResult, shellWord, shown, table } from './output.js';
 import { isTextWorseThanUniform } from './score.js';
 import { readText } from './texts.js';
-import { destinationsOf, methodOf, resumeCommand } from './train.js';
+import { train, type Trained, type TrainOptions, type TrainSource } from './train.js';
 
-export interface TrainTextOptions extends BaseOptions {
+export interface TrainTextOptions extends TrainOptions {
   readonly text: string;
-  readonly method?: string;
-  readonly out?: string;
-  readonly force: boolean;
-  readonly resume?: string;
-  readonly backend: string;
-  readonly threads?: number;
-  readonly minutes?: string;
-  readonly metrics?: string;
-  readonly saveEvery?: string;
   readonly budget?: string;
   readonly targetBpb?: string;
-  readonly json: boolean;
 }
 
 /** Windows of text that are evaluated at once. */
 const WINDOWS = 64;
 
-type TextRun = Run<RunConfig, Uint8Array>;
-
-/** A run that is ready, and where the integer model that comes out is evaluated. */
-interface Started {
-  readonly run: TextRun;
-  integers(): Promise<Backend>;
-  close(): Promise<void>;
+/** What a run shall come to. */
+interface Goals {
+  readonly target: number | null;
+  readonly budget: number;
 }
 
 /** Trains on a text. `options` also holds the settings, as text. */
 export async function trainText(options: TrainTextOptions): Promise<void> {
-  const { resume } = options;
-  if (resume !== undefined && options.out !== undefined) {
-    throw new ConfigError('"--resume" goes on with the file it names: leave "--out" out');
-  }
-  noteName(options.text);
-  const limits = readStepLimits(options);
-  const { target, budget } = readGoals(options);
-  const settings = options as unknown as Record<string, string | undefined>;
-  const fixed = namesOfSettings(TEXT_SETTINGS, settings);
-  if (resume !== undefined && fixed.length > 0) {
-    throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
-  }
-  const inputs = inputsOf(options);
-  const { out, metrics } = destinationsOf(options, 'text', inputs);
-  const home = out.workplace('text.tern');
-  const method = await methodOf(options, home, options.base ? 'noise-step' : TEXT_SETTINGS.method);
-  if (options.base && method === 'ste') throw new ConfigError('"--base" is for noise-step: leave it away');
-  const over = options.base && resume === undefined ? await shapeOfBase(options.base[0]) : {};
-  const preset = options.base ? 'tune' : 'default';
-  const config =
-    resume === undefined
-      ? (await resolveConfig(TEXT_SETTINGS, method, { ...settings, preset: settings.preset ?? preset }, over))
-          .config
-      : null;
-  const start = method === 'ste' ? startSte : startNoiseStep;
-  const data = await readText(options.text);
-  const { run, integers, close } = await start(config, data, home, options, budget, out);
-  const progress = new Progress();
-  try {
-    const again = resumeCommand(['text', '--text', options.text], options, run.out);
-    const figures = await runSteps(run, { limits, out, metrics, resume: again, progress });
-    const remarks = metrics?.isStdout ? process.stderr : out.remarks;
-    await report(run, figures, data, out, options, target, budget, await integers(), remarks);
-  } finally {
-    progress.clear();
-    run.close();
-    await close();
-  }
-}
-
-/** All files that a run reads. */
-function inputsOf(options: TrainTextOptions): string[] {
-  const { text, base = [] } = options;
-  const { config } = options as { config?: string };
-  return [...base, ...(config === undefined ? [] : [config]), ...(text === BOOK ? [] : [text])];
-}
-
-async function startNoiseStep(
-  config: Record<string, unknown> | null,
-  data: TextData,
-  home: string,
-  { backend: choice, threads, base: named = [] }: TrainTextOptions,
-  budget: number,
-  out: Destination,
-): Promise<Started> {
-  if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
-    throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
-  }
-  const settings = config as unknown as TextNoiseStepConfig | null;
-  if (settings) checkTextNoiseStepConfig(settings);
-  const backend = await openBackend(choice as BackendChoice, threads);
-  try {
-    const run = settings
-      ? await NoiseStepTextRun.start(
-          settings,
-          data,
-          backend,
-          home,
-          await trainedBase(settings, named, backend, out),
-          budget,
-        )
-      : await NoiseStepTextRun.resume(data, backend, home, named);
-    return { run, integers: async () => backend, close: () => backend.close() };
-  } catch (error) {
-    await backend.close();
-    throw error;
-  }
-}
-
-async function startSte(
-  config: Record<string, unknown> | null,
-  data: TextData,
-  home: string,
-  { backend: choice, threads }: TrainTextOptions,
-  budget: number,
-): Promise<Started> {
-  if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
-    throw expected('--backend', `${TENSORFLOW_BACKENDS.join(', ')} for ste`, choice);
-  }
-  const settings = config as unknown as TextSteConfig | null;
-  if (settings) checkTextSteConfig(settings);
-  const tensorflow = await openTensorflow(choice as TensorflowChoice);
-  let integers: Backend | null = null;
-  const close = async () => {
-    await integers?.close();
-    await tensorflow.close();
+  const { text } = options;
+  const goals = readGoals(options);
+  const source: TrainSource<TextData, Uint8Array, TextNoiseStepConfig, TextSteConfig> = {
+    name: 'text',
+    words: ['text', '--text', text],
+    settings: TEXT_SETTINGS,
+    presetOf(artifact, isDelta) {
+      if (isDelta) return 'tune';
+      return artifact === 'log' || artifact === 'pool' ? artifact : 'default';
+    },
+    files: text === BOOK ? [] : [text],
+    budgetBytes: goals.budget,
+    settingsOfBase({ header }) {
+      if (typeof header.model === 'object') return { ...header.model };
+      throw new ConfigError(`"--base" expected a model of texts, got ${modelName(header)}`);
+    },
+    load: () => readText(text),
+    fitted: (config) => config,
+    checks: { noiseStep: checkTextNoiseStepConfig, ste: checkTextSteConfig },
+    noiseStep: ofText,
+    ste: async (data) => (await import('./ste-run.js')).ofText(data),
+    productsOf: () => Number.NaN,
+    report: (trained) => report(trained, options, goals),
   };
-  try {
-    const { ofText, SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
-    const place = {
-      ...{ backend: tensorflow, out: home, budgetBytes: budget },
-      threads: threads ?? availableParallelism(),
-    };
-    const run = settings
-      ? await SteRun.start(settings, ofText(data), place)
-      : await SteRun.resume(ofText(data), place);
-    return { run, integers: async () => (integers ??= await openBackend('auto', threads)), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
-}
-
-/** The shape of the artifact that a delta is trained on. */
-async function shapeOfBase(path: string): Promise<Record<string, unknown>> {
-  return { ...shapeOf(transformerOfArtifact(openArtifact(await readPathOrUrl(path)))) };
-}
-
-/** The first of the files that `--base` names; the others are for its own bases. */
-async function trainedBase(
-  config: TextNoiseStepConfig,
-  [path, ...others]: readonly string[],
-  backend: Backend,
-  out: Destination,
-): Promise<TrainedBase | null> {
-  if (path === undefined) return null;
-  const artifact = openArtifact(await readPathOrUrl(path));
-  const shape = shapeOf(transformerOfArtifact(artifact));
-  for (const key of SHAPE_KEYS) {
-    if (config[key] !== shape[key]) throw expected(key, `${shape[key]}, as the base has`, config[key]);
-  }
-  const weights = await rebuildOnBase(artifact, path, { base: others }, backend, out);
-  return { weights, header: { name: inputName(path), hash: artifact.weightsHash } };
-}
-
-function transformerOfArtifact(artifact: Artifact): Transformer {
-  if (!isOfPerceptron(artifact)) return artifact.network as Transformer;
-  throw new ConfigError(`"--base" expected a transformer, got the perceptron ${artifact.header.model}`);
+  await train(source, options);
 }
 
 /** Opens what was written, evaluates what it rebuilds to, and prints it. */
 async function report(
-  run: TextRun,
-  { seconds, forwardPasses, artifact: bytes }: Figures,
-  { validation }: TextData,
-  out: Destination,
+  { run, figures, data: { validation }, out, backend, forms, remarks }: Trained<TextData, Uint8Array>,
   options: TrainTextOptions,
-  target: number | null,
-  budget: number,
-  backend: Backend,
-  remarks: NodeJS.WritableStream,
+  { target, budget }: Goals,
 ): Promise<void> {
+  const { seconds, forwardPasses, artifact: bytes } = figures;
   const { text, json } = options;
-  const artifact = openArtifact(bytes ?? (await readBytes(run.out))) as Packed;
-  const model = artifact.network as Transformer;
+  const artifact = openArtifact(bytes ?? (await readBytes(run.out)));
+  const model = artifact.network;
   const placed = await backend.place(model, { batch: WINDOWS });
   const weights = await rebuildOnBase(artifact, run.out, options, backend);
   await placed.writeWeights(weights);
@@ -236,13 +81,14 @@ async function report(
   const extras = await shown('the trainer evaluates', 'bytes', (watch) => run.extras(validation, watch));
   const worseThanUniform = isTextWorseThanUniform(score.bitsPerByte);
   const { parameters } = model;
-  const bitsPerTrit = tritBits(artifact, model);
+  const bitsPerTrit = tritBits(artifact);
   const result = {
     ...{ artifact: out.name, kind: artifact.kind, bytes: artifact.bytes, ...score, worseThanUniform },
     ...{ loss: score.bitsPerByte * Math.LN2, steps: artifact.steps, seconds, forwardPasses },
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
     ...{ model: run.modelName, parameters, bitsPerTrit },
+    ...(forms.length > 0 && { forms: costsOf(forms) }),
     ...extras.json,
   };
   const lines = [
@@ -256,8 +102,15 @@ async function report(
       ['likeliest byte right', `${percent(score.accuracy)} of ${count(score.examples)}`],
       [
         'artifact',
-        `${count(artifact.bytes)} bytes, ${artifact.header.base ? 'beside its base' : `${bitsPerTrit.toFixed(3)} bits a ternary weight`}`,
+        [
+          `${count(artifact.bytes)} bytes`,
+          ...(artifact.header.base ? ['beside its base'] : []),
+          ...(bitsPerTrit === null || artifact.header.base
+            ? []
+            : [`${bitsPerTrit.toFixed(3)} bits a ternary weight`]),
+        ].join(', '),
       ],
+      ...costLines(forms).map(([kind, cost]): [string, string] => [`  as ${kind}`, cost]),
       ['weights hash', artifact.weightsHash],
     ]),
     ...(out.path === null ? [] : [`next: ternseed sample ${printable(shellWord(out.name))} --prompt "The "`]),
@@ -267,7 +120,8 @@ async function report(
 }
 
 /** Bits a ternary weight, with all that its matrix has beside it. */
-function tritBits({ sections }: Packed, { tensors }: Transformer): number {
+function tritBits({ kind, sections, network: { tensors } }: Artifact): number | null {
+  if (kind !== 'packed') return null;
   let bytes = 0;
   let trits = 0;
   tensors.forEach(({ values, rows, columns }, i) => {
@@ -298,7 +152,7 @@ function requireGoals(
   }
 }
 
-function readGoals({ budget, targetBpb }: TrainTextOptions): { target: number | null; budget: number } {
+function readGoals({ budget, targetBpb }: TrainTextOptions): Goals {
   const goals = {
     target: targetBpb === undefined ? null : parseNumber('--target-bpb', targetBpb),
     budget:

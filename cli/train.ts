@@ -1,56 +1,41 @@
-/** `ternseed train mnist | idx`: trains, writes the artifact, and says what came out. */
+/** `ternseed train mnist | idx | text`: trains, writes the artifact, and says what came out. */
 
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { availableParallelism } from 'node:os';
-import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
 import type { Header } from '../src/artifact/header.js';
-import type { ImageShape } from '../src/artifact/inputs.js';
-import { packWeights } from '../src/artifact/weights-hash.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
-import { evaluateExamples } from '../src/backend/evaluate.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
-import { checkSteConfig, type SteConfig } from '../src/backprop/config.js';
 import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
-import { shiftLimit } from '../src/data/batches.js';
-import { type Dataset, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
-import { imageOfShape } from '../src/data/examples.js';
-import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
-import { isTernary } from '../src/ternary/network.js';
-import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import type { AnySteConfig } from '../src/backprop/trainer.js';
+import type { Dataset } from '../src/data/dataset.js';
+import type { TextData } from '../src/data/text.js';
+import { ConfigError, expected, printable } from '../src/errors.js';
+import type { AnyNoiseStepConfig } from '../src/perturb/trainer.js';
+import type { Graph } from '../src/ternary/graph.js';
 import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
-import { costLines, costsOf } from './convert.js';
-import {
-  EXAMPLE_SETTINGS,
-  namesOfSettings,
-  parseNumber,
-  type Resolved,
-  resolveConfig,
-} from './config-options.js';
-import { asPath, readingOf, withNotes } from './data.js';
+import { namesOfSettings, type Resolved, resolveConfig, type SourceSettings } from './config-options.js';
 import { Destination } from './destination.js';
-import { inputName, readBytes, readPathOrUrl } from './files.js';
+import { inputName, readPathOrUrl } from './files.js';
 import { Metrics } from './metrics.js';
-import { NoiseStepRun, type TrainedBase } from './noise-step-run.js';
-import { count, duration, note, Progress, percent, printResult, shellWord, shown, table } from './output.js';
+import { NoiseStepRun, type NoiseStepSubject, type TrainedBase } from './noise-step-run.js';
+import { Progress, shellWord, shown } from './output.js';
 import {
   METHODS,
   type Method,
   requireFree,
   type Run,
-  splitTraining,
+  type RunConfig,
   unfinishedHeader,
   unfinishedOf,
 } from './run.js';
-import { isWorseThanUniform } from './score.js';
+import type { SteSubject } from './ste-run.js';
 import { type Figures, readStepLimits, runSteps } from './steps.js';
 
+/** The options of every source; those of its own stand beside them. */
 export interface TrainOptions extends BaseOptions {
   readonly method?: string;
-  readonly data?: string;
-  readonly image?: string;
   readonly out?: string;
   readonly force: boolean;
   readonly resume?: string;
@@ -59,75 +44,216 @@ export interface TrainOptions extends BaseOptions {
   readonly minutes?: string;
   readonly metrics?: string;
   readonly saveEvery?: string;
-  readonly targetAccuracy?: string;
   readonly json: boolean;
 }
 
+/** What is written, and what it is scored with. */
+export interface Trained<Data, Scored> {
+  readonly run: Run<RunConfig, Scored>;
+  readonly figures: Figures;
+  readonly data: Data;
+  readonly out: Destination;
+  readonly options: TrainOptions;
+  /** Evaluates integers. */
+  readonly backend: Backend;
+  /** The artifact in all its forms, where it was told to be the smallest. */
+  readonly forms: readonly Form[];
+  /** Where lines for people go. */
+  readonly remarks: NodeJS.WritableStream;
+}
+
+/** Data to train on: what differs between labelled examples and texts. */
+export interface TrainSource<
+  Data extends Dataset | TextData,
+  Scored,
+  NoiseStep extends AnyNoiseStepConfig,
+  Ste extends AnySteConfig,
+> {
+  /** What the artifact is called if nobody says otherwise: `mnist`. */
+  readonly name: string;
+  /** The words of the command that name it. */
+  readonly words: readonly string[];
+  readonly settings: SourceSettings;
+  /** The preset of a new run where none is named; with a base, or without. */
+  presetOf(artifact: string | undefined, isDelta: boolean): string;
+  /** All files that are read. */
+  readonly files: readonly string[];
+  /** What the artifact may have. */
+  readonly budgetBytes: number;
+  /** Settings of a delta that are those of its base. */
+  settingsOfBase(artifact: Artifact): Record<string, unknown>;
+  /** @param model - what reads the data; null for one that is new */
+  load(model: Header | null): Promise<Data>;
+  /** A preset's settings that the data have no use for fall away. */
+  fitted<Config extends NoiseStep | Ste>(config: Config, data: Data, said: ReadonlySet<string>): Config;
+  readonly checks: { noiseStep(config: NoiseStep): Graph; ste(config: Ste): Graph };
+  noiseStep(data: Data): NoiseStepSubject<NoiseStep, Data>;
+  ste(data: Data): Promise<SteSubject<Ste, Scored>>;
+  /** How many products of a weight and an activation a run takes, roughly; NaN where that does not matter. */
+  productsOf(config: Readonly<Record<string, unknown>>): number;
+  /** Opens what was written, evaluates what it rebuilds to, and prints it. */
+  report(trained: Trained<Data, Scored>): Promise<void>;
+}
+
 /** Trains. `options` also holds the settings, as text. */
-export async function train(source: 'mnist' | 'idx', options: TrainOptions): Promise<void> {
-  if (options.resume !== undefined && options.out !== undefined) {
-    throw new ConfigError('"--resume" goes on with the file it names: leave "--out" out');
+export async function train<
+  Data extends Dataset | TextData,
+  Scored,
+  NoiseStep extends AnyNoiseStepConfig,
+  Ste extends AnySteConfig,
+>(source: TrainSource<Data, Scored, NoiseStep, Ste>, options: TrainOptions): Promise<void> {
+  const { resume, base } = options;
+  if (resume !== undefined && options.out !== undefined) {
+    throw new ConfigError('"--resume" continues the file it names: leave "--out" out');
   }
   const limits = readStepLimits(options);
-  const target = readTarget(options);
   const given = options as unknown as Record<string, string | undefined>;
   const smallest = given.artifact === 'auto';
   const settings = smallest ? { ...given, artifact: undefined } : given;
-  const fixed = namesOfSettings(EXAMPLE_SETTINGS, settings);
-  if (options.resume !== undefined && fixed.length > 0) {
-    throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" goes on with: leave it away`);
+  const fixed = namesOfSettings(source.settings, settings);
+  if (resume !== undefined && fixed.length > 0) {
+    throw new ConfigError(`"--${fixed[0]}" is fixed in the run that "--resume" continues: leave it out`);
   }
-  const inputs = await inputsOf(options);
-  const { out, metrics } = destinationsOf(options, source, inputs);
-  const home = out.workplace(`${source}.tern`);
-  const method = await methodOf(options, home);
-  const defaults = await defaultsOfBase(options, method);
-  const resolved =
-    options.resume === undefined ? await resolveConfig(EXAMPLE_SETTINGS, method, settings, defaults) : null;
-  const image = readImage(options);
-  const load = async (model: Header | null) => {
-    const reading = { ...(model && readingOf(model)), ...(image && { image }) };
-    return withNotes(
-      source === 'mnist' ? await loadMnist(reading) : await loadIdxDirectory(requireFolder(options), reading),
-    );
-  };
-  const start = method === 'ste' ? startSte : startNoiseStep;
-  const { run, data, integers, close } = await start(resolved, load, home, options, out);
+  const config = given.config === undefined ? [] : [given.config];
+  const inputs = [...(base ?? []), ...config, ...source.files];
+  const { out, metrics } = destinationsOf(options, source.name, inputs);
+  const home = out.workplace(`${source.name}.tern`);
+  const method = await methodOf(options, home, base ? 'noise-step' : source.settings.method);
+  if (base && method === 'ste') throw new ConfigError('"--base" is for noise-step: leave it out');
+  const resolved = resume === undefined ? await newConfig() : null;
+  const { run, data, integers, close } = await (method === 'ste' ? startSte() : startNoiseStep());
   const progress = new Progress();
   try {
-    const resume = resumeCommand(sourceOf(source, options), options, run.out);
     const forms: Form[] = [];
     const figures = await runSteps(run, {
-      limits,
-      out,
-      metrics,
-      resume,
-      progress,
-      ...(smallest && { change: keepSmallest }),
+      ...{ limits, out, metrics, progress },
+      resume: resumeCommand(source.words, options, run.out),
+      ...(smallest && { change: (bytes: Uint8Array) => keepSmallest(bytes, forms) }),
     });
     const remarks = metrics?.isStdout ? process.stderr : out.remarks;
-    await report(run, figures, data, out, options, await integers(), target, forms, remarks);
-
-    /** Makes the smallest form of an artifact, and notes what all would have cost. */
-    async function keepSmallest(bytes: Uint8Array): Promise<Uint8Array> {
-      const artifact = openArtifact(bytes);
-      const backend = await integers();
-      const base = await baseOf(artifact, run.out, options, backend);
-      const weights = await shown(`rebuilding ${printable(out.name)}`, 'steps', (watch) =>
-        rebuildVerified(artifact, backend, base, watch),
-      );
-      forms.push(...formsOf(artifact, bytes, weights, base));
-      return smallestOf(forms).bytes;
-    }
+    await source.report({
+      ...{ run, figures, data, out, options, forms, remarks },
+      backend: await integers(),
+    });
   } finally {
     progress.clear();
     run.close();
     await close();
   }
+
+  async function newConfig(): Promise<Resolved> {
+    const over = base ? source.settingsOfBase(openArtifact(await readPathOrUrl(base[0]))) : {};
+    const preset = settings.preset ?? source.presetOf(settings.artifact, base !== undefined);
+    return resolveConfig(source.settings, method, { ...settings, preset }, over);
+  }
+
+  /** The configuration of a new run, checked, with the data that it is for; null for one that is resumed. */
+  async function prepared<Config extends NoiseStep | Ste>(
+    check: (config: Config) => Graph,
+  ): Promise<{ config: Config | null; loaded: Data }> {
+    const wanted = (resolved?.config ?? null) as Config | null;
+    if (wanted) check(wanted);
+    const loaded = await source.load(wanted ? await headerOfBase(base) : await unfinishedHeader(home));
+    return { config: wanted && source.fitted(wanted, loaded, (resolved as Resolved).said), loaded };
+  }
+
+  async function startNoiseStep(): Promise<Started<Data, Scored>> {
+    const { backend: choice, threads } = options;
+    if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
+      throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
+    }
+    const { config: wanted, loaded } = await prepared(source.checks.noiseStep);
+    const products = source.productsOf({ ...(wanted ?? (await unfinishedHeader(home)).config) });
+    const backend = await openBackend(choice as BackendChoice, threads, products);
+    try {
+      const subject = source.noiseStep(loaded);
+      const place = { backend, out: home, named: base ?? [], budgetBytes: source.budgetBytes };
+      const started = wanted
+        ? await NoiseStepRun.start<NoiseStep, Scored>(
+            wanted,
+            subject,
+            place,
+            await trainedBase(wanted, backend),
+          )
+        : await NoiseStepRun.resume<NoiseStep, Scored>(subject, place);
+      return { run: started, data: loaded, integers: async () => backend, close: () => backend.close() };
+    } catch (error) {
+      await backend.close();
+      throw error;
+    }
+  }
+
+  async function startSte(): Promise<Started<Data, Scored>> {
+    const { backend: choice, threads } = options;
+    if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
+      throw expected('--backend', `${TENSORFLOW_BACKENDS.join(', ')} for ste`, choice);
+    }
+    const { config: wanted, loaded } = await prepared(source.checks.ste);
+    const tensorflow = await openTensorflow(choice as TensorflowChoice);
+    let evaluating: Backend | null = null;
+    const closeAll = async () => {
+      await evaluating?.close();
+      await tensorflow.close();
+    };
+    try {
+      const { SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
+      const subject = await source.ste(loaded);
+      const place = {
+        ...{ backend: tensorflow, out: home, budgetBytes: source.budgetBytes },
+        threads: threads ?? availableParallelism(),
+      };
+      const started = wanted
+        ? await SteRun.start(wanted, subject, place)
+        : await SteRun.resume(subject, place);
+      const open = async () => (evaluating ??= await openBackend('auto', threads));
+      return { run: started, data: loaded, integers: open, close: closeAll };
+    } catch (error) {
+      await closeAll();
+      throw error;
+    }
+  }
+
+  /** The first of the files that `--base` names; the others are for its own bases. */
+  async function trainedBase(wanted: NoiseStep, backend: Backend): Promise<TrainedBase | null> {
+    const [path, ...others] = base ?? [];
+    if (path === undefined) return null;
+    const artifact = openArtifact(await readPathOrUrl(path));
+    const mine = source.checks.noiseStep(wanted);
+    const shapes = [mine, artifact.network].map(({ tensors }) =>
+      JSON.stringify(tensors.map(({ name, values, rows, columns }) => [name, values, rows, columns])),
+    );
+    if (shapes[0] !== shapes[1]) {
+      throw new ConfigError(
+        `"--base" expected the tensors of ${mine.name}, which the settings describe, got ${artifact.network.name}`,
+      );
+    }
+    const weights = await rebuildOnBase(artifact, path, { base: others }, backend, out);
+    return { weights, header: { name: inputName(path), hash: artifact.weightsHash } };
+  }
+
+  /** Makes the smallest form of an artifact, and notes what all would have cost. */
+  async function keepSmallest(bytes: Uint8Array, forms: Form[]): Promise<Uint8Array> {
+    const artifact = openArtifact(bytes);
+    const backend = await integers();
+    const under = await baseOf(artifact, run.out, options, backend);
+    const weights = await shown(`rebuilding ${printable(out.name)}`, 'steps', (watch) =>
+      rebuildVerified(artifact, backend, under, watch),
+    );
+    forms.push(...formsOf(artifact, bytes, weights, under));
+    return smallestOf(forms).bytes;
+  }
+}
+
+/** A run that is ready, its data, and where the integer model that comes out is evaluated. */
+interface Started<Data, Scored> {
+  readonly run: Run<RunConfig, Scored>;
+  readonly data: Data;
+  integers(): Promise<Backend>;
+  close(): Promise<void>;
 }
 
 /** Where a run writes; refused where something would be lost, before anything is read or trained. */
-export function destinationsOf(
+function destinationsOf(
   { out: given, resume, base, metrics: lines, force, json }: Omit<TrainOptions, 'backend'>,
   source: string,
   inputs: readonly string[],
@@ -146,7 +272,7 @@ export function destinationsOf(
 }
 
 /** The command that resumes a run. */
-export function resumeCommand(
+function resumeCommand(
   source: readonly string[],
   { base = [], force }: Pick<TrainOptions, 'base' | 'force'>,
   out: string,
@@ -156,162 +282,19 @@ export function resumeCommand(
   return words.map(shellWord).join(' ');
 }
 
-/** All files that a run reads. */
-async function inputsOf(options: TrainOptions): Promise<string[]> {
-  const { data, base = [] } = options;
-  const { config } = options as { config?: string };
-  // Of a folder, the files by the names that data have: an artifact may be beside them.
-  const names = data === undefined ? [] : await readdir(data).catch(() => []);
-  const files = names
-    .filter((name) => /images|labels|idx|ubyte/i.test(name))
-    .map((name) => join(data as string, name));
-  return [...base, ...(config === undefined ? [] : [config]), ...files];
-}
-
-/** A run that is ready, its data, and where the integer network that comes out is evaluated. */
-interface Started {
-  readonly run: Run;
-  readonly data: Dataset;
-  integers(): Promise<Backend>;
-  close(): Promise<void>;
-}
-
-/** Loads the data as a model reads its inputs, or, for one that is new, as the training part has them. */
-type Load = (model: Header | null) => Promise<Dataset>;
-
-async function startNoiseStep(
-  resolved: Resolved | null,
-  load: Load,
-  home: string,
-  { backend: choice, threads, base = [] }: TrainOptions,
-  out: Destination,
-): Promise<Started> {
-  if (!(BACKEND_NAMES as readonly string[]).includes(choice)) {
-    throw expected('--backend', `${BACKEND_NAMES.join(', ')} for noise-step`, choice);
-  }
-  const wanted = (resolved?.config ?? null) as NoiseStepConfig | null;
-  if (wanted) checkConfig(wanted);
-  const data = await load(wanted ? await headerOfBase(base) : await unfinishedHeader(home));
-  const settings = wanted && withoutVainShift(wanted, data, resolved?.said);
-  const products = roughProducts(settings ?? (await unfinishedHeader(home)).config);
-  const backend = await openBackend(choice as BackendChoice, threads, products);
-  try {
-    const run = settings
-      ? await NoiseStepRun.start(settings, data, backend, home, await trainedBase(settings))
-      : await NoiseStepRun.resume(data, backend, home, base);
-    return { run, data, integers: async () => backend, close: () => backend.close() };
-  } catch (error) {
-    await backend.close();
-    throw error;
-  }
-
-  /** The first of the files that `--base` names; the others are for its own bases. */
-  async function trainedBase({ model }: NoiseStepConfig): Promise<TrainedBase | null> {
-    const [path] = base;
-    if (path === undefined) return null;
-    const artifact = perceptronArtifact(openArtifact(await readPathOrUrl(path)));
-    if (artifact.header.model !== model || !isTernary(artifact.network)) {
-      throw new ConfigError(
-        `"--base" expected ternary layers ${model}, as "--model" says, got ${artifact.header.model}`,
-      );
-    }
-    const weights = await rebuildOnBase(artifact, path, { base: base.slice(1) }, backend, out);
-    return { weights, header: { name: inputName(path), hash: artifact.weightsHash } };
-  }
-}
-
-/** How many products of a weight and an activation a run takes, roughly; NaN where its settings are damaged. */
-function roughProducts(config: Readonly<Record<string, unknown>> | NoiseStepConfig): number {
-  const { model, steps, batch, perturb, probes, directions } = config as NoiseStepConfig;
-  const widths = String(model).split('-').map(Number);
-  const weights = widths.slice(1).reduce((sum, width, layer) => sum + width * widths[layer], 0);
-  return steps * batch * weights * (perturb === 'nodes' ? probes : 2 * directions);
-}
-
-async function startSte(
-  resolved: Resolved | null,
-  load: Load,
-  home: string,
-  { backend: choice, threads }: TrainOptions,
-): Promise<Started> {
-  if (!(TENSORFLOW_BACKENDS as readonly string[]).includes(choice)) {
-    throw expected('--backend', `${TENSORFLOW_BACKENDS.join(', ')} for ste`, choice);
-  }
-  const wanted = (resolved?.config ?? null) as SteConfig | null;
-  if (wanted) checkSteConfig(wanted);
-  const data = await load(wanted ? null : await unfinishedHeader(home));
-  const settings = wanted && withoutVainShift(wanted, data, resolved?.said);
-  const tensorflow = await openTensorflow(choice as TensorflowChoice);
-  let integers: Backend | null = null;
-  const close = async () => {
-    await integers?.close();
-    await tensorflow.close();
-  };
-  try {
-    const { ofExamples, SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
-    const place = { backend: tensorflow, out: home, threads: threads ?? availableParallelism() };
-    const run = settings
-      ? await SteRun.start(settings, ofExamples(data), place)
-      : await SteRun.resume(ofExamples(data), place);
-    return { run, data, integers: async () => (integers ??= await openBackend('auto', threads)), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
-}
-
-/** A preset's shift is for images; where there are none, or smaller ones, it falls away. */
-function withoutVainShift<Config extends { readonly shift: number }>(
-  config: Config,
-  { train }: Dataset,
-  said: ReadonlySet<string> = new Set(),
-): Config {
-  if (config.shift < shiftLimit(train.image) || said.has('shift')) return config;
-  note(`the examples are no images that could be shifted by ${config.shift}: "shift" is 0`);
-  return { ...config, shift: 0 };
-}
-
-/** `28x28`, `8x8x3`, `3x8x8`: what the examples are where their files do not say it. */
-function readImage({ image, resume }: TrainOptions): ImageShape | null {
-  if (image === undefined) return null;
-  if (resume !== undefined) {
-    throw new ConfigError('"--image" is fixed in the run that "--resume" continues: leave it out');
-  }
-  const shape = /^\d{1,7}(x\d{1,7}){1,2}$/.test(image) ? imageOfShape(image.split('x').map(Number)) : null;
-  if (shape) return shape;
-  throw expected(
-    '--image',
-    'rows and columns, such as 28x28, and one to four channels before or after them',
-    image,
-  );
-}
-
 /** The header of the artifact that a delta is trained on. */
-async function headerOfBase([path]: readonly string[]): Promise<Header | null> {
-  return path === undefined ? null : perceptronArtifact(openArtifact(await readPathOrUrl(path))).header;
-}
-
-/** Of a delta: the network is that of its base, unless the user says otherwise. */
-async function defaultsOfBase(
-  { base, resume }: TrainOptions,
-  method: Method,
-): Promise<Record<string, unknown>> {
-  if (base === undefined || resume !== undefined) return {};
-  if (method !== 'noise-step') throw new ConfigError('"--base" is for noise-step: leave it away');
-  const { model, centred, gain, logitScale } = perceptronArtifact(
-    openArtifact(await readPathOrUrl(base[0])),
-  ).header;
-  return { model, centred, gain, logitScale };
+async function headerOfBase([path]: readonly string[] = []): Promise<Header | null> {
+  return path === undefined ? null : openArtifact(await readPathOrUrl(path)).header;
 }
 
 /**
  * The trainer: as named, or that of the run that is resumed.
  * @param home - of the run
  */
-export async function methodOf(
+async function methodOf(
   { method, resume }: Pick<TrainOptions, 'method' | 'resume'>,
   home: string,
-  usual: Method = EXAMPLE_SETTINGS.method,
+  usual: Method,
 ): Promise<Method> {
   if (method !== undefined && !METHODS.includes(method as Method)) {
     throw expected('--method', METHODS.join(' or '), method);
@@ -325,90 +308,4 @@ export async function methodOf(
     );
   }
   return found;
-}
-
-/** Opens what was written, evaluates what it rebuilds to, and prints it. */
-async function report(
-  run: Run,
-  { seconds, forwardPasses, artifact: bytes }: Figures,
-  dataset: Dataset,
-  out: Destination,
-  options: TrainOptions,
-  backend: Backend,
-  target: number | null,
-  forms: readonly Form[],
-  remarks: NodeJS.WritableStream,
-): Promise<void> {
-  const artifact = perceptronArtifact(openArtifact(bytes ?? (await readBytes(run.out))));
-  const { heldOut } = splitTraining(dataset.train, run.config.holdout);
-  const placed = await backend.place(artifact.network, { batch: 1000 });
-  const weights = await rebuildOnBase(artifact, run.out, options, backend);
-  await placed.writeWeights(weights);
-  const scored = heldOut ?? dataset.test;
-  const { accuracy, loss, examples } = await shown('evaluating', 'examples', (watch) =>
-    evaluateExamples(placed, scored, watch),
-  );
-  const extras = await shown('the trainer evaluates', 'examples', (watch) => run.extras(scored, watch));
-  const worseThanUniform = isWorseThanUniform({ accuracy, loss }, scored.labels);
-  const { parameters } = artifact.network;
-  const packedBytes = packWeights(weights, artifact.network.tensors).length;
-  const floatBytes = 4 * parameters;
-  const result = {
-    ...{ artifact: out.name, kind: artifact.kind, bytes: artifact.bytes, accuracy, loss, examples },
-    worseThanUniform,
-    ...{ split: heldOut ? 'held out' : 'test', steps: artifact.steps, seconds, forwardPasses },
-    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-    ...{ seed: run.config.seed, backend: run.backend.name, weightsHash: artifact.weightsHash },
-    ...{ model: artifact.header.model, parameters, packedBytes, floatBytes },
-    ...(forms.length > 0 && { forms: costsOf(forms) }),
-    ...extras.json,
-  };
-  const again = options.data === undefined ? dataset.name : asPath(options.data);
-  const lines = [
-    `${printable(out.name)}: ${describe(artifact)}, ${count(artifact.steps)} steps in ${duration(seconds)}`,
-    ...table([
-      [`${result.split} accuracy`, `${percent(accuracy)} of ${count(examples)}, from the file as rebuilt`],
-      ...extras.rows,
-      ['artifact', `${count(artifact.bytes)} bytes`],
-      ...costLines(forms).map(([kind, cost]): [string, string] => [`  as ${kind}`, cost]),
-      [
-        'packed, five trits a byte',
-        `${count(packedBytes)} bytes (${(packedBytes / artifact.bytes).toFixed(1)}×)`,
-      ],
-      ['float32', `${count(floatBytes)} bytes (${(floatBytes / artifact.bytes).toFixed(1)}×)`],
-      ['forward passes', count(forwardPasses)],
-      ['weights hash', artifact.weightsHash],
-    ]),
-    ...(out.path === null
-      ? []
-      : [`next: ternseed eval ${printable(shellWord(out.name))} --data ${printable(shellWord(again))}`]),
-  ];
-  printResult(options.json, result, lines, remarks);
-  if (target !== null && accuracy < target) {
-    throw new TargetError(
-      `"--target-accuracy" expected at least ${percent(target)}, got ${percent(accuracy)}`,
-    );
-  }
-}
-
-function describe(artifact: Artifact): string {
-  return { log: 'seed log', pool: 'seed pool', packed: 'packed trits' }[artifact.kind];
-}
-
-function readTarget({ targetAccuracy }: TrainOptions): number | null {
-  if (targetAccuracy === undefined) return null;
-  const target = parseNumber('--target-accuracy', targetAccuracy);
-  if (!(target >= 0 && target <= 1)) throw expected('--target-accuracy', 'a share in 0…1', targetAccuracy);
-  return target;
-}
-
-/** What `train` was told to train on, to be told so again. */
-function sourceOf(source: 'mnist' | 'idx', { data }: TrainOptions): string[] {
-  return source === 'mnist' ? [source] : [source, '--data', `${data}`];
-}
-
-function requireFolder({ data }: TrainOptions): string {
-  if (data === undefined)
-    throw new ConfigError('"train idx" expected "--data DIR", a folder of four IDX files');
-  return data;
 }

@@ -10,7 +10,6 @@ import { weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ArtifactError, ConfigError, printable } from '../src/errors.js';
 import { type BaseOptions, baseOf } from './bases.js';
-import { openData, readingOf } from './data.js';
 import { readPathOrUrl, requireOneStdin } from './files.js';
 import { count, printResult, shown } from './output.js';
 import { retrain, type Retrained, stepsToRetrain } from './retrain.js';
@@ -79,9 +78,8 @@ export async function verify(file: string, options: VerifyOptions): Promise<void
 
   async function retrainSome(artifact: Artifact, wanted: number, base?: Int8Array): Promise<Retrained> {
     // Drawn afresh unless the user says otherwise: a forger who knew the steps would leave them alone.
-    const data = await openData(options.data as string, readingOf(artifact.header));
     const seed = options.retrainSeed ?? randomBytes(8).toString('hex');
-    return retrain(artifact, wanted, seed, data, backend, file, base);
+    return retrain(artifact, wanted, seed, options.data as string, backend, file, base);
   }
 }
 

@@ -21,6 +21,7 @@ import sys
 import zlib
 
 MASK = 0xFFFFFFFF
+LOG2E = 1.4426950408889634
 
 
 class Fault(Exception):
@@ -138,7 +139,8 @@ def read_header(payload, version):
         check(isinstance(header.get(key), kind), f"expected a header with {key!r}")
     check(re.fullmatch("[0-9a-f]{16}", header["key"]), "expected a key of 16 hex digits")
     if isinstance(header["model"], dict):
-        check(header["kind"] == "packed", "expected a transformer to be packed")
+        seeded = header["kind"] in ("log", "pool")
+        check(not (seeded and header["model"].get("tied")), "expected packed weights: the head is the embedding")
     else:
         check(re.fullmatch("[1-9][0-9]*(-[1-9][0-9]*)+", header["model"]), "expected layer widths")
     check(0 <= header["cut"] <= 42, "expected a cut in 0…42")
@@ -448,13 +450,65 @@ def sets_of(header, tensors, step, nonzeros):
     return sets
 
 
+def latent_limit(header, tensor):
+    """The largest latent: a trit's by the cut; another value is its own latent."""
+    return 3 * header["cut"] + 1 if tensor.values == "trit" else RANGES[tensor.values][1]
+
+
+def values_of(header, tensors, latents):
+    """The values that latents stand for."""
+    cut = header["cut"]
+    values = []
+    for tensor in tensors:
+        least, largest = RANGES[tensor.values]
+        for latent in latents[tensor.offset : tensor.offset + tensor.size]:
+            trit = (latent > cut) - (latent < -cut)
+            values.append(trit if tensor.values == "trit" else max(least, min(largest, latent)))
+    return values
+
+
+def scale_of_real(scale):
+    mantissa, exponent = scale, 0
+    while mantissa < 63.5 and exponent < 127:
+        mantissa, exponent = mantissa * 2, exponent + 1
+    while exponent < 1:
+        mantissa, exponent = mantissa / 2, exponent + 1
+    return [max(1, min(127, math.floor(mantissa + 0.5))), exponent]
+
+
+def first_scales(shape):
+    """Scales of a transformer that a seed trains: they keep the activations' mean squares."""
+    width, hidden, blocks = shape["width"], shape["hidden"], shape["blocks"]
+    applications = blocks + (shape["loops"] - 1) * (shape["loopTo"] - shape["loopFrom"])
+    branch = 1 / math.sqrt(2 * applications)
+    ternary = shape["embedding"] == "ternary"
+    head_shift = max(0, (width - 1).bit_length() - 9)
+    scales = scale_of_real(0.8 / (math.sqrt(2 / 3) if ternary else 127 / math.sqrt(3)) * 2**4)
+    for _ in range(blocks):
+        for _ in range(3):
+            scales += scale_of_real(math.sqrt(1.5 / width) * 2**6)
+        scales += scale_of_real(math.sqrt(1.5 / width) * branch * 2**7)
+        for _ in range(2):
+            scales += scale_of_real(math.sqrt(1.5 / width) * 2**-1)
+        scales += scale_of_real(math.sqrt(1.5 / hidden) * branch * 1.5 * 2**8)
+    unit = LOG2E * 2 ** (10 + head_shift - 5)
+    return scales + scale_of_real(8 / ((1 if ternary else 127) * math.sqrt(width)) * unit)
+
+
 def initial_latents(header, tensors, base):
     if base is not None:
-        return [trit * (2 * header["cut"] + 1) for trit in base]
+        step = 2 * header["cut"] + 1
+        return [base[t.offset + i] * (step if t.values == "trit" else 1) for t in tensors for i in range(t.size)]
     high, low = int(header["key"][:8], 16), int(header["key"][8:], 16)
-    limit = 3 * header["cut"] + 1
     latents = []
     for t, tensor in enumerate(tensors):
+        if tensor.values == "scale":
+            latents += first_scales(header["model"])
+            continue
+        if tensor.name == "head.weight":
+            latents += [0] * tensor.size
+            continue
+        limit = latent_limit(header, tensor)
         for i in range(tensor.size):
             if i % 8 == 0:
                 words = philox((low, high), i // 8, 0, 0, 1 + 256 * t)
@@ -557,9 +611,8 @@ class Columns:
 
 
 def replay(header, tensors, steps, base):
-    cut = header["cut"]
-    limit = 3 * cut + 1
     latents = initial_latents(header, tensors, base)
+    limits = [latent_limit(header, tensor) for tensor in tensors for _ in range(tensor.size)]
     for step, nonzeros, _, coefficients in steps:
         at = 0
         for directions in sets_of(header, tensors, step, nonzeros):
@@ -568,8 +621,9 @@ def replay(header, tensors, steps, base):
                 at += 1
                 for index in directions.weights(k) if coefficient else ():
                     i = directions.offset + index
-                    latents[i] = max(-limit, min(limit, latents[i] - coefficient * directions.sign(index)))
-    return [(latent > cut) - (latent < -cut) for latent in latents]
+                    moved = latents[i] - coefficient * directions.sign(index)
+                    latents[i] = max(-limits[i], min(limits[i], moved))
+    return values_of(header, tensors, latents)
 
 
 # ---------------------------------------------------------------- seed pool
@@ -651,7 +705,6 @@ def read_moves(decoder, directions, tensor, stride, limit):
 
 
 def apply_pool(header, tensors, coefficients, base):
-    cut = header["cut"]
     latents = initial_latents(header, tensors, base)
     at = 0
     for directions in sets_of(header, tensors, 0, None):
@@ -659,7 +712,7 @@ def apply_pool(header, tensors, coefficients, base):
             for index in directions.weights(k):
                 latents[directions.offset + index] += coefficients[at] * directions.sign(index)
             at += 1
-    return [(latent > cut) - (latent < -cut) for latent in latents]
+    return values_of(header, tensors, latents)
 
 
 # ---------------------------------------------------------------- packed weights

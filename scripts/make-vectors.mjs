@@ -136,7 +136,7 @@ if (VERSION >= 2) {
   const chained = await on('delta-pool');
   const packed = await train({ ...more, seed: 'chain', artifact: 'packed' }, chained);
   const weights = await packed.trainer.placed.readWeights();
-  const changes = differences(packed.trainer.network, chained.weights, weights);
+  const changes = differences(packed.trainer.graph, chained.weights, weights);
   await write('delta-packed', encodePacked(packed.header, changes, await packed.outcome()), chained);
 }
 const precisions = [
@@ -239,7 +239,10 @@ async function write(name, bytes, under, more = {}) {
 
 async function train(config, under) {
   const backend = new ReferenceBackend();
-  const trainer = await NoiseStepTrainer.create(config, data, backend, under?.weights, KEYS[config.seed]);
+  const trainer = await NoiseStepTrainer.create(config, data, backend, {
+    base: under?.weights,
+    key: KEYS[config.seed],
+  });
   const steps = [];
   while (trainer.step < config.steps) {
     const { step, log, lossUnits } = await trainer.next();

@@ -41,10 +41,23 @@ export {
   quantizeMatrix,
   type RealMatrix,
 } from './quantize/matrix.js';
-export { checkConfig, type NoiseStepConfig } from './perturb/config.js';
-export { PRESETS, type PresetName } from './perturb/presets.js';
-export { checkTextNoiseStepConfig, type TextNoiseStepConfig } from './perturb/text-config.js';
-export { TEXT_NOISE_STEP_PRESETS, type TextNoiseStepPresetName } from './perturb/text-presets.js';
-export { TextNoiseStepTrainer, type TextStepRecord, type TextTrainerState } from './perturb/text-trainer.js';
-export { type LogEntry, NoiseStepTrainer, type StepRecord, type TrainerState } from './perturb/trainer.js';
+export {
+  checkConfig,
+  checkTextNoiseStepConfig,
+  type NoiseStepConfig,
+  type TextNoiseStepConfig,
+} from './perturb/config.js';
+export {
+  PRESETS,
+  type PresetName,
+  TEXT_NOISE_STEP_PRESETS,
+  type TextNoiseStepPresetName,
+} from './perturb/presets.js';
+export {
+  type LogEntry,
+  type NoiseStepStart,
+  NoiseStepTrainer,
+  type StepRecord,
+  type TrainerState,
+} from './perturb/trainer.js';
 export { packTrits, unpackTrits } from './ternary/trits.js';

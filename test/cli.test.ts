@@ -312,7 +312,7 @@ describe('settings', () => {
       '--steps',
       '5',
     ]);
-    expect(stderr).toContain('"--steps" is fixed in the run that "--resume" goes on with');
+    expect(stderr).toContain('"--steps" is fixed in the run that "--resume" continues');
     expect(code).toBe(2);
   });
 

@@ -18,7 +18,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { NoiseStepRun } from '../cli/noise-step-run.js';
+import { NoiseStepRun, ofExamples } from '../cli/noise-step-run.js';
 import { loadIdxDirectory } from '../src/data/dataset.js';
 import { cli, cliJson, MAIN, startCli } from './support/cli.js';
 import { at, data, folder, made, makeArtifacts, STEPS, train } from './support/cli-artifacts.js';
@@ -389,7 +389,10 @@ describe('one writer a file', () => {
   });
 
   it('does not write over what has come to be there while it worked', async () => {
-    const run = await NoiseStepRun.start(tinyConfig, await loadIdxDirectory(data), reference, at('a.tern'));
+    const run = await NoiseStepRun.start(tinyConfig, ofExamples(await loadIdxDirectory(data)), {
+      backend: reference,
+      out: at('a.tern'),
+    });
     run.close();
     await run.trainer.placed.release();
     const resumed = startCli(['train', 'idx', '--data', data, '--resume', at('a.tern')]);

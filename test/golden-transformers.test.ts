@@ -13,9 +13,9 @@ import { openTensorflow } from '../src/backprop/tensorflow.js';
 import type { TextSteConfig } from '../src/backprop/text-config.js';
 import { TEXT_STE_PRESETS } from '../src/backprop/text-presets.js';
 import { SteTrainer } from '../src/backprop/trainer.js';
-import type { TextNoiseStepConfig } from '../src/perturb/text-config.js';
-import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/text-presets.js';
-import { TextNoiseStepTrainer } from '../src/perturb/text-trainer.js';
+import type { TextNoiseStepConfig } from '../src/perturb/config.js';
+import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/presets.js';
+import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { philox } from '../src/random/philox.js';
 import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
 import { fastBackends, reference } from './support/backends.js';
@@ -186,11 +186,12 @@ async function runNoiseStep(backend: Backend, shape: TransformerShape): Promise<
     headRate: shape.embedding === 'ternary' ? 60 : 16, // so that its first trits move
     ...{ beta1: 0.9, beta2: 0.99, probes: 1, sigma: 51, rewardShift: 1, horizon: 2, grain: 1 },
   };
-  const trainer = await TextNoiseStepTrainer.create(config, text, backend, null, RUN_KEY);
+  const trainer = await NoiseStepTrainer.ofText(config, text, backend, { key: RUN_KEY });
   const losses: number[] = [];
   while (trainer.step < config.steps) losses.push((await trainer.next()).loss);
+  const weights = await weightsHash(await trainer.values(), trainer.graph.tensors);
   await trainer.placed.release();
-  return { losses, weights: await weightsHash(trainer.values, trainer.model.tensors) };
+  return { losses, weights };
 }
 
 async function runSte(name: 'cpu' | 'wasm', shape: TransformerShape): Promise<Run> {

@@ -148,7 +148,23 @@ test('a wrong CRC-32, a wrong size and bytes after the end are each an InputErro
   expect(() => gunzipBounded(flipped(packed, sizeBit), 'f', 1000)).toThrow(
     'unpacked bytes in one gzip member',
   );
-  expect(() => gunzipBounded(Uint8Array.of(...packed, 0), 'f', 1000)).toThrow(InputError);
+  expect(() => gunzipBounded(Uint8Array.of(...packed, 1), 'f', 1000)).toThrow(InputError);
+});
+
+test('zeros after the last member are padding, as gzip has it', () => {
+  const content = text(400);
+  for (const members of [
+    [content],
+    [content.subarray(0, 256), content.subarray(256)],
+    [new Uint8Array(65_536)],
+  ]) {
+    const packed = Buffer.concat(members.map((member) => gzipSync(member)));
+    for (const zeros of [1, 7, 8, 500]) {
+      const padded = new Uint8Array(Buffer.concat([packed, Buffer.alloc(zeros)]));
+      const whole = new Uint8Array(Buffer.concat(members));
+      expect(Buffer.compare(Buffer.from(gunzipBounded(padded, 'f', 100_000)), Buffer.from(whole))).toBe(0);
+    }
+  }
 });
 
 test('a file that unpacks to more than the limit, or than it states, is an InputError', () => {

@@ -7,13 +7,14 @@ import { setFlagsFromString } from 'node:v8';
 import { setImmediate } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NoiseStepRun } from '../cli/noise-step-run.js';
+import { NoiseStepRun, ofExamples } from '../cli/noise-step-run.js';
 import { encodeSeedLog, openArtifact, withEnd } from '../src/artifact/artifact.js';
 import { rebuild } from '../src/artifact/rebuild.js';
 import type { LogStep } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { loadIdxDirectory } from '../src/data/dataset.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
+import type { NoiseStepConfig } from '../src/perturb/config.js';
 import { reference } from './support/backends.js';
 import { cli, onlyObject } from './support/cli.js';
 import { writeTinyData } from './support/tiny-data.js';
@@ -79,7 +80,7 @@ describe('the run of a log', () => {
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     return heapUsed + arrayBuffers;
   };
-  const config = {
+  const config: NoiseStepConfig = {
     ...{ ...tinyConfig, artifact: 'log' as const, perturb: 'weights' as const },
     ...{ directions: 320, nonzeros: [1], nonzerosBelow: [], steps: 5000, batch: 1 },
   };
@@ -88,9 +89,10 @@ describe('the run of a log', () => {
 
   it('keeps none of its steps, nor does a run that goes on', async () => {
     await writeTinyData(at('tiny'));
-    const data = await loadIdxDirectory(at('tiny'));
+    const subject = ofExamples(await loadIdxDirectory(at('tiny')));
     const backend = await openWasm({ threads: 1 });
-    const run = await NoiseStepRun.start(config, data, backend, at('run.tern'));
+    const place = { backend, out: at('run.tern') };
+    const run = await NoiseStepRun.start(config, subject, place);
     const trainTo = async (step: number) => {
       while (run.step < step) await run.next();
     };
@@ -100,7 +102,7 @@ describe('the run of a log', () => {
     expect((await used()) - before).toBeLessThan(kept(4000) / 2);
     run.close();
     const without = await used();
-    const again = await NoiseStepRun.resume(data, backend, at('run.tern'));
+    const again = await NoiseStepRun.resume(subject, place);
     expect(again.step).toBe(4100);
     expect((await used()) - without).toBeLessThan(kept(4100) / 2);
     again.discard();

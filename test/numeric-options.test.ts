@@ -8,7 +8,7 @@ import { evaluate } from '../cli/eval.js';
 import { log } from '../cli/log.js';
 import { replay } from '../cli/replay.js';
 import { sampleText } from '../cli/sample.js';
-import { train } from '../cli/train.js';
+import { trainExamples } from '../cli/train-examples.js';
 import { trainText } from '../cli/train-text.js';
 import { verify } from '../cli/verify.js';
 import { encodePacked } from '../src/artifact/artifact.js';
@@ -68,7 +68,7 @@ const VERBS: Record<string, Verb> = {
   replay: (options) => replay(at('log.tern'), { ...shared, out: at('new'), ...options }),
   log: (options) => log(at('log.tern'), { json: true, ...options }),
   verify: (options) => verify(at('log.tern'), { ...shared, data: at('data'), ...options }),
-  train: (options) => train('idx', { ...shared, data: at('data'), out: at('new'), ...options }),
+  train: (options) => trainExamples('idx', { ...shared, data: at('data'), out: at('new'), ...options }),
   'train text': (options) =>
     trainText({ ...shared, backend: 'wasm', text: at('text'), out: at('new'), ...options }),
 };

@@ -495,7 +495,7 @@ describe('the trainer', () => {
     'of the head leaves hidden tensors at their initial draw: $perturb, $artifact',
     async (kind) => {
       const { trainer, weights } = await run({ ...kind, train: 'head', steps: 15 });
-      const drawn = trainer.network.tensors.map(({ rows, columns }, tensor) => {
+      const drawn = trainer.graph.tensors.map(({ rows, columns }, tensor) => {
         const latents = new Int8Array(rows * columns);
         initLatents(trainer.key, tensor, small.cut, latents);
         return latents.map((latent) => tritOf(latent, small.cut));

@@ -5,7 +5,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NoiseStepRun } from '../cli/noise-step-run.js';
+import { NoiseStepRun, ofExamples } from '../cli/noise-step-run.js';
 import { openArtifact } from '../src/artifact/artifact.js';
 import { headerOfUnfinished, readCheckpoint } from '../src/artifact/checkpoint.js';
 import { formatKey } from '../src/artifact/header.js';
@@ -45,8 +45,9 @@ afterAll(async () => {
 
 /** A path in a folder of its own. */
 const fresh = async (name: string) => join(await mkdtemp(join(root, 'run-')), name);
-const start = (config: NoiseStepConfig, out: string) => NoiseStepRun.start(config, dataset, wasm, out);
-const resume = (out: string) => NoiseStepRun.resume(dataset, wasm, out);
+const start = (config: NoiseStepConfig, out: string) =>
+  NoiseStepRun.start(config, ofExamples(dataset), { backend: wasm, out });
+const resume = (out: string) => NoiseStepRun.resume(ofExamples(dataset), { backend: wasm, out });
 
 async function finished(run: NoiseStepRun): Promise<Buffer> {
   while (run.trainer.step < run.trainer.config.steps) await run.next();
@@ -111,7 +112,7 @@ describe.each([
     const old = joinSections(splitSections(partial).with(0, { type: 'H', payload }));
     const { header, weightsHash: hash } = openArtifact(await resumedFrom(old));
     expect(header.key).toBe(formatKey(key));
-    const trainer = await NoiseStepTrainer.create(config, tinyTrainingSet, wasm, undefined, key);
+    const trainer = await NoiseStepTrainer.create(config, tinyTrainingSet, wasm, { key });
     while (trainer.step < config.steps) await trainer.next();
     expect(hash).toBe(await weightsHash(await trainer.placed.readWeights()));
     await trainer.placed.release();

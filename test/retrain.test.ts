@@ -40,7 +40,7 @@ const headerOf = ({ header }: TrainedRun) => ({ ...header, data: { name: data.na
 
 const check = (bytes: Uint8Array, steps: string, seed = 'a') => {
   const artifact = openArtifact(bytes);
-  return retrain(artifact, stepsToRetrain(steps, artifact), seed, data, reference, 'x.tern');
+  return retrain(artifact, stepsToRetrain(steps, artifact), seed, directory, reference, 'x.tern');
 };
 
 /**

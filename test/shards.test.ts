@@ -60,29 +60,32 @@ async function alignmentsOf(
   return { sums, directions: directions.alignments, ofSums: alignmentsOfDirections(sets, sums) };
 }
 
-describe.each([['reference', async () => reference] as const, ...fastBackends])('shards on %s', (name, open) => {
-  const scenes: readonly [string, Graph, (count: number, seed: number) => Batch][] = [
-    ['examples', perceptron, examples],
-    ['windows', transformer, (count, seed) => batchOfWindows(randomText(count, 6, seed), 5)],
-  ];
-  it.each(scenes)('of %s add up to the whole', async (__, graph, batchOf) => {
-    const backend = await open();
-    await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 2, max: 9 }), fc.nat(1000), async (count, seed) => {
-        const values =
-          graph === transformer
-            ? randomValues(transformer, 1 + seed)
-            : Int8Array.from({ length: graph.parameters }, (___, i) => ((i * i + i * seed) % 3) - 1);
-        const batch = batchOf(count, seed);
-        const cuts = Array.from({ length: count - 1 }, (___, i) => i + 1).filter((i) => (seed >> i) & 1);
-        const right = await alignmentsOf(reference, graph, values, batch, []);
-        const shared = await alignmentsOf(backend, graph, values, batch, cuts);
-        expect(shared.sums).toEqual(right.sums);
-        expect(shared.directions).toEqual(right.directions);
-        expect(shared.ofSums).toEqual(right.directions);
-      }),
-      { numRuns: name.startsWith('webgpu') ? 2 : 6, seed: 20 },
-    );
-    if (backend !== reference) await backend.close();
-  });
-});
+describe.each([['reference', async () => reference] as const, ...fastBackends])(
+  'shards on %s',
+  (name, open) => {
+    const scenes: readonly [string, Graph, (count: number, seed: number) => Batch][] = [
+      ['examples', perceptron, examples],
+      ['windows', transformer, (count, seed) => batchOfWindows(randomText(count, 6, seed), 5)],
+    ];
+    it.each(scenes)('of %s add up to the whole', async (__, graph, batchOf) => {
+      const backend = await open();
+      await fc.assert(
+        fc.asyncProperty(fc.integer({ min: 2, max: 9 }), fc.nat(1000), async (count, seed) => {
+          const values =
+            graph === transformer
+              ? randomValues(transformer, 1 + seed)
+              : Int8Array.from({ length: graph.parameters }, (___, i) => ((i * i + i * seed) % 3) - 1);
+          const batch = batchOf(count, seed);
+          const cuts = Array.from({ length: count - 1 }, (___, i) => i + 1).filter((i) => (seed >> i) & 1);
+          const right = await alignmentsOf(reference, graph, values, batch, []);
+          const shared = await alignmentsOf(backend, graph, values, batch, cuts);
+          expect(shared.sums).toEqual(right.sums);
+          expect(shared.directions).toEqual(right.directions);
+          expect(shared.ofSums).toEqual(right.directions);
+        }),
+        { numRuns: name.startsWith('webgpu') ? 2 : 6, seed: 20 },
+      );
+      if (backend !== reference) await backend.close();
+    });
+  },
+);

@@ -4,9 +4,7 @@
 import { encodeSeedPool, openArtifact } from '../../dist/src/artifact/artifact.js';
 import { rebuild } from '../../dist/src/artifact/rebuild.js';
 import { weightsHash } from '../../dist/src/artifact/weights-hash.js';
-import { PRESETS } from '../../dist/src/perturb/presets.js';
-import { TEXT_NOISE_STEP_PRESETS } from '../../dist/src/perturb/text-presets.js';
-import { TextNoiseStepTrainer } from '../../dist/src/perturb/text-trainer.js';
+import { PRESETS, TEXT_NOISE_STEP_PRESETS } from '../../dist/src/perturb/presets.js';
 import { NoiseStepTrainer } from '../../dist/src/perturb/trainer.js';
 import { networkOf } from '../../dist/src/ternary/network.js';
 import { transformerName } from '../../dist/src/ternary/transformer.js';
@@ -53,8 +51,8 @@ export async function textSteps(backend, changes, steps) {
     { length: 65_536 },
     (_, i) => 97 + ((Math.imul(i + 1, 2654435761) >>> 28) % 9),
   );
-  const trainer = await TextNoiseStepTrainer.create(textConfig(changes), text, backend);
-  return timedSteps(trainer, steps, () => weightsHash(trainer.values, trainer.model.tensors));
+  const trainer = await NoiseStepTrainer.ofText(textConfig(changes), text, backend);
+  return timedSteps(trainer, steps, async () => weightsHash(await trainer.values(), trainer.graph.tensors));
 }
 
 /** What a transformer is called, and its windows a step. */
@@ -86,7 +84,7 @@ async function timedSteps(trainer, steps, hashOf) {
  */
 export async function timeToAccuracy(backend, config, data, targets, every) {
   const trainer = await NoiseStepTrainer.create(config, data.train, backend);
-  const judge = await backend.place(trainer.network, { batch: 1000 });
+  const judge = await backend.place(trainer.graph, { batch: 1000 });
   const reached = targets.map((target) => ({ target, seconds: null, steps: null, accuracy: null }));
   let seconds = 0;
   while (trainer.step < config.steps && reached.some((one) => one.seconds === null)) {

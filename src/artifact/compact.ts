@@ -4,9 +4,10 @@
  */
 
 import { poolSets, weightsOfDirection, Signs } from '../random/directions.js';
-import { initLatents, latentOf, tritOf } from '../random/latents.js';
-import { isTernary } from '../ternary/network.js';
-import { type Artifact, encodePacked, encodeSeedPool, isOfPerceptron } from './artifact.js';
+import { coefficientLimit } from '../random/latents.js';
+import type { Tensor } from '../ternary/network.js';
+import { firstLatents, latentsOfValues, partOf, valueOfLatent } from '../backend/latents.js';
+import { type Artifact, encodePacked, encodeSeedPool } from './artifact.js';
 import { differences, requireBase } from './delta.js';
 import { parseKey } from './header.js';
 
@@ -45,36 +46,40 @@ export function smallestOf(forms: readonly Form[]): Form & { readonly bytes: Uin
 }
 
 function poolForm(artifact: Artifact, weights: Int8Array, base: Int8Array | undefined): Form {
-  if (!isOfPerceptron(artifact) || !isTernary(artifact.network)) {
-    return { kind: 'pool', bytes: null, note: 'pools are for ternary perceptrons' };
-  }
   const { network, header } = artifact;
+  const { initial, tensors } = network;
+  if (typeof initial === 'string') return { kind: 'pool', bytes: null, note: initial };
   const { cut } = header;
   const start = requireBase(artifact, base);
   const key = parseKey(header.key);
-  const latents = new Int8Array(network.parameters);
-  network.tensors.forEach(({ offset, rows, columns }, tensor) => {
-    const part = latents.subarray(offset, offset + rows * columns);
-    if (start) part.set(start.subarray(offset, offset + part.length).map((trit) => latentOf(trit, cut)));
-    else initLatents(key, tensor, cut, part);
-  });
-  const directions = network.tensors.map(({ rows, columns }) => rows * columns);
+  const directions = tensors.map(({ rows, columns }, i) =>
+    typeof initial[i] === 'string' ? rows * columns : 0,
+  );
   const coefficients: number[] = [];
-  for (const set of poolSets(network.tensors, key, directions)) {
+  for (const set of poolSets(tensors, key, directions)) {
+    const tensor = tensors[set.group];
     const signs = new Signs(set);
+    let latents: Int8Array = new Int8Array(set.size);
+    if (start) latents = latentsOfValues(tensor, partOf(start, tensor), cut);
+    else firstLatents(network, set.group, key, cut, latents);
     for (let k = 0; k < set.directions; k++) {
       const [index] = weightsOfDirection(set, k, 1);
-      const latent = latents[set.offset + index];
-      coefficients.push(leastMove(latent, weights[set.offset + index], cut) * signs.at(index));
+      const move = leastMove(tensor, latents[index], weights[set.offset + index], cut);
+      coefficients.push(move * signs.at(index));
     }
+  }
+  const limit = coefficientLimit(cut);
+  if (coefficients.some((coefficient) => Math.abs(coefficient) > limit)) {
+    return { kind: 'pool', bytes: null, note: `a weight moved by more than ${limit}` };
   }
   const bytes = encodeSeedPool({ ...header, directions }, Int16Array.from(coefficients), artifact);
   return { kind: 'pool', bytes, note: 'a coefficient for every weight' };
 }
 
-/** The shortest way of a latent to a trit. */
-function leastMove(latent: number, trit: number, cut: number): number {
-  if (tritOf(latent, cut) === trit) return 0;
-  if (trit !== 0) return trit * (cut + 1) - latent;
+/** The shortest way of a latent of a tensor to what stands for a value. */
+function leastMove(tensor: Tensor, latent: number, value: number, cut: number): number {
+  if (valueOfLatent(tensor, latent, cut) === value) return 0;
+  if (tensor.values !== 'trit') return value - latent;
+  if (value !== 0) return value * (cut + 1) - latent;
   return (latent > 0 ? cut : -cut) - latent;
 }

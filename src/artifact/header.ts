@@ -9,7 +9,7 @@ import { DIRECTIONS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import { ARITHMETIC } from '../ternary/arithmetic.js';
-import { isTernary, type Model, type Network, networkOf, parseWidths } from '../ternary/network.js';
+import { isTernary, type Network, networkOf, parseWidths } from '../ternary/network.js';
 import type { Graph } from '../ternary/graph.js';
 import { isPrecision, type LayerPrecision, PRECISIONS } from '../ternary/precision.js';
 import {
@@ -243,8 +243,9 @@ function checkHeader(json: unknown, fault: (what: string) => Error): Header {
       throw fault(
         'expected "inputs" to be a scaling, image or labels of this model, and no more than needs saying',
       );
-  } else if (header.kind === 'log' || header.kind === 'pool')
-    throw fault('expected a transformer to be packed');
+  } else if ((header.kind === 'log' || header.kind === 'pool') && typeof network.initial === 'string') {
+    throw fault(`expected packed weights: ${printable(network.initial)}`);
+  }
   checkDirections(header, network, fault);
   return header;
 }
@@ -274,13 +275,18 @@ function checkPrecision(
   if (isTernary(network)) throw fault('expected no "precision" where all layers are ternary');
 }
 
-function checkDirections(header: Header, network: Model, fault: (what: string) => Error): void {
+function checkDirections(header: Header, network: Graph, fault: (what: string) => Error): void {
   const { kind, directions } = header;
   const total = directions.reduce((sum, count) => sum + count, 0);
   if (total > DIRECTIONS_MAX) throw fault(`expected at most ${DIRECTIONS_MAX} directions, got ${total}`);
   const sizes = network.tensors.map(({ rows, columns }) => rows * columns);
-  const perTensor = directions.length === sizes.length && directions.every((count, i) => count <= sizes[i]);
-  const whole = directions.length === 1 && directions[0] <= network.parameters;
+  // Values that are the same for every key have no directions.
+  const isFixed = (tensor: number) => typeof network.initial[tensor] === 'object';
+  const perTensor =
+    directions.length === sizes.length &&
+    directions.every((count, i) => count === 0 || (count <= sizes[i] && !isFixed(i)));
+  const whole =
+    directions.length === 1 && directions[0] <= network.parameters && !sizes.some((_, i) => isFixed(i));
   const fits = {
     log: perTensor || whole,
     pool: perTensor,

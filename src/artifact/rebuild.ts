@@ -4,6 +4,7 @@
  */
 
 import type { Backend } from '../backend/backend.js';
+import { firstLatents, latentMax, latentsOfValues, valueOfLatent } from '../backend/latents.js';
 import { Breath, type Watch } from '../watch.js';
 import { ConfigError, expected, printable } from '../errors.js';
 import {
@@ -14,16 +15,8 @@ import {
   Signs,
   weightsOfDirection,
 } from '../random/directions.js';
-import { initLatents, latentOf, latentRange, tritOf } from '../random/latents.js';
 import type { Model, Tensor } from '../ternary/network.js';
-import {
-  type Artifact,
-  atEnd,
-  perceptronArtifact,
-  type SeedLog,
-  type SeedPool,
-  setsOfPool,
-} from './artifact.js';
+import { type Artifact, atEnd, type SeedLog, type SeedPool, setsOfPool } from './artifact.js';
 import { checkedBase, requireBase, withDifferences } from './delta.js';
 import { parseKey } from './header.js';
 import type { LogStep } from './seed-log.js';
@@ -54,7 +47,7 @@ export async function rebuild(
   if (artifact.kind === 'packed') {
     return start ? withDifferences(artifact.network, start, artifact.weights) : artifact.weights.slice();
   }
-  const { network, header } = perceptronArtifact(artifact);
+  const { network, header } = artifact;
   const key = parseKey(header.key);
   const placed = await backend.place(network, { batch: 1 });
   try {
@@ -219,10 +212,10 @@ function* rebuildTile(
   const { cut, key } = artifact.header;
   const index = artifact.network.tensors.indexOf(tensor);
   const latents = new Int8Array(size);
-  if (part) latents.set(part.map((trit) => latentOf(trit, cut)));
-  else initLatents(parseKey(key), index, cut, latents, first);
+  if (part) latents.set(latentsOfValues(tensor, part, cut));
+  else firstLatents(artifact.network, index, parseKey(key), cut, latents, first);
   if (artifact.kind === 'pool') return poolTile(artifact, index, latents, first);
-  const range = latentRange(cut);
+  const range = latentMax(tensor, cut);
   let done = 0;
   for (const { sets, coefficients } of stepsUntil(artifact, step)) {
     yield done++;
@@ -234,23 +227,25 @@ function* rebuildTile(
       at += set.directions;
     }
   }
-  return latents.map((latent) => tritOf(latent, cut));
+  return latents.map((latent) => valueOfLatent(tensor, latent, cut));
 }
 
-/** The trits of a tile whose first weight is `first` of its tensor. */
+/** The values of a tile whose first weight is `first` of its tensor. */
 function poolTile(pool: SeedPool, index: number, latents: Int8Array, first: number): Int8Array {
+  const tensor = pool.network.tensors[index];
+  const { cut } = pool.header;
   let at = 0;
   for (const set of setsOfPool(pool)) {
     if (set.group === index) {
       const signs = new Signs(set);
       return latents.map((latent, i) => {
         const coefficient = pool.coefficients[at + directionOfWeight(set, first + i)];
-        return tritOf(latent + coefficient * signs.at(first + i), pool.header.cut);
+        return valueOfLatent(tensor, latent + coefficient * signs.at(first + i), cut);
       });
     }
     at += set.directions;
   }
-  return latents.map((latent) => tritOf(latent, pool.header.cut)); // a tensor that was not trained
+  return latents.map((latent) => valueOfLatent(tensor, latent, cut)); // a tensor that was not trained
 }
 
 /**

@@ -82,7 +82,7 @@ class BlockModels {
   private readonly key: Key;
   private readonly counts: readonly number[];
   /** Of the direction at hand: where its weights are. */
-  private readonly tensorOf = new Uint8Array(LOOKED_AT_MAX);
+  private readonly tensorOf = new Uint16Array(LOOKED_AT_MAX);
   private readonly columnOf = new Uint16Array(LOOKED_AT_MAX);
   private weights = 0;
 

@@ -20,6 +20,43 @@ import { VALUE_RANGES } from '../ternary/precision.js';
 import { roundShift } from '../ternary/rounding.js';
 import { alignmentShift } from './backend.js';
 
+/**
+ * The initial latents of a tensor, or of a part of it.
+ * @param index - of the tensor in its model
+ * @param latents - receives them
+ * @param first - index within the tensor of the first of them
+ */
+export function firstLatents(
+  graph: Pick<Graph, 'tensors' | 'initial'>,
+  index: number,
+  key: Key,
+  cut: number,
+  latents: Int8Array,
+  first = 0,
+): void {
+  const initial = graph.initial[index];
+  if (typeof initial !== 'string') latents.set(initial.subarray(first, first + latents.length));
+  else if (initial === 'zeros') latents.fill(0);
+  else initLatents(key, index, graph.tensors[index].values === 'trit' ? cut : CUT_MAX, latents, first);
+}
+
+/** The latents with which a delta begins where its base has these values of a tensor. */
+export function latentsOfValues({ values: kind }: Tensor, values: Int8Array, cut: number): Int8Array {
+  return kind === 'trit' ? values.map((trit) => latentOf(trit, cut)) : values.slice();
+}
+
+/** The value of a tensor that a latent stands for. */
+export function valueOfLatent({ values }: Tensor, latent: number, cut: number): number {
+  if (values === 'trit') return tritOf(latent, cut);
+  const [least, largest] = VALUE_RANGES[values];
+  return Math.max(least, Math.min(largest, latent));
+}
+
+/** The largest magnitude of a latent of a tensor. */
+export function latentMax({ values }: Tensor, cut: number): number {
+  return values === 'trit' ? latentRange(cut) : VALUE_RANGES[values][1];
+}
+
 export class Latents {
   readonly values: Int8Array;
   readonly latents: Int8Array;
@@ -35,11 +72,8 @@ export class Latents {
     this.#cut = cut;
     for (const [index, tensor] of this.graph.tensors.entries()) {
       const own = partOf(this.latents, tensor);
-      const initial = this.graph.initial[index];
-      if (typeof initial !== 'string') own.set(initial);
-      else if (initial === 'zeros') own.fill(0);
-      else initLatents(key, index, tensor.values === 'trit' ? cut : CUT_MAX, own);
-      this.#read(tensor, 0, own.length);
+      firstLatents(this.graph, index, key, cut, own);
+      own.forEach((latent, i) => (this.values[tensor.offset + i] = valueOfLatent(tensor, latent, cut)));
     }
   }
 
@@ -47,11 +81,8 @@ export class Latents {
   start(values: Int8Array, cut: number): void {
     this.#cut = cut;
     this.values.set(values);
-    this.latents.set(values);
     for (const tensor of this.graph.tensors) {
-      if (tensor.values !== 'trit') continue;
-      const own = partOf(this.latents, tensor);
-      own.forEach((trit, i) => (own[i] = latentOf(trit, cut)));
+      this.latents.set(latentsOfValues(tensor, partOf(values, tensor), cut), tensor.offset);
     }
   }
 
@@ -63,10 +94,10 @@ export class Latents {
       for (const index of weightsOfDirection(set, k)) {
         const at = set.offset + index;
         const tensor = tensors.find(({ offset, rows, columns }) => at < offset + rows * columns) as Tensor;
-        const range = tensor.values === 'trit' ? latentRange(this.#cut) : VALUE_RANGES[tensor.values][1];
+        const most = latentMax(tensor, this.#cut);
         const moved = this.latents[at] - coefficients[k] * signs.at(index);
-        this.latents[at] = Math.max(-range, Math.min(range, moved));
-        this.#read(tensor, at - tensor.offset, 1);
+        this.latents[at] = Math.max(-most, Math.min(most, moved));
+        this.values[at] = valueOfLatent(tensor, this.latents[at], this.#cut);
       }
     }
   }
@@ -79,7 +110,8 @@ export class Latents {
       for (let index = 0; index < set.size; index++) {
         const at = set.offset + index;
         const coefficient = coefficients[first + directionOfWeight(set, index)];
-        this.values[at] = this.#valueOf(tensor, this.latents[at] + coefficient * signs.at(index));
+        const latent = this.latents[at] + coefficient * signs.at(index);
+        this.values[at] = valueOfLatent(tensor, latent, this.#cut);
       }
       first += set.directions;
     }
@@ -88,19 +120,6 @@ export class Latents {
   /** The tensors that a set lies in. */
   #tensorsOf({ offset: from, size }: DirectionSet): Tensor[] {
     return this.graph.tensors.filter(({ offset }) => offset >= from && offset < from + size);
-  }
-
-  /** The values of some latents of a tensor. */
-  #read(tensor: Tensor, first: number, count: number): void {
-    for (let at = tensor.offset + first; at < tensor.offset + first + count; at++) {
-      this.values[at] = this.#valueOf(tensor, this.latents[at]);
-    }
-  }
-
-  #valueOf({ values }: Tensor, latent: number): number {
-    if (values === 'trit') return tritOf(latent, this.#cut);
-    const [least, largest] = VALUE_RANGES[values];
-    return Math.max(least, Math.min(largest, latent));
   }
 }
 

@@ -109,6 +109,24 @@ export function gunzipBounded(bytes: Uint8Array, name: string, limitBytes: numbe
   if (bytes.length < least) {
     throw fault(name, bytes.length, `a gzip file of at least ${least} bytes`, `${bytes.length}`);
   }
+  try {
+    return unpackGzip(bytes, name, limitBytes);
+  } catch (error) {
+    // Zeros after the last member are padding; what that states of its content may end with some, too.
+    const padding = bytes.length - 1 - bytes.findLastIndex((byte) => byte !== 0);
+    for (let kept = 0; kept < Math.min(GZIP_TRAILER_BYTES, padding); kept++) {
+      try {
+        return unpackGzip(bytes.subarray(0, bytes.length - padding + kept), name, limitBytes);
+      } catch (again) {
+        if (!(again instanceof InputError)) throw again;
+      }
+    }
+    throw error;
+  }
+}
+
+/** Unpacks a gzip file that ends with its last member. */
+function unpackGzip(bytes: Uint8Array, name: string, limitBytes: number): Uint8Array {
   // RFC 1952: 8 is deflate, the upper three flags are reserved
   if (bytes[2] !== 8) throw fault(name, 2, 'gzip method 8', `${bytes[2]}`);
   if (bytes[3] >= 0x20) throw fault(name, 3, 'gzip flags below 0x20', `0x${hex(bytes.subarray(3, 4))}`);

@@ -3,7 +3,7 @@
  * held to three seeds. docs/presets.md tells what was tried.
  */
 
-import type { NoiseStepConfig } from './config.js';
+import type { NoiseStepConfig, TextNoiseStepConfig } from './config.js';
 
 const base: NoiseStepConfig = {
   model: '784-256-128-10',
@@ -62,3 +62,43 @@ export const PRESETS = {
 } as const satisfies Record<string, NoiseStepConfig>;
 
 export type PresetName = keyof typeof PRESETS;
+
+const textBase: TextNoiseStepConfig = {
+  method: 'noise-step',
+  artifact: 'packed',
+  ...{ blocks: 1, width: 128, heads: 4, keyHeads: 4, hidden: 256, context: 64 },
+  ...{ loopFrom: 0, loopTo: 1, loops: 1, tied: false, embedding: 'int8' },
+  train: 'all',
+  seed: '1',
+  steps: 2500,
+  batch: 16,
+  learningRate: 2.5,
+  headRate: 0.32,
+  hold: 0,
+  beta1: 0.9,
+  beta2: 0.99,
+  probes: 1,
+  sigma: 51,
+  rewardShift: 1,
+  horizon: 2,
+  grain: 1,
+};
+
+/** What a log and a pool have beside it: latents of a byte, as packed values have them. */
+const seeds = {
+  ...{ cut: 42, directions: 4096, nonzeros: [16, 4], nonzerosBelow: [3], keep: 0.5, pool: 65_536 },
+} satisfies Partial<TextNoiseStepConfig>;
+
+/** What `--preset` takes with `train text --method noise-step`. */
+export const TEXT_NOISE_STEP_PRESETS = {
+  /** One block, from scratch, by node perturbation alone. */
+  default: textBase,
+  /** The head of a base alone: the usual with `--base`. */
+  tune: { ...textBase, train: 'head', steps: 600, batch: 32, headRate: 1, grain: 24 },
+  /** A coefficient for each of fixed directions. */
+  pool: { ...textBase, ...seeds, artifact: 'pool' },
+  /** The coefficients of every step, which prove what was trained. */
+  log: { ...textBase, ...seeds, artifact: 'log' },
+} as const satisfies Record<string, TextNoiseStepConfig>;
+
+export type TextNoiseStepPresetName = keyof typeof TEXT_NOISE_STEP_PRESETS;

@@ -1,83 +1,104 @@
 /**
- * The noise-step trainer: propose directions, evaluate their alignments on a batch, select
- * coefficients, apply them. Forward-only: no backward pass, and nothing is kept per weight but
- * its latent. It knows no file: each step returns its record, and the caller writes it.
+ * The noise-step trainer: align directions or weights on a batch, and move the weights by a rule. Forward-only: no
+ * backward pass. It knows no file, and of a model only its graph: each step returns its record, and the caller
+ * writes it.
  */
 
 import type { Alignment, Backend, Evaluation, Placed } from '../backend/backend.js';
+import type { Batch } from '../backend/batch.js';
+import { firstLatents, partOf } from '../backend/latents.js';
 import { Turns } from '../backend/turns.js';
-import { type DirectionSet, logSets, poolSets } from '../random/directions.js';
-import { coefficientLimit } from '../random/latents.js';
-import type { Key } from '../random/philox.js';
-import { NATS_PER_UNIT } from '../ops/loss/op.js';
-import type { Network } from '../ternary/network.js';
 import { Batches, checkTrainingSet, type TrainingSet } from '../data/batches.js';
-import { checkConfig, directionCounts, type NoiseStepConfig } from './config.js';
+import { checkTextLength, WindowBatches } from '../data/windows.js';
+import { NATS_PER_UNIT } from '../ops/loss/op.js';
+import type { DirectionSet } from '../random/directions.js';
 import { keyOf } from '../random/key.js';
-import { PoolOptimizer, type PoolState } from './pool-optimizer.js';
-import { selectCoefficients } from './selection.js';
+import { CUT_MAX } from '../random/latents.js';
+import type { Key } from '../random/philox.js';
+import type { Graph } from '../ternary/graph.js';
+import {
+  checkConfig,
+  checkTextNoiseStepConfig,
+  directionCounts,
+  type NoiseStepConfig,
+  seedSettings,
+  type SeedSettings,
+  type TextNoiseStepConfig,
+  trainedSizes,
+} from './config.js';
+import { LatentsRule } from './rules/latents.js';
+import { LogRule } from './rules/log.js';
+import { PoolRule } from './rules/pool.js';
+import { type LogEntry, meanUnits, type Rule, type TrainerState } from './rules/rule.js';
+
+export type { LogEntry, TrainerState } from './rules/rule.js';
 
 /** What one step did. */
 export interface StepRecord {
   /** Counted from 1. */
   readonly step: number;
-  /** Mean cross-entropy of the batch before the update, in 2⁻¹⁶ bits; exact. */
+  /** Mean cross-entropy of the batch before the update, in 2⁻¹⁶ bits, rounded down; exact. */
   readonly lossUnits: number;
-  /** The same in nats. */
+  /** The same in nats, not rounded. */
   readonly loss: number;
-  /** Share of the batch that was classified rightly before the update. */
+  /** Share of the batch's rows that were predicted rightly before the update. */
   readonly accuracy: number;
-  /** Forward passes of one example that the step is worth, by the estimator's definition. */
+  /** Forward passes of one example or window that the step is worth, by the estimator's definition. */
   readonly forwardPasses: number;
   /** For a log: what it must keep of the step. */
   readonly log?: LogEntry;
 }
 
-/** What a seed log keeps of a step. */
-export interface LogEntry {
-  /** Nonzeros of each direction. */
-  readonly nonzeros: number;
-  /** [Σ K] trits. */
-  readonly coefficients: Int8Array;
+/** The configuration of a run on examples, or on a text. */
+export type AnyNoiseStepConfig = NoiseStepConfig | TextNoiseStepConfig;
+
+/** What a run may begin with beside its configuration. */
+export interface NoiseStepStart {
+  /** Values of all tensors, to begin with instead of a draw: what is trained is a delta on them. */
+  readonly base?: Int8Array | undefined;
+  /** Of every random decision, instead of that of the seed: a run keeps the one in its header. */
+  readonly key?: Key | undefined;
 }
 
-/** What a run needs to go on where it stopped. */
-export interface TrainerState {
-  readonly step: number;
-  /** Of a pool; a log is its own state. */
-  readonly pool: PoolState | null;
+/** The batches of a run. */
+interface BatchSource extends Batch {
+  /** Makes itself the batch of a step, counted from 0. */
+  load(step: number): void;
 }
 
-export class NoiseStepTrainer {
-  readonly counts: readonly number[];
+export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepConfig> {
   readonly #turns = new Turns();
-  readonly #batches: Batches;
-  readonly #optimizer: PoolOptimizer | null;
-  readonly #coefficients: Int16Array;
+  readonly #rule: Rule;
   #step = 0;
-  #stage = 0;
 
   private constructor(
-    readonly config: NoiseStepConfig,
-    readonly network: Network,
+    readonly config: Config,
+    readonly graph: Graph,
     readonly placed: Placed,
     readonly key: Key,
-    data: TrainingSet,
+    readonly batches: BatchSource,
+    base: Int8Array | null,
+    values: Int8Array,
   ) {
-    this.#batches = new Batches(this.key, data, config.batch, config.shift);
-    this.counts = directionCounts(config, network);
-    const pooled = config.artifact !== 'log';
-    const size = pooled ? this.counts.reduce((sum, count) => sum + count, 0) : 0;
-    this.#coefficients = new Int16Array(size);
-    this.#optimizer = pooled
-      ? new PoolOptimizer(size, { ...config, limit: coefficientLimit(config.cut) }, Float64Array)
-      : null;
+    const scene = {
+      ...{ graph, placed, key },
+      align: (step: number, sets?: readonly DirectionSet[]) => this.#align(step, sets),
+    };
+    const seeds = seedsOf(config);
+    if (seeds) {
+      const counts = directionCounts(seeds, graph);
+      this.#rule =
+        seeds.artifact === 'log' ? new LogRule(scene, seeds, counts) : new PoolRule(scene, seeds, counts);
+    } else {
+      const latents = new Int8Array(graph.parameters);
+      graph.tensors.forEach((tensor, i) => firstLatents(graph, i, key, CUT_MAX, partOf(latents, tensor)));
+      const sizes = trainedSizes(graph, config.train);
+      this.#rule = new LatentsRule(scene, config as TextNoiseStepConfig, sizes, values, latents, base);
+    }
   }
 
   /**
-   * Places the network of a configuration on a backend and draws its first weights.
-   * @param base - trits of all tensors, to begin with instead: what is trained is a delta on them
-   * @param key - of every random decision, instead of that of the seed: a run keeps the one in its header
+   * Places the model of a configuration on a backend and draws its first weights.
    * @throws {ConfigError} when the configuration or the data do not fit
    * @example
    * const trainer = await NoiseStepTrainer.create(config, data.train, backend);
@@ -87,19 +108,56 @@ export class NoiseStepTrainer {
     config: NoiseStepConfig,
     data: TrainingSet,
     backend: Backend,
-    base?: Int8Array,
-    key: Key = keyOf(config.seed),
-  ): Promise<NoiseStepTrainer> {
+    start: NoiseStepStart = {},
+  ): Promise<NoiseStepTrainer<NoiseStepConfig>> {
     const network = checkConfig(config);
     checkTrainingSet(data, network.widths, config.shift);
-    const placed = await backend.place(network, {
+    const { key = keyOf(config.seed) } = start;
+    const batches = new Batches(key, data, config.batch, config.shift);
+    return NoiseStepTrainer.#place(config, network, backend, batches, key, start);
+  }
+
+  /**
+   * The same of a text.
+   * @param text - to train on
+   * @throws {BackendError} when the device is lost
+   */
+  static async ofText(
+    config: TextNoiseStepConfig,
+    text: Uint8Array,
+    backend: Backend,
+    start: NoiseStepStart = {},
+  ): Promise<NoiseStepTrainer<TextNoiseStepConfig>> {
+    const model = checkTextNoiseStepConfig(config);
+    checkTextLength(text, config.context, 'training text');
+    const { key = keyOf(config.seed) } = start;
+    const batches = new WindowBatches(key, text, config.batch, config.context);
+    return NoiseStepTrainer.#place(config, model, backend, batches, key, start);
+  }
+
+  static async #place<Config extends AnyNoiseStepConfig>(
+    config: Config,
+    graph: Graph,
+    backend: Backend,
+    batches: BatchSource,
+    key: Key,
+    { base }: NoiseStepStart,
+  ): Promise<NoiseStepTrainer<Config>> {
+    const seeds = seedsOf(config);
+    const byWeights = seeds?.perturb === 'weights';
+    const placed = await backend.place(graph, {
       batch: config.batch,
-      probes: config.perturb === 'nodes' ? config.probes : undefined,
-      weights: config.perturb === 'weights',
+      ...(byWeights ? { weights: true } : { probes: probesOf(config) }),
     });
-    const trainer = new NoiseStepTrainer(config, network, placed, key, data);
-    await (base ? placed.startLatents(base, config.cut) : placed.initLatents(key, config.cut));
-    return trainer;
+    const cut = seeds?.cut ?? CUT_MAX;
+    await (base ? placed.startLatents(base, cut) : placed.initLatents(key, cut));
+    const values = await placed.readWeights();
+    return new NoiseStepTrainer(config, graph, placed, key, batches, base ?? null, values);
+  }
+
+  /** Directions of each tensor, as a header has them; none where every weight has a latent of its own. */
+  get counts(): readonly number[] {
+    return this.#rule.counts;
   }
 
   /** Steps done. */
@@ -107,161 +165,97 @@ export class NoiseStepTrainer {
     return this.#step;
   }
 
-  /** Forward passes of one example that every step is worth, by the estimator's definition. */
+  /** Forward passes of one example or window that every step is worth, by the estimator's definition. */
   get forwardPassesPerStep(): number {
-    const { artifact, perturb, batch, directions } = this.config;
-    if (perturb === 'nodes') return this.#nodePasses() * batch;
+    const { config } = this;
+    const seeds = seedsOf(config);
+    if (seeds?.perturb !== 'weights') return this.#nodePasses() * config.batch;
     const total = this.counts.reduce((sum, count) => sum + count, 0);
     // The published recipe counts the perturbed passes alone.
-    return ((artifact === 'log' ? 0 : 1) + 2 * Math.min(directions, total)) * batch;
+    return ((seeds.artifact === 'log' ? 0 : 1) + 2 * Math.min(seeds.directions, total)) * config.batch;
   }
 
-  /** One step: propose, evaluate, select, apply. Steps that overlap take turns. */
+  /** One step. Steps that overlap take turns. */
   next(): Promise<StepRecord> {
     return this.#turns.take(() => this.#next());
   }
 
   async #next(): Promise<StepRecord> {
-    this.#batches.load(this.#step);
-    this.placed.load(this.#batches);
+    this.batches.load(this.#step);
+    this.placed.load(this.batches);
     this.#step += 1;
-    return this.#optimizer ? this.#poolStep(this.#optimizer) : this.#logStep();
+    const { evaluation, log } = await this.#rule.step(this.#step);
+    return this.#record(evaluation, log);
   }
 
-  /** The pool's coefficients as the network has them. */
+  /** The values of all tensors, in the model's order. */
+  values(): Promise<Int8Array> {
+    return this.placed.readWeights();
+  }
+
+  /**
+   * The pool's coefficients as the model has them.
+   * @throws {TypeError} when it has none
+   */
   poolCoefficients(): Int16Array {
-    return this.#coefficients.slice();
+    if (this.#rule instanceof PoolRule) return this.#rule.coefficients.slice();
+    throw new TypeError('only a pool has coefficients');
   }
 
-  /** What `restore` needs; arrays are shared with the trainer, so write them before the next step. */
+  /** What `restore` needs; arrays of a pool are shared with the trainer, so write them before the next step. */
   state(): TrainerState {
-    return { step: this.#step, pool: this.#optimizer?.state ?? null };
+    return { step: this.#step, ...this.#rule.state() };
   }
 
-  /** Continues from the state of a pool; a log's steps go through `replay` instead. */
+  /**
+   * Continues from a state; a log's steps go through `replay` instead.
+   * @throws {RangeError} when it is not one of this configuration
+   */
   async restore(state: TrainerState): Promise<void> {
+    await this.#rule.restore(state);
     this.#step = state.step;
-    if (this.#optimizer && state.pool) {
-      this.#optimizer.state.values.set(state.pool.values);
-      this.#optimizer.state.mean.set(state.pool.mean);
-      this.#optimizer.state.square.set(state.pool.square);
-      this.#optimizer.state.updates.set(state.pool.updates);
-      this.#optimizer.rounded(this.#coefficients);
-      await this.placed.applyPool(this.#poolSets(), this.#coefficients);
-    }
   }
 
   /** Applies a step that a log holds, as if it had just been trained. */
   async replay(entry: LogEntry): Promise<void> {
+    if (!(this.#rule instanceof LogRule)) throw new TypeError('only a log has steps to replay');
     this.#step += 1;
-    this.#stage = this.config.nonzeros.indexOf(entry.nonzeros);
-    await this.#applyLog(entry);
+    await this.#rule.replay(this.#step, entry);
   }
 
-  async #logStep(): Promise<StepRecord> {
-    const { config, placed } = this;
-    // The loss is known before the directions are drawn: it decides how sparse they are.
-    const before = await placed.evaluate();
-    this.#advanceStage(meanLoss(before) * NATS_PER_UNIT);
-    const nonzeros = config.nonzeros[this.#stage];
-    const sets = this.#logSets(nonzeros);
-    const coefficients = new Int8Array(sets.reduce((sum, set) => sum + set.directions, 0));
-    if (config.perturb === 'weights') {
-      const set = sets[0];
-      const { alignments } = await placed.alignWeights(set, 0, set.directions);
-      selectCoefficients(alignments, config.keep, coefficients);
-    } else {
-      // Tensors differ in the scale of their alignments: each selects its own.
-      const { alignments } = await this.#alignNodes(sets);
-      let first = 0;
-      for (const { directions } of sets) {
-        const end = first + directions;
-        selectCoefficients(alignments.subarray(first, end), config.keep, coefficients.subarray(first, end));
-        first = end;
-      }
-    }
-    const log = { nonzeros, coefficients };
-    await this.#applyLog(log);
-    return this.#record(before, log);
+  #align(step: number, sets?: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
+    const { key, config } = this;
+    const { sigma, rewardShift } = config;
+    const horizon = 'horizon' in config ? config.horizon : 0;
+    return this.placed.align({ key, step, probes: probesOf(config), sigma, rewardShift, horizon }, sets);
   }
 
-  async #poolStep(optimizer: PoolOptimizer): Promise<StepRecord> {
-    const { config, placed } = this;
-    const sets = this.#poolSets();
-    const rate = this.#rate();
-    let evaluation: Evaluation;
-    if (config.perturb === 'nodes') {
-      const result = await this.#alignNodes(sets);
-      evaluation = result.evaluation;
-      optimizer.update(result.alignments, 0, rate);
-    } else {
-      // K of the D directions a step, in turn.
-      const total = this.#coefficients.length;
-      const count = Math.min(config.directions, total);
-      let first = ((this.#step - 1) * count) % total;
-      evaluation = await placed.evaluate();
-      for (let left = count; left > 0;) {
-        const { set, from } = locate(sets, first);
-        const here = Math.min(left, set.directions - (first - from));
-        const { alignments } = await placed.alignWeights(set, first - from, here);
-        optimizer.update(alignments, first, rate);
-        left -= here;
-        first = (first + here) % total;
-      }
-    }
-    optimizer.rounded(this.#coefficients);
-    await placed.applyPool(sets, this.#coefficients);
-    return this.#record(evaluation);
-  }
-
-  #alignNodes(sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
-    const { probes, sigma, rewardShift } = this.config;
-    return this.placed.align({ key: this.key, step: this.#step, probes, sigma, rewardShift }, sets);
-  }
-
-  async #applyLog({ nonzeros, coefficients }: LogEntry): Promise<void> {
-    let first = 0;
-    for (const set of this.#logSets(nonzeros)) {
-      await this.placed.applyStep(set, coefficients.subarray(first, first + set.directions));
-      first += set.directions;
-    }
-  }
-
-  #logSets(nonzeros: number): DirectionSet[] {
-    return logSets(this.network.tensors, this.key, this.#step, this.counts, nonzeros);
-  }
-
-  #poolSets(): DirectionSet[] {
-    return poolSets(this.network.tensors, this.key, this.counts);
-  }
-
-  #rate(): number {
-    const { learningRate, hold, steps } = this.config;
-    const done = (this.#step - 1) / steps;
-    return done < hold ? learningRate : (learningRate * (1 - done)) / (1 - hold);
-  }
-
-  #advanceStage(loss: number): void {
-    const { nonzerosBelow } = this.config;
-    while (this.#stage < nonzerosBelow.length && loss < nonzerosBelow[this.#stage]) this.#stage += 1;
-  }
-
-  /** The pass itself, and for each probed layer 2R passes through the layers above it, by their weights. */
+  /** The pass itself, and for each probed operation 2R passes through those after it, by their weights. */
   #nodePasses(): number {
-    const { tensors, parameters } = this.network;
-    if (this.config.train === 'head') return 1;
-    const above = tensors.slice(1).reduce((sum, { offset }) => sum + (parameters - offset) / parameters, 0);
-    return 1 + 2 * this.config.probes * above;
+    const { graph, config } = this;
+    const sizeOf = (tensor: number) => graph.tensors[tensor].rows * graph.tensors[tensor].columns;
+    const products = graph.program
+      .filter(({ op }) => op === 'linear')
+      .map(({ tensors }) => sizeOf(tensors[0]));
+    const whole = products.reduce((sum, size) => sum + size, 0);
+    let before = 0;
+    let passes = 0;
+    for (const { op, tensors, probe } of graph.program) {
+      if (op === 'linear') before += sizeOf(tensors[0]);
+      if (probe !== undefined && probe !== 'exact') passes += (whole - before) / whole;
+    }
+    return 1 + 2 * probesOf(config) * passes;
   }
 
   #record(evaluation: Evaluation, log?: LogEntry): StepRecord {
-    const { labels } = this.#batches;
-    const right = evaluation.predictions.reduce((sum, guess, b) => sum + (guess === labels[b] ? 1 : 0), 0);
-    const lossUnits = meanLoss(evaluation);
+    const { labels } = this.batches;
+    const { losses, predictions } = evaluation;
+    const right = predictions.reduce((sum, guess, row) => sum + (guess === labels[row] ? 1 : 0), 0);
+    const mean = losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
     return {
       step: this.#step,
-      lossUnits,
-      loss: lossUnits * NATS_PER_UNIT,
+      lossUnits: meanUnits(evaluation),
+      loss: mean * NATS_PER_UNIT,
       accuracy: right / labels.length,
       forwardPasses: this.forwardPassesPerStep,
       ...(log && { log }),
@@ -269,16 +263,13 @@ export class NoiseStepTrainer {
   }
 }
 
-function meanLoss({ losses }: Evaluation): number {
-  return Math.floor(losses.reduce((sum, loss) => sum + loss, 0) / losses.length);
+/** Of a log or a pool, what their rules read; null where every weight has a latent of its own. */
+function seedsOf(config: AnyNoiseStepConfig): SeedSettings | null {
+  if (!('method' in config)) return config;
+  return config.artifact === 'packed' ? null : seedSettings(config);
 }
 
-/** The set that holds coefficient `index`, and the index of its first. */
-function locate(sets: readonly DirectionSet[], index: number): { set: DirectionSet; from: number } {
-  let from = 0;
-  for (const set of sets) {
-    if (index < from + set.directions) return { set, from };
-    from += set.directions;
-  }
-  throw new RangeError(`coefficient ${index} is past the pool's end`);
+/** R: the head's alignment needs no probes. */
+function probesOf({ train, probes }: AnyNoiseStepConfig): number {
+  return train === 'head' ? 0 : probes;
 }

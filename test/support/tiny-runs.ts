@@ -30,7 +30,7 @@ export const tinyOptions: readonly string[] = Object.entries(settings).flatMap((
 ]);
 
 export interface TrainedRun {
-  readonly trainer: NoiseStepTrainer;
+  readonly trainer: NoiseStepTrainer<NoiseStepConfig>;
   readonly header: PerceptronHeader;
   /** The weights before the first step, and after every step. */
   readonly history: readonly Int8Array[];
@@ -63,7 +63,7 @@ export async function trainedRun(
   backend: Backend,
   base?: TinyBase,
 ): Promise<TrainedRun> {
-  const trainer = await NoiseStepTrainer.create(config, data, backend, base?.weights);
+  const trainer = await NoiseStepTrainer.create(config, data, backend, { base: base?.weights });
   const history = [await trainer.placed.readWeights()];
   const steps: LogStep[] = [];
   while (trainer.step < config.steps) {
@@ -79,12 +79,12 @@ export async function trainedRun(
     log: () => encodeSeedLog(header, steps, outcome),
     pool: () => encodeSeedPool(header, trainer.poolCoefficients(), outcome),
     packed: () =>
-      encodePacked(header, base ? differences(trainer.network, base.weights, trits) : trits, outcome),
+      encodePacked(header, base ? differences(trainer.graph, base.weights, trits) : trits, outcome),
   }[config.artifact]();
   return { trainer, header, history, steps, hash, bytes };
 }
 
-function headerOf({ config, key, counts }: NoiseStepTrainer): PerceptronHeader {
+function headerOf({ config, key, counts }: NoiseStepTrainer<NoiseStepConfig>): PerceptronHeader {
   const { model, centred, gain, logitScale, cut, artifact } = config;
   return {
     ...{ kind: artifact, model, centred, gain, logitScale, key: formatKey(key), cut },
