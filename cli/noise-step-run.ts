@@ -2,10 +2,10 @@
 
 import { closeSync, fsyncSync, openSync, truncateSync } from 'node:fs';
 import { encodePacked, encodeSeedPool, type Outcome, seedLogParts } from '../src/artifact/artifact.js';
-import { encodeArrays, encodeCheckpoint, readArrays, readCheckpoint } from '../src/artifact/checkpoint.js';
+import { readArrays, readCheckpoint } from '../src/artifact/checkpoint.js';
 import { VERSION } from '../src/artifact/container.js';
 import { differences } from '../src/artifact/delta.js';
-import { type Base, formatKey, type Header, headerOf, parseKey } from '../src/artifact/header.js';
+import { type Base, type Header, parseKey } from '../src/artifact/header.js';
 import { headerOfInputs, type InputsHeader } from '../src/artifact/inputs.js';
 import { encodeLogBlock, lossOfUnits, type ReadStep } from '../src/artifact/seed-log.js';
 import { openingOfLog, readUnfinishedLog, type UnfinishedLog } from '../src/artifact/unfinished-log.js';
@@ -25,6 +25,7 @@ import {
 } from '../src/perturb/config.js';
 import { type AnyNoiseStepConfig, type NoiseStepStart, NoiseStepTrainer } from '../src/perturb/trainer.js';
 import type { Graph } from '../src/ternary/graph.js';
+import { encodeState, headerOfState, headerOfTrainer } from '../src/train/training.js';
 import { Breath } from '../src/watch.js';
 import { rebuildBase } from './bases.js';
 import { openReadable, readBytes, RUN_BYTES_MAX } from './files.js';
@@ -169,7 +170,7 @@ export class NoiseStepRun<Config extends AnyNoiseStepConfig = NoiseStepConfig, S
       const start = { base: base?.weights, key: parseKey(header.key) };
       const trainer = await subject.create(config, backend, start);
       const run = new NoiseStepRun<Config, Scored>(trainer, subject, place, lock, base);
-      requireSame(run.#unfinishedHeader(), header, run.path);
+      requireSame(headerOfState(trainer, run.#header), header, run.path);
       if (header.kind !== 'log') {
         await run.#restore(await readBytes(path, RUN_BYTES_MAX));
         return run;
@@ -277,10 +278,7 @@ export class NoiseStepRun<Config extends AnyNoiseStepConfig = NoiseStepConfig, S
       fsyncSync(this.#file);
       return;
     }
-    const { step, pool, arrays = [] } = this.trainer.state();
-    const header = this.#unfinishedHeader();
-    const bytes = pool ? encodeCheckpoint(header, step, pool) : encodeArrays(header, step, arrays);
-    await replaceFile(this.path, [bytes]);
+    await replaceFile(this.path, [encodeState(this.trainer, this.#header)]);
   }
 
   protected async encode(): Promise<Uint8Array> {
@@ -305,14 +303,6 @@ export class NoiseStepRun<Config extends AnyNoiseStepConfig = NoiseStepConfig, S
   async #outcome(values: Int8Array): Promise<Outcome> {
     const { step, graph } = this.trainer;
     return { steps: step, weightsHash: await weightsHash(values, graph.tensors) };
-  }
-
-  /** The header of the unfinished run. */
-  #unfinishedHeader(): Header {
-    if (this.config.artifact === 'log') return this.#header;
-    const { counts, graph } = this.trainer;
-    const directions = counts.length > 0 ? counts : graph.tensors.map(() => 0);
-    return { ...this.#header, kind: 'checkpoint', directions };
   }
 
   /** Of a log, its own steps in larger blocks, one after another. */
@@ -368,23 +358,4 @@ function* shown(log: UnfinishedLog, progress: Progress): Generator<ReadStep> {
     onProgress?.(step.step, log.steps);
     yield step;
   }
-}
-
-/** What the finished artifact of a run says of it. */
-export function headerOfTrainer<Config extends AnyNoiseStepConfig>(
-  { config, graph, key, counts }: NoiseStepTrainer<Config>,
-  data: Header['data'],
-  base?: Base,
-  inputs?: InputsHeader,
-): Header {
-  return headerOf(graph, {
-    kind: config.artifact,
-    key: formatKey(key),
-    cut: config.cut ?? 0,
-    directions: config.artifact === 'packed' ? [] : counts,
-    config: { ...config },
-    data,
-    ...(base && { base }),
-    ...(inputs && { inputs }),
-  });
 }

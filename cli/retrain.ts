@@ -17,7 +17,8 @@ import type { AnyNoiseStepConfig, NoiseStepTrainer } from '../src/perturb/traine
 import { digestOf, keyOf } from '../src/random/key.js';
 import { historyOf } from '../src/artifact/edit.js';
 import { parseInteger } from './config-options.js';
-import { headerOfTrainer, type NoiseStepSubject, ofExamples, ofText } from './noise-step-run.js';
+import { headerOfTrainer } from '../src/train/training.js';
+import { type NoiseStepSubject, ofExamples, ofText } from './noise-step-run.js';
 import { openData, readingOf } from './data.js';
 import { readText } from './texts.js';
 import { count, percent, Progress } from './output.js';

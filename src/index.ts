@@ -60,4 +60,5 @@ export {
   type StepRecord,
   type TrainerState,
 } from './perturb/trainer.js';
+export { train, type Training, type TrainingData, type TrainingOptions } from './train/training.js';
 export { packTrits, unpackTrits } from './ternary/trits.js';

@@ -24,6 +24,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   quantize: ['ternary', 'errors.ts'],
   exchange: ['artifact', 'backend', 'quantize', 'ternary', 'random', 'errors.ts', 'watch.ts'],
   'settings.ts': ['random', 'errors.ts'],
+  train: ['artifact', 'backend', 'perturb', 'data', 'errors.ts'],
   perturb: ['backend', 'ops', 'ternary', 'random', 'data', 'errors.ts', 'settings.ts'],
   backprop: [
     'backend',
@@ -40,6 +41,7 @@ const ALLOWED: Record<string, readonly string[]> = {
   data: ['random', 'errors.ts', 'typed-arrays.ts', 'watch.ts', 'artifact/crc32.ts', 'artifact/inputs.ts'],
   'index.ts': [
     ...['artifact', 'backend', 'backprop', 'data', 'exchange', 'perturb', 'quantize', 'ternary', 'random'],
+    'train',
     'errors.ts',
     'watch.ts',
   ],

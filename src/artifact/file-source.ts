@@ -9,23 +9,24 @@ import { type ByteSource, checkRange, shortRead, WHOLE_BYTES_MAX } from './byte-
  * @throws {InputError} when it cannot be opened, is no file, or has more than 2³⁰ bytes
  * @example const artifact = await openArtifactFrom(await fileSource('mnist.tern'));
  */
-export async function fileSource(path: string): Promise<ByteSource> {
+export async function fileSource(file: string | URL): Promise<ByteSource> {
   const { platform: host } = await platform();
+  const path = String(file);
   const unreadable = (cause: unknown) => {
     const { code, message } = cause as NodeJS.ErrnoException;
     return new InputError(`"${printable(path)}" expected to be readable, got ${code ?? message}`, { cause });
   };
-  const file = await host.openFile(path).catch((cause) => {
+  const open = await host.openFile(file).catch((cause) => {
     throw unreadable(cause);
   });
-  const about = await file.stat();
+  const about = await open.stat();
   if (!about.isFile()) {
-    await file.close();
+    await open.close();
     throw new InputError(`"${printable(path)}" expected a file, got something else`);
   }
   const { size } = about;
   if (size > WHOLE_BYTES_MAX) {
-    await file.close();
+    await open.close();
     throw new InputError(`"${printable(path)}" expected at most ${WHOLE_BYTES_MAX} bytes, got ${size}`);
   }
   return {
@@ -36,7 +37,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
       const bytes = new Uint8Array(length);
       let done = 0;
       while (done < length) {
-        const { bytesRead } = await file.read(bytes, done, length - done, offset + done).catch((cause) => {
+        const { bytesRead } = await open.read(bytes, done, length - done, offset + done).catch((cause) => {
           throw unreadable(cause);
         });
         if (bytesRead === 0) throw shortRead(path, offset, length, done);
@@ -44,6 +45,6 @@ export async function fileSource(path: string): Promise<ByteSource> {
       }
       return bytes;
     },
-    close: () => file.close(),
+    close: () => open.close(),
   };
 }

@@ -33,6 +33,15 @@ export {
 } from './artifact.js';
 export type { Header, PerceptronHeader, TransformerHeader } from './header.js';
 export { type ImageShape, type Inputs, inputsOf, type RawValues, scaleInputs } from './inputs.js';
+export { load } from './load.js';
+export type {
+  LoadedModel,
+  LoadOptions,
+  ModelSource,
+  Pixels,
+  Prediction,
+  PredictOptions,
+} from './loaded-model.js';
 export { openUrl, type UrlRequest } from './open-url.js';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
 export { fileSource } from './file-source.js';

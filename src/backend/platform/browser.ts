@@ -25,7 +25,9 @@ export const platform: Platform = {
   },
 
   async openFile(path) {
-    throw new InputError(`"${path}" expected a path, which only Node can open: use a File, a Blob or a URL`);
+    throw new InputError(
+      `"${String(path)}" expected a path, which only Node can open: use a File, a Blob or a URL`,
+    );
   },
 
   enableRelaxedSimd() {}, // browsers have no flags that a page could set

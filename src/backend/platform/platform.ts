@@ -18,7 +18,7 @@ export interface Platform {
    */
   startHelper(start: HelperStart): Promise<Helper>;
   /** Opens a file by its path, to be read. */
-  openFile(path: string): Promise<OpenFile>;
+  openFile(path: string | URL): Promise<OpenFile>;
   /**
    * The entry point of WebGPU.
    * @throws {BackendError} when there is none, with what to install
