@@ -8,7 +8,7 @@ import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { CHAIN_MAX } from '../src/artifact/delta.js';
 import type { Base } from '../src/artifact/header.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
-import { isUrl } from '../src/artifact/url-source.js';
+import { isUrl } from '../src/artifact/url-request.js';
 import type { Backend } from '../src/backend/backend.js';
 import { ArtifactError, InputError, printable } from '../src/errors.js';
 import type { Destination } from './destination.js';

@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty } from 'node:tty';
-import { isUrl } from '../src/artifact/url-source.js';
+import { isUrl } from '../src/artifact/url-request.js';
 import { ConfigError, InputError, printable, TernseedError } from '../src/errors.js';
 import { requireOneStdin } from './files.js';
 import { unusable } from './system-error.js';

@@ -4,7 +4,8 @@ import { type Artifact, isOfPerceptron, openArtifact } from '../src/artifact/art
 import { type Header, isPerceptron, modelName } from '../src/artifact/header.js';
 import { inputsOf } from '../src/artifact/inputs.js';
 import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
-import { isUrl, urlSource } from '../src/artifact/url-source.js';
+import { isUrl } from '../src/artifact/url-request.js';
+import { urlSource } from '../src/artifact/url-source.js';
 import { namesInWords } from '../src/data/examples.js';
 import { printable } from '../src/errors.js';
 import { isTernary } from '../src/ternary/network.js';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type Artifact, openArtifact, type SeedLog } from '../src/artifact/artifact.js';
 import { preamble } from '../src/artifact/container.js';
 import { decodeLogIndex, encodeLogIndex, indexLog, rebuildIndexed } from '../src/artifact/log-index.js';
-import { isUrl } from '../src/artifact/url-source.js';
+import { isUrl } from '../src/artifact/url-request.js';
 import { ArtifactError, ConfigError, InputError, printable } from '../src/errors.js';
 import { Destination } from './destination.js';
 import { readBytes, readPathOrUrl } from './files.js';

@@ -6,7 +6,7 @@
 
 import { type BigIntStats, fstatSync, lstatSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute } from 'node:path';
-import { isUrl } from '../src/artifact/url-source.js';
+import { isUrl } from '../src/artifact/url-request.js';
 
 export const STDIN = 0;
 export const STDOUT = 1;

@@ -3,7 +3,8 @@
 import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artifact.js';
 import { withoutBase } from '../src/artifact/header.js';
 import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
-import { isUrl, urlSource } from '../src/artifact/url-source.js';
+import { isUrl } from '../src/artifact/url-request.js';
+import { urlSource } from '../src/artifact/url-source.js';
 import { rebuild, rebuildPart, rebuildVerified, type Rows } from '../src/artifact/rebuild.js';
 import { packWeights, weightsHash } from '../src/artifact/weights-hash.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';

@@ -7,7 +7,6 @@
 export * from './artifact/index.js';
 export type { Alignment, Probes, Shard } from './backend/backend.js';
 export type { LabelledExamples } from './backend/batch.js';
-export { evaluateExamples } from './backend/evaluate.js';
 export type { TrainingSet } from './data/batches.js';
 export {
   type Examples,

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import type { Backend, Probes } from '../src/backend/backend.js';
 import type { Batch } from '../src/backend/batch.js';
 import { batchOfWindows } from '../src/backend/batch.js';
-import { alignmentsOfDirections } from '../src/backend/latents.js';
+import { alignmentsOfDirections } from '../src/backend/host-latents.js';
 import { poolSets } from '../src/random/directions.js';
 import type { Graph } from '../src/ternary/graph.js';
 import { networkOf } from '../src/ternary/network.js';

@@ -1,14 +1,6 @@
 // Opens an artifact by address or as a dropped file, shows what it holds, and classifies what is drawn.
 
-import {
-  inputsOf,
-  openArtifact,
-  openBackend,
-  openUrl,
-  perceptronArtifact,
-  rebuildVerified,
-  TernseedError,
-} from '/dist/browser/ternseed-artifact.js';
+import { load, openBackend, TernseedError } from '/dist/browser/ternseed-artifact.js';
 
 const SIDE = 28; // of MNIST's images; a digit fills 20 of it
 const [form, status, pad, list, facts] = ['form', '#status', '#pad', '#classes', '#facts'].map((selector) =>
@@ -16,25 +8,20 @@ const [form, status, pad, list, facts] = ['form', '#status', '#pad', '#classes',
 );
 const ink = pad.getContext('2d', { willReadFrequently: true });
 const backend = await openBackend('auto');
-let network = null; // the placed network of the file that is open
-let labels = null; // of its classes, where they are not 0, 1, 2, …
+let model = null; // of the file that is open
 
-/** Shows how a file is opened, and the fault where it is one of the file or the address. */
-async function show(name, opening) {
+/** Loads a file, and shows the fault where it is one of the file or the address. */
+async function show(name, source) {
   status.className = '';
   status.textContent = `opening ${name} …`;
   try {
-    const artifact = await opening;
     const start = performance.now();
-    const weights = await rebuildVerified(artifact, backend);
+    const loaded = await load(source, { backend });
     const milliseconds = performance.now() - start;
-    const before = network;
-    network = await backend.place(perceptronArtifact(artifact).network, { batch: 1 });
-    await before?.release();
-    labels = inputsOf(artifact.header).labels;
-    await network.writeWeights(weights);
-    status.textContent = `${name}: rebuilt in ${milliseconds.toFixed(0)} ms, hash verified`;
-    showFacts(artifact);
+    await model?.close();
+    model = loaded;
+    status.textContent = `${name}: loaded in ${milliseconds.toFixed(0)} ms, hash verified`;
+    showFacts(model.artifact);
     await classify();
   } catch (error) {
     if (!(error instanceof TernseedError)) throw error;
@@ -43,11 +30,11 @@ async function show(name, opening) {
   }
 }
 
-function showFacts({ kind, bytes, steps, header, weightsHash, network: { parameters, widths } }) {
+function showFacts({ kind, bytes, steps, header, weightsHash, network: { parameters, name } }) {
   const count = (value) => value.toLocaleString('en');
   const rows = {
     file: `${count(bytes)} bytes, ${kind}`,
-    network: widths.join(' – '),
+    model: name.replaceAll('-', ' – '),
     weights: `${count(parameters)}, ${((4 * parameters) / bytes).toFixed(0)}× the file as float32`,
     training: `${count(steps)} steps on ${header.data.name}`,
     'run on': backend.summary,
@@ -60,19 +47,15 @@ function showFacts({ kind, bytes, steps, header, weightsHash, network: { paramet
 
 async function classify() {
   const inputs = digit();
-  if (!network || !inputs) return showClasses([]);
-  if (network.network.widths[0] !== inputs.length) {
+  if (!model || !inputs) return showClasses([]);
+  try {
+    const { probabilities } = await model.predict(inputs, { range: [0, 127] });
+    showClasses([...probabilities]);
+  } catch (error) {
+    if (!(error instanceof TernseedError)) throw error;
     status.className = 'fault';
-    status.textContent = `a drawing is ${inputs.length} inputs, this network takes ${network.network.widths[0]}`;
-    return;
+    status.textContent = error.message;
   }
-  network.load({ inputs, labels: new Uint8Array(1), length: 1 });
-  const logits = await network.logits();
-  const { logitScale } = network.network;
-  const top = Math.max(...logits);
-  const powers = Array.from(logits, (logit) => 2 ** (((logit - top) * logitScale) / 65_536));
-  const sum = powers.reduce((total, power) => total + power);
-  showClasses(powers.map((power) => power / sum));
 }
 
 function showClasses(shares) {
@@ -80,7 +63,7 @@ function showClasses(shares) {
   list.replaceChildren(
     ...Array.from({ length: shares.length || 10 }, (_, label) => {
       const share = shares[label] ?? 0;
-      const item = element('li', String(labels?.[label] ?? label));
+      const item = element('li', String(model?.labels[label] ?? label));
       if (label === best) item.className = 'best';
       const bar = Object.assign(element('span', ''), { className: 'bar' });
       bar.style.setProperty('--share', share);
@@ -153,7 +136,7 @@ document.querySelector('#clear').addEventListener('click', () => {
 
 form.addEventListener('submit', (event) => {
   event.preventDefault();
-  void show(form.url.value, openUrl(form.url.value));
+  void show(form.url.value, form.url.value);
 });
 addEventListener('dragover', (event) => {
   event.preventDefault();
@@ -166,13 +149,9 @@ addEventListener('drop', (event) => {
   event.preventDefault();
   document.body.className = '';
   const [file] = event.dataTransfer.files;
-  if (file)
-    void show(
-      file.name,
-      file.arrayBuffer().then((bytes) => openArtifact(new Uint8Array(bytes))),
-    );
+  if (file) void show(file.name, file);
 });
 
 form.url.value = new URLSearchParams(location.search).get('artifact') ?? 'mnist.tern'; // as `npm start` trains it
 showClasses([]);
-await show(form.url.value, openUrl(form.url.value));
+await show(form.url.value, form.url.value);

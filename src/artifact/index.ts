@@ -4,9 +4,9 @@
 
 export type { Backend, Evaluation, Placed, Room } from '../backend/backend.js';
 export { type Batch, batchOfWindows, type Score } from '../backend/batch.js';
-export { evaluateText, type TextEvaluation, type TextScore } from '../backend/evaluate.js';
+export type { TextEvaluation, TextScore } from '../backend/evaluate.js';
 export { type BackendChoice, openBackend } from '../backend/open.js';
-export { sample, type SampleOptions } from '../backend/sample.js';
+export type { SampleOptions } from '../backend/sample.js';
 export { ReferenceBackend } from '../backend/reference/reference.js';
 export { openWasm, type WasmOptions } from '../backend/wasm/wasm.js';
 export { ArtifactError, BackendError, ConfigError, InputError, TernseedError } from '../errors.js';
@@ -33,7 +33,7 @@ export {
 } from './artifact.js';
 export type { Header, PerceptronHeader, TransformerHeader } from './header.js';
 export { type ImageShape, type Inputs, inputsOf, type RawValues, scaleInputs } from './inputs.js';
-export { load } from './load.js';
+export { evaluateExamples, evaluateText, load, openArtifactFrom, sample, urlSource } from './on-demand.js';
 export type {
   LoadedModel,
   LoadOptions,
@@ -45,8 +45,9 @@ export type {
 export { openUrl, type UrlRequest } from './open-url.js';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
 export { fileSource } from './file-source.js';
-export { type DistantArtifact, openArtifactFrom } from './open-from.js';
-export { type UrlOptions, type UrlSource, urlSource } from './url-source.js';
+export type { DistantArtifact } from './open-from.js';
+export type { UrlOptions } from './url-request.js';
+export type { UrlSource } from './url-source.js';
 export { rebuild, rebuildPart, rebuildRows, rebuildTensor, rebuildVerified, type Rows } from './rebuild.js';
 export type { LogStep } from './seed-log.js';
 export { weightsHash } from './weights-hash.js';

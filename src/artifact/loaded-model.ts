@@ -2,7 +2,7 @@
 
 import type { Backend, Placed } from '../backend/backend.js';
 import { type BackendChoice, openBackend } from '../backend/open.js';
-import { sample, type SampleOptions } from '../backend/sample.js';
+import type { SampleOptions } from '../backend/sample.js';
 import { ConfigError, expected } from '../errors.js';
 import { keyOf } from '../random/key.js';
 import { classesOf, type Graph, type Op } from '../ternary/graph.js';
@@ -139,12 +139,13 @@ export class LoadedModel {
    * @throws {ConfigError} when the model takes no text, or an option is out of range
    * @example for await (const byte of model.sample('The ', { length: 200, seed: 'a' })) bytes.push(byte);
    */
-  sample(
+  async *sample(
     prompt: string | Uint8Array,
     options: Partial<Omit<SampleOptions, 'prompt' | 'key'>> & { readonly seed?: string } = {},
   ): AsyncGenerator<number> {
     const { length = 200, temperature = 0.8, topK = 256, seed = '1' } = options;
-    return sample(this.placed, {
+    const { sample } = await import('../backend/sample.js'); // few models are of texts
+    yield* sample(this.placed, {
       ...{ prompt: bytesOf(prompt), key: keyOf(seed), length, temperature, topK },
     });
   }

@@ -3,7 +3,7 @@
 import { ArtifactError, InputError, printable } from '../errors.js';
 import { type Artifact, openArtifact } from './artifact.js';
 import { WHOLE_BYTES_MAX } from './byte-source.js';
-import { readBody, type UrlOptions, withStallLimit } from './url-source.js';
+import { readBody, type UrlOptions, withStallLimit } from './url-request.js';
 
 /** What `fetch` takes beside the address, and how long the server may be silent. */
 export interface UrlRequest extends RequestInit, Pick<UrlOptions, 'stallMs' | 'onProgress'> {}

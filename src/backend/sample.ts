@@ -6,6 +6,7 @@
 import { expected } from '../errors.js';
 import type { Key } from '../random/philox.js';
 import { VOCABULARY } from '../ternary/transformer.js';
+import { chooseByte, warmthOf } from './choose-byte.js';
 import type { Placed } from './backend.js';
 
 export interface SampleOptions {
@@ -36,7 +37,6 @@ export async function* sample(placed: Placed, options: SampleOptions): AsyncGene
     throw expected('temperature', `a number in 0…${TEMPERATURE_MAX}`, temperature);
   if (!Number.isInteger(topK) || topK < 1 || topK > VOCABULARY) throw expected('topK', '1…256', topK);
   const { context } = placed.graph;
-  const { chooseByte, warmthOf } = await import('./choose-byte.js'); // few pages have a use for it
   const warmth = warmthOf(temperature);
   const seen = Array.from(prompt.subarray(Math.max(0, prompt.length - context)));
   let taken = 0; // of `seen`

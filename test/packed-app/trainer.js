@@ -1,6 +1,6 @@
 // An application's page that imports `ternseed`: trains some steps, and says what the weights are.
 
-import { NoiseStepTrainer, openBackend, weightsHash } from 'ternseed';
+import { openArtifact, train } from 'ternseed';
 
 const { config } = await (await fetch('task.json')).json();
 const [inputs, labels] = await Promise.all(
@@ -10,11 +10,10 @@ const [inputs, labels] = await Promise.all(
 );
 const data = { inputs, labels, count: labels.length, width: inputs.length / labels.length };
 const found = {};
-for (const name of new URLSearchParams(location.search).getAll('backend')) {
-  const backend = await openBackend(name);
-  const trainer = await NoiseStepTrainer.create(config, data, backend);
-  while (trainer.step < config.steps) await trainer.next();
-  found[name] = await weightsHash(await trainer.placed.readWeights());
-  await backend.close();
+for (const backend of new URLSearchParams(location.search).getAll('backend')) {
+  const training = await train(data, { config, backend });
+  for await (const { step } of training) document.title = `step ${step}`;
+  found[backend] = openArtifact(await training.save()).weightsHash;
+  await training.close();
 }
 globalThis.found = found;

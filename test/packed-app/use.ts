@@ -1,19 +1,21 @@
 // An application's module that is type-checked against the packed declarations.
 
-import { openArtifact, openWasm, perceptronArtifact, rebuildVerified } from 'ternseed/artifact';
-import { ConfigError, NoiseStepTrainer, PRESETS, type TrainingSet } from 'ternseed';
+import { load, openWasm, type Prediction } from 'ternseed/artifact';
+import { ConfigError, NoiseStepTrainer, PRESETS, train, type TrainingSet } from 'ternseed';
 
-export async function predict(bytes: Uint8Array, pixels: Uint8Array): Promise<number | undefined> {
-  const artifact = openArtifact(bytes);
+export async function predict(bytes: Uint8Array, pixels: Uint8Array): Promise<Prediction> {
   const backend = await openWasm({ threads: 1, simd: 'auto' });
-  const placed = await backend.place(perceptronArtifact(artifact).network, { batch: 1 });
-  await placed.writeWeights(await rebuildVerified(artifact, backend));
-  placed.load({ inputs: pixels, labels: new Uint8Array(1), length: 1 });
-  const { predictions } = await placed.evaluate();
-  return predictions[0];
+  const model = await load(bytes, { backend });
+  return model.predict(pixels);
 }
 
-export async function train(data: TrainingSet): Promise<number> {
+export async function trained(data: TrainingSet, signal: AbortSignal): Promise<Uint8Array> {
+  const training = await train(data, { preset: 'small', signal });
+  for await (const { loss } of training) if (loss < 0.1) break;
+  return training.save();
+}
+
+export async function steps(data: TrainingSet): Promise<number> {
   const backend = await openWasm({ threads: 2 });
   try {
     const trainer = await NoiseStepTrainer.create(PRESETS.small, data, backend);

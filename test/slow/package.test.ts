@@ -154,7 +154,8 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
     const task = { shape: SMALL_SHAPE, config: tinyConfig };
     await writeFile(join(data, 'task.json'), JSON.stringify(task));
     await writeFile(join(data, 'pool.tern'), bytes);
-    await writeFile(join(data, 'inputs.bin'), inputs);
+    const pixels = inputs.map((input) => 2 * input); // bytes, of which an input is half
+    await writeFile(join(data, 'pixels.bin'), pixels);
     await writeFile(join(data, 'training-inputs.bin'), tinyTrainingSet.inputs);
     await writeFile(join(data, 'training-labels.bin'), tinyTrainingSet.labels);
     browser = await launchChromium();

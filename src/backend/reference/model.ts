@@ -8,7 +8,8 @@ import type { AnyOp, Graph, Op, Probe } from '../../ternary/graph.js';
 import { roundDiv, roundShift } from '../../ternary/rounding.js';
 import type { Alignment, Evaluation, Probes } from '../backend.js';
 import type { Batch } from '../batch.js';
-import { Latents, partOf } from '../latents.js';
+import { Latents } from '../host-latents.js';
+import { partOf } from '../latents.js';
 import { ProgramRunner, type Rows, type Slots } from './interpreter.js';
 import { probeSigns } from './probe-signs.js';
 

@@ -6,7 +6,7 @@ import type { Graph } from '../../ternary/graph.js';
 import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
 import type { Batch } from '../batch.js';
 import { Guard } from '../guard.js';
-import { alignmentsOfDirections } from '../latents.js';
+import { alignmentsOfDirections } from '../host-latents.js';
 import { ReferenceModel } from './model.js';
 
 export class ReferencePlaced implements Placed {

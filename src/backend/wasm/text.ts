@@ -16,7 +16,7 @@ import type { Key } from '../../random/philox.js';
 import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
 import type { Batch } from '../batch.js';
 import { Guard } from '../guard.js';
-import { alignmentsOfDirections, Latents } from '../latents.js';
+import { alignmentsOfDirections, Latents } from '../host-latents.js';
 import type { Platform } from '../platform/platform.js';
 import { HelperThreads } from './helpers.js';
 import type { Kernels, TransformerExports } from './kernels.js';

@@ -27,7 +27,6 @@ import { Guard } from '../guard.js';
 import { PlacedInTurns } from '../in-turns.js';
 import type { SimdChoice } from '../names.js';
 import { type Platform, platform } from '../platform/platform.js';
-import { alignmentsOfWeights, singleSets } from '../latents.js';
 import { HelperThreads } from './helpers.js';
 import { type Kernels, type KernelSet, loadKernels, type NetworkExports } from './kernels.js';
 import { Layout, roundUp } from './layout.js';
@@ -355,6 +354,7 @@ class WasmNetwork implements Placed {
     const limit = this.#guard.requireProbes(this.#batch, probes);
     await this.#applyWaiting();
     if (sets) return this.#align(probes, limit, sets);
+    const { alignmentsOfWeights, singleSets } = await import('../host-latents.js');
     const single = singleSets(this.network);
     const { alignments, evaluation } = await this.#align(probes, limit, single);
     return { alignments: alignmentsOfWeights(single, alignments), evaluation };

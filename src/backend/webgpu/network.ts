@@ -7,7 +7,6 @@ import type { Network } from '../../ternary/network.js';
 import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
 import type { Batch } from '../batch.js';
 import { Guard } from '../guard.js';
-import { alignmentsOfWeights, singleSets } from '../latents.js';
 import type { DeviceBuffer, Region, WebgpuDevice } from './device.js';
 import { recordForward, tilesOf } from './forward.js';
 import { recordNodes } from './nodes.js';
@@ -176,6 +175,7 @@ export class WebgpuNetwork implements Placed {
   async align(probes: Probes, sets?: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
     const limit = this.#guard.requireProbes(this.#batch, probes);
     if (sets) return this.#align(probes, limit, sets);
+    const { alignmentsOfWeights, singleSets } = await import('../host-latents.js');
     const single = singleSets(this.network);
     const { alignments, evaluation } = await this.#align(probes, limit, single);
     return { alignments: alignmentsOfWeights(single, alignments), evaluation };

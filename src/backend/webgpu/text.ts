@@ -10,7 +10,7 @@ import type { Op } from '../../ternary/graph.js';
 import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
 import type { Batch } from '../batch.js';
 import { Guard } from '../guard.js';
-import { alignmentsOfDirections, Latents } from '../latents.js';
+import { alignmentsOfDirections, Latents } from '../host-latents.js';
 import type { DeviceBuffer, WebgpuDevice } from './device.js';
 import { roundUp } from './plan.js';
 import { Recorder } from './recorder.js';
