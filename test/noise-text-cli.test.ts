@@ -121,7 +121,9 @@ describe('on a base', () => {
     expect(code).toBe(3);
     expect(stderr).toContain(printed.weightsHash);
     const refused = await cli([...tune, '--width', '32', '--out', at('wide.tern')]);
-    expect(refused.stderr).toContain('"--base" expected the tensors of text-1x32, which the settings describe, got text-1x24');
+    expect(refused.stderr).toContain(
+      '"--base" expected the tensors of text-1x32, which the settings describe, got text-1x24',
+    );
   });
 
   it('coarser changes take fewer bytes, and a budget that is passed says by how much', async () => {

@@ -1,13 +1,12 @@
 /**
  * The values of a model and the latents that they are read from, on this side of a device: the definition of how
- * directions move them, and alignments of directions from those of weights, and back.
+ * directions move them, and alignments of directions from those of weights.
  */
 
 import {
   type DirectionSet,
   directionOfWeight,
   nonzerosMax,
-  poolSets,
   Signs,
   weightsOfDirection,
 } from '../random/directions.js';
@@ -98,27 +97,4 @@ export function alignmentsOfDirections(sets: readonly DirectionSet[], alignments
     first += set.directions;
   }
   return sums;
-}
-
-/** A set for each tensor in which every weight is a direction of its own: its alignments are those of the weights. */
-export function singleSets(graph: Graph): DirectionSet[] {
-  return poolSets(
-    graph.tensors,
-    [0, 0],
-    graph.tensors.map(({ rows, columns }) => rows * columns),
-  );
-}
-
-/** The alignments of all weights, [parameters], from those of {@link singleSets}. */
-export function alignmentsOfWeights(sets: readonly DirectionSet[], alignments: Int32Array): Int32Array {
-  const weights = new Int32Array(alignments.length);
-  let first = 0;
-  for (const set of sets) {
-    const signs = new Signs(set);
-    for (let index = 0; index < set.size; index++) {
-      weights[set.offset + index] = signs.at(index) * alignments[first + directionOfWeight(set, index)];
-    }
-    first += set.directions;
-  }
-  return weights;
 }

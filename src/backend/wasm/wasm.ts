@@ -354,10 +354,8 @@ class WasmNetwork implements Placed {
     const limit = this.#guard.requireProbes(this.#batch, probes);
     await this.#applyWaiting();
     if (sets) return this.#align(probes, limit, sets);
-    const { alignmentsOfWeights, singleSets } = await import('../host-latents.js');
-    const single = singleSets(this.network);
-    const { alignments, evaluation } = await this.#align(probes, limit, single);
-    return { alignments: alignmentsOfWeights(single, alignments), evaluation };
+    const { alignEachWeight } = await import('../each-weight.js'); // training alone has a use for it
+    return alignEachWeight(this.network, (single) => this.#align(probes, limit, single));
   }
 
   async #align(probes: Probes, limit: number, sets: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
