@@ -128,7 +128,7 @@ function page() {
   return [
     '# Language models',
     '',
-    `\`npm run bench:lm\`: ${results.text}, ${whole(bytes.length)} bytes, the last ${whole(text.length)} of which are foretold. ` +
+    `\`npm run bench:lm\`: ${results.text}, ${whole(bytes.length)} bytes, the last ${whole(text.length)} of which are predicted. ` +
       `Bits a byte of the artifact as rebuilt from its bytes, in windows of its context one after another; sliding: ` +
       `a window every ${STRIDE} bytes. The code that runs an artifact takes ${whole(code)} bytes more.`,
     '',

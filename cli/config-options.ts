@@ -224,7 +224,7 @@ function presetOf({ presets }: MethodSettings, method: Method, name = 'default')
 function foreign(name: string, method: Method): ConfigError {
   const other = METHODS.find((one) => one !== method);
   return new ConfigError(
-    `"${name}" is a setting of ${other}, not of ${method}: leave it away, or use "--method ${other}"`,
+    `"${name}" is a setting of ${other}, not of ${method}: leave it out, or use "--method ${other}"`,
   );
 }
 

@@ -92,7 +92,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .action(async (file, options) => (await import('./log.js')).log(file, options));
 
   addRebuildOptions(program.command('edit').argument('<file>', 'a seed log'))
-    .description('write a new log without some steps, with some turned round, or with some repeated')
+    .description('write a new log without some steps, with some negated, or with some repeated')
     .option('--drop <range>', 'leave these steps out: 10-20; may be given again', collect)
     .option('--negate <range>', 'turn these steps round', collect)
     .option('--repeat <range>', 'have these steps twice, or as often as 10-20x3 says', collect)

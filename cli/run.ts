@@ -181,7 +181,7 @@ export function requireFree(out: string): void {
   const unfinished = unfinishedOf(out);
   if (unfinished === null) return;
   throw new ConfigError(
-    `"${printable(unfinished)}" holds an unfinished run: go on with "--resume ${printable(out)}", or delete it`,
+    `"${printable(unfinished)}" holds an unfinished run: continue it with "--resume ${printable(out)}", or delete it`,
   );
 }
 
@@ -236,7 +236,7 @@ export function splitTraining(
 }
 
 /**
- * Checks that a run goes on with the data it was trained on.
+ * Checks that a run continues with the data it was trained on.
  * @throws {InputError} when it would not
  */
 export function requireData(header: Header, data: Pick<Dataset, 'hash'>, out: string): void {
@@ -247,7 +247,7 @@ export function requireData(header: Header, data: Pick<Dataset, 'hash'>, out: st
 }
 
 /**
- * Checks that a run goes on only from a header that it would write itself.
+ * Checks that a run continues only from a header that it would write itself.
  * @throws {InputError} when it would not
  */
 export function requireSame(mine: Header, found: Header, path: string): void {

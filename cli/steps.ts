@@ -73,7 +73,7 @@ export async function runSteps(run: AnyRun, options: StepOptions): Promise<Figur
   }
   const started = performance.now();
   const recent: StepReport[] = [];
-  const kept = `${printable(partialPath(run.out))}\ngo on with: ${printable(resume)}`;
+  const kept = `${printable(partialPath(run.out))}\ncontinue with: ${printable(resume)}`;
   let interrupted = false;
   let breath = started;
   const interrupt = () => {

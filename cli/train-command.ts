@@ -70,7 +70,7 @@ function addRunOptions(command: Command, source: string, settings: SourceSetting
       `where the artifact goes; -: standard output (default: ${source}.tern, of a delta ${source}.delta.tern)`,
     )
     .option('--force', FORCE_HELP, false)
-    .option('--resume <file>', 'go on with the unfinished run of this artifact')
+    .option('--resume <file>', 'continue the unfinished run of this artifact')
     .option('--minutes <number>', 'stop after so many minutes, with a whole artifact')
     .option('--save-every <seconds>', 'save an unfinished run so often (default: 10; a log saves every step)')
     .option('--metrics <file>', 'write a JSON line a step; -: to standard output');

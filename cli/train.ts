@@ -304,7 +304,7 @@ async function methodOf(
   const found = config.method === 'ste' ? 'ste' : 'noise-step';
   if (method !== undefined && method !== found) {
     throw new ConfigError(
-      `"--method" expected ${found}, as the run that "--resume" goes on with has, got "${method}"`,
+      `"--method" expected ${found}, as the run that "--resume" continues has, got "${method}"`,
     );
   }
   return found;

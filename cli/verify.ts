@@ -89,7 +89,7 @@ function checkOptions({ retrain, retrainSeed, data }: VerifyOptions): void {
   }
   for (const [name, value] of Object.entries({ '--data': data, '--retrain-seed': retrainSeed })) {
     if (value !== undefined && retrain === undefined) {
-      throw new ConfigError(`"${name}" is for "--retrain": leave it away`);
+      throw new ConfigError(`"${name}" is for "--retrain": leave it out`);
     }
   }
 }

@@ -417,7 +417,7 @@ describe.each([
     const whole = await cliJson(train(at('whole.tern'), ...long));
     const { code, stdout, stderr } = await interrupted(unfinished(), signal);
     expect({ code, stdout }, stderr).toEqual({ code: 130, stdout: '' });
-    expect(stderr).toContain(`go on with: ternseed train idx --data ${data} --resume ${at('a.tern')}`);
+    expect(stderr).toContain(`continue with: ternseed train idx --data ${data} --resume ${at('a.tern')}`);
     expect((await readdir(folder)).sort()).toEqual(['a.tern.partial', 'metrics.jsonl', 'whole.tern']);
 
     const told = await cliJson(resumed());
@@ -436,7 +436,7 @@ describe.each([
     const before = await files();
 
     const over = await cli(unfinished());
-    expect(over.stderr).toContain('a.tern.partial" holds an unfinished run: go on with "--resume ');
+    expect(over.stderr).toContain('a.tern.partial" holds an unfinished run: continue it with "--resume ');
     expect(over.code).toBe(2);
 
     await writeTinyData(at('other'));

@@ -341,7 +341,7 @@ describe('pipes, devices, standard input and output', () => {
       .join(' ');
     const { stderr } = await bash(`{ TMPDIR=${folder} ternseed ${args}; echo "code $?" >&2; } | true`);
     expect(stderr).toContain('code 3');
-    const resume = /go on with: ternseed (train .*)/.exec(stderr)?.[1] as string;
+    const resume = /continue with: ternseed (train .*)/.exec(stderr)?.[1] as string;
     expect((await cli(resume.split(' '))).code).toBe(0);
     const [work] = await readdir(folder);
     await cliJson(train(at('whole.tern'), '--steps', '40'));
@@ -419,7 +419,7 @@ describe('a signal', () => {
     run.child.kill(signal);
     const { code, stderr } = await run.ended;
     expect(code, stderr).toBe(130);
-    expect(stderr).toContain('go on with: ternseed train idx');
+    expect(stderr).toContain('continue with: ternseed train idx');
     expect(await readdir(folder)).toEqual(['a.tern.partial']);
   });
 

@@ -97,7 +97,7 @@ describe('from scratch', () => {
 });
 
 describe('on a base', () => {
-  it('makes a delta that names it, foretells another text better, and is nothing without it', async () => {
+  it('makes a delta that names it, predicts another text better, and is nothing without it', async () => {
     const other = at('other.txt');
     await writeFile(other, 'hhgg ffee ddcc bbaa\n'.repeat(100));
     const tune = ['train', 'text', '--text', other, '--base', at('one.tern')];

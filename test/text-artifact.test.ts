@@ -66,7 +66,7 @@ describe('a packed transformer', () => {
 });
 
 describe('evaluateText', () => {
-  it('foretells every byte but the first once, however the windows lie', async () => {
+  it('predicts every byte but the first once, however the windows lie', async () => {
     const model = transformerOf(TINY);
     const placed = await reference.place(model, { batch: 4 });
     await placed.writeWeights(randomValues(model, 5));

@@ -182,7 +182,7 @@ describe('the reference', () => {
     return placed;
   }
 
-  it.each(shapes)('%s foretells what the same transformer in float does', async (_, change) => {
+  it.each(shapes)('%s predicts what the same transformer in float does', async (_, change) => {
     const model = transformerOf({ ...SMALL_SHAPE, ...change });
     const values = randomValues(model, 1);
     const placed = await place(model, values);
@@ -224,7 +224,7 @@ describe('the reference', () => {
     };
     const text = randomText(1, model.context + 1);
     const changed = text.slice();
-    changed[8] ^= 1; // foretold at position 7, seen from 8 on
+    changed[8] ^= 1; // predicted at position 7, seen from 8 on
     const [before, after] = [await losses(text), await losses(changed)];
     expect(after.subarray(0, 7)).toEqual(before.subarray(0, 7));
     expect(after.subarray(8)).not.toEqual(before.subarray(8));

@@ -130,7 +130,7 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
     const waiting = on.align(probes, setsOf(network, 0.3));
     backend.device.device.destroy();
     const message =
-      /^the webgpu device was lost \(destroyed: .*\): what was saved is whole, go on with "--resume"/;
+      /^the webgpu device was lost \(destroyed: .*\): what was saved is whole, continue with "--resume"/;
     for (const work of [
       () => waiting,
       () => on.evaluate(),
@@ -245,7 +245,7 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
         const command = [process.execPath, '--import', join(ROOT, 'test/support/lose-device.mjs')];
         const { code, stderr, stdout } = await cli(train(out, ...more, ...gpu), { env }, command);
         expect(stderr).toMatch(
-          /the webgpu device was lost \(.+\): what was saved is whole, go on with "--resume"/,
+          /the webgpu device was lost \(.+\): what was saved is whole, continue with "--resume"/,
         );
         expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
         const partial = await readFile(`${out}.partial`);

@@ -1,5 +1,5 @@
 /**
- * Editing of seed logs, as the noise_step paper imagines it: steps left out, turned round or repeated, and logs joined.
+ * Editing of seed logs, as the noise_step paper imagines it: steps left out, negated or repeated, and logs joined.
  * Every step keeps the directions that it was trained along (`seedStep`), wherever it comes to stand. What comes
  * out says in its configuration what was done, and of which weights: it is no training run any more.
  */

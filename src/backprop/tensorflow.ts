@@ -49,7 +49,7 @@ export async function openTensorflow(choice: TensorflowChoice): Promise<Tensorfl
       return openNative(
         'tensorflow-gpu',
         '@tensorflow/tfjs-node-gpu',
-        'it wants CUDA 11.2 with cuDNN 8.1 on Linux, and downloads libtensorflow while it is installed',
+        'it needs CUDA 11.2 with cuDNN 8.1 on Linux, and downloads libtensorflow while it is installed',
       );
     default:
       throw expected('backend', TENSORFLOW_BACKENDS.join(', '), choice satisfies never);

@@ -203,7 +203,7 @@ export class WebgpuDevice {
       const { reason, message } = this.#lost;
       throw new BackendError(
         `the webgpu device was lost (${printable(`${reason}: ${message}`)}): what was saved is whole, ` +
-          'go on with "--resume", or use "--backend wasm"',
+          'continue with "--resume", or use "--backend wasm"',
       );
     }
     if (!this.#fault) return;
