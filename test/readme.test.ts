@@ -88,7 +88,9 @@ describe('the verbs of README.md', () => {
     expect(new Set(lines.map((line) => line.split(' ')[0]))).toEqual(new Set(verbs));
   });
 
-  it.each([...new Set(lines)])('ternseed %s has options that there are', async (line) => {
+  const guided = [...readFileSync(join(ROOT, 'docs/guide.md'), 'utf8').matchAll(/^ternseed ([^#\n]+)/gm)];
+  const all = [...lines, ...guided.map(([, line]) => line.trim())];
+  it.each([...new Set(all)])('ternseed %s has options that there are', async (line) => {
     const [verb, source, ...rest] = line.split(' ');
     const { code, stdout } = await cli([verb, ...(verb === 'train' ? [source] : []), '--help']);
     expect(code).toBe(0);
