@@ -86,7 +86,7 @@ const textBase: TextNoiseStepConfig = {
 
 /** What a log and a pool have beside it: latents of a byte, as packed values have them. */
 const seeds = {
-  ...{ cut: 42, directions: 4096, nonzeros: [16, 4], nonzerosBelow: [3], keep: 0.5, pool: 65_536 },
+  ...{ cut: 42, directions: 2048, nonzeros: [100, 30], nonzerosBelow: [3], keep: 0.5, pool: 65_536 },
 } satisfies Partial<TextNoiseStepConfig>;
 
 /** What `--preset` takes with `train text --method noise-step`. */
@@ -98,7 +98,7 @@ export const TEXT_NOISE_STEP_PRESETS = {
   /** A coefficient for each of fixed directions. */
   pool: { ...textBase, ...seeds, artifact: 'pool' },
   /** The coefficients of every step, which prove what was trained. */
-  log: { ...textBase, ...seeds, artifact: 'log' },
+  log: { ...textBase, ...seeds, artifact: 'log', cut: 8, steps: 600 },
 } as const satisfies Record<string, TextNoiseStepConfig>;
 
 export type TextNoiseStepPresetName = keyof typeof TEXT_NOISE_STEP_PRESETS;
