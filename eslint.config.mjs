@@ -20,7 +20,7 @@ export default tseslint.config(
       'dist',
       'coverage',
       '**/node_modules',
-      '**/assembly', // AssemblyScript
+      ...['**/assembly', 'src/ops/wasm.ts', 'src/ops/*/wasm.ts'], // AssemblyScript
       '**/*.generated.ts',
       'test/packed-app/use.ts', // type-checked against the packed declarations
     ],

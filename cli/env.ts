@@ -64,7 +64,7 @@ async function adaptersHere(): Promise<{ adapters: AdapterReport[]; fault: strin
 
 async function simdOf(): Promise<'relaxed' | 'plain' | 'none'> {
   try {
-    return (await loadKernels('perceptron', 'auto')).relaxed ? 'relaxed' : 'plain';
+    return (await loadKernels('layers', 'auto')).relaxed ? 'relaxed' : 'plain';
   } catch (error) {
     if (error instanceof BackendError) return 'none';
     throw error;

@@ -34,12 +34,16 @@ function command(packageName, name) {
 
 /** The sets of kernels: their source, what their memory is, and the module that embeds them. */
 const KERNELS = [
-  ...['perceptron', 'perceptron-training', 'transformer', 'transformer-training'].map((set) => ({
-    source: `src/backend/wasm/assembly/${set}.ts`,
+  ...['layers', 'layers-training', 'signed', 'signed-training', 'all'].map((set) => ({
+    source: 'src/backend/wasm/assembly/index.ts',
     memory: ['--importMemory', '--sharedMemory', '--initialMemory', '1', '--maximumMemory', '65536'],
     features: ['threads'],
-    // Which jobs are in it, for assembly/jobs.ts.
-    constants: { TRAINING: set.endsWith('-training'), TRANSFORMER: set.startsWith('transformer') },
+    // Which operations and jobs are in it: see src/ops/wasm.ts and assembly/jobs.ts.
+    constants: {
+      LAYERS: !set.startsWith('signed'),
+      SIGNED: !set.startsWith('layers'),
+      TRAINING: set === 'all' || set.endsWith('-training'),
+    },
     target: `src/backend/wasm/${set}.generated.ts`,
   })),
   {
@@ -100,7 +104,7 @@ function requireNoData(bytes, source) {
 function digestOfSources() {
   const sources = readdirSync(join(root, 'src'), { recursive: true })
     .map((path) => path.replaceAll('\\', '/'))
-    .filter((path) => path.includes('assembly/') && path.endsWith('.ts'));
+    .filter((path) => /assembly\/.*\.ts$|^ops\/(.*\/)?wasm\.ts$/.test(path));
   const compiler = readFileSync(require.resolve('assemblyscript/package.json'));
   const hash = createHash('sha256')
     .update(compiler)

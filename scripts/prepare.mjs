@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SOURCES = ['src', 'cli', 'scripts', 'package.json', 'tsconfig.json', 'tsconfig.build.json'];
-const PRODUCTS = ['dist/cli/main.js', 'dist/browser/ternseed.js', 'src/backend/wasm/perceptron.generated.ts'];
+const PRODUCTS = ['dist/cli/main.js', 'dist/browser/ternseed.js', 'src/backend/wasm/layers.generated.ts'];
 
 const changed = Math.max(...SOURCES.flatMap(filesOf).filter(isSource).map(timeOf));
 if (PRODUCTS.some((product) => timeOf(product) < changed)) {

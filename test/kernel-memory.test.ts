@@ -6,12 +6,14 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { batchOfWindows } from '../src/backend/batch.js';
-import type { Backend } from '../src/backend/backend.js';
-import { planMemory } from '../src/backend/wasm/memory-plan.js';
-import { planText } from '../src/backend/wasm/text-plan.js';
+import type { Backend, Room as BatchRoom } from '../src/backend/backend.js';
+import { planMemory } from '../src/backend/wasm/plan.js';
+import { trainingPlan } from '../src/backend/wasm/training-plan.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
+import { encodersOf } from '../src/ops/instructions.js';
 import { type DirectionSet, directionSet } from '../src/random/directions.js';
-import { type Network, networkOf } from '../src/ternary/network.js';
+import type { Graph } from '../src/ternary/graph.js';
+import { networkOf } from '../src/ternary/network.js';
 import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
 import { reference } from './support/backends.js';
@@ -81,16 +83,18 @@ function fill(rooms: readonly Room[]): void {
   for (const [from, to] of rooms) bytes().fill(PATTERN, from, to);
 }
 
-/** The layouts that a plan makes, and the plan. */
-function planned<Plan>(plan: () => Plan): [Plan, Room[][]] {
+/** The room after all arrays that a model is going to have. */
+async function roomsOf(graph: Graph, room: BatchRoom, threads: number): Promise<Room[]> {
+  const encoders = await encodersOf(graph);
   const before = made.layouts.length;
-  const it = plan();
-  return [it, made.layouts.slice(before).map(({ rooms }) => rooms)];
+  const plan = planMemory(graph, room, threads, encoders, room.probes === undefined ? null : trainingPlan);
+  const [scratch, main] = made.layouts.slice(before).map(({ rooms }) => rooms);
+  const ofThread = (thread: number) => plan.scratch + thread * plan.scratchStride;
+  const scratches = Array.from({ length: threads }, (_, thread) =>
+    scratch.map(([from, to]) => [from + ofThread(thread), to + ofThread(thread)] as const),
+  );
+  return [...main, ...scratches.flat()];
 }
-
-const shifted = (rooms: readonly Room[], by: number) =>
-  rooms.map(([from, to]) => [from + by, to + by] as const);
-const counting = (count: number) => Array.from({ length: count }, (_, i) => i);
 
 /** Runs work on a device of one's own, and sees after each part that all rooms are as they were. */
 async function watched<Result>(rooms: readonly Room[], work: () => Promise<Result>): Promise<Result> {
@@ -118,7 +122,7 @@ function draws(seed: number): (below: number) => number {
   };
 }
 
-function weightsOf({ tensors, parameters }: Network, draw: (below: number) => number): Int8Array {
+function weightsOf({ tensors, parameters }: Graph, draw: (below: number) => number): Int8Array {
   const weights = new Int8Array(parameters);
   for (const { values, rows, columns, offset } of tensors) {
     const [least, largest] = VALUE_RANGES[values];
@@ -127,7 +131,7 @@ function weightsOf({ tensors, parameters }: Network, draw: (below: number) => nu
   return weights;
 }
 
-function setsOf({ tensors }: Network, step: number): DirectionSet[] {
+function setsOf({ tensors }: Graph, step: number): DirectionSet[] {
   return tensors.map(({ rows, columns, offset }, group) => {
     const size = rows * columns;
     const directions = Math.ceil(size / 3);
@@ -160,13 +164,9 @@ describe.each([1, 2])('on %i threads', (threads) => {
         const network = networkOf(widths, options as Parameters<typeof networkOf>[1]);
         const trains = precision === 'ternary';
         const room = trains ? { batch, probes, weights: true } : { batch };
-        const [plan, [scratch, main]] = planned(() => planMemory(network, room, threads));
+        const rooms = await roomsOf(network, room, threads);
         const mine = await backend.place(network, room);
         const right = await reference.place(network, room);
-        const rooms = [
-          ...main,
-          ...counting(threads).flatMap((t) => shifted(scratch, plan.scratch + t * plan.scratchStride)),
-        ];
         fill(rooms);
         const inputs = Uint8Array.from({ length: batch * widths[0] }, () => draw(128));
         const labels = Uint8Array.from({ length: batch }, () => draw(widths.at(-1) as number));
@@ -226,18 +226,9 @@ describe.each([1, 2])('on %i threads', (threads) => {
       fc.asyncProperty(texts, fc.integer({ min: 1, max: 4 }), seeds, async (shape, windows, seed) => {
         const model = transformerOf(shape);
         const room = { batch: windows, ...(!shape.tied && { probes: 3 }) };
-        const [plan, [main, scratch, application = []]] = planned(() => planText(model, room, threads));
+        const rooms = await roomsOf(model, room, threads);
         const mine = await backend.place(model, room);
         const right = await reference.place(model, room);
-        const { kept = 0, keptStride = 0 } = plan.offsets as { kept?: number; keptStride?: number };
-        const own = [
-          ...scratch,
-          ...model.order.flatMap((_, i) => shifted(application, kept + i * keptStride)),
-        ];
-        const rooms = [
-          ...main,
-          ...counting(threads).flatMap((t) => shifted(own, plan.scratch + t * plan.scratchStride)),
-        ];
         fill(rooms);
         const length = 1 + (seed % shape.context);
         const text = randomText(windows, length + 1, seed % 1000);
@@ -249,10 +240,24 @@ describe.each([1, 2])('on %i threads', (threads) => {
         await both((on) => on.writeWeights(values));
         for (const on of [mine, right]) on.load(batchOfWindows(text, length));
         await both((on) => on.evaluate());
+        await both((on) => on.logits());
         for (let i = 0; i < shape.context; i++) await both((on) => on.next(text[i % text.length]));
         if (!shape.tied) {
           const probes = { key: [3, 4] as const, step: 5, probes: 1 + (seed % 3), sigma: 51 };
           await both((on) => on.align({ ...probes, rewardShift: 2, horizon: seed % 5 }));
+          const sets = setsOf(model, 1);
+          const draw = draws(seed);
+          const total = sets.reduce((sum, { directions }) => sum + directions, 0);
+          await both((on) => on.initLatents([1, 2], 3));
+          const trits = Int8Array.from({ length: sets[0].directions }, () => draw(3) - 1);
+          await both((on) => on.applyStep(sets[0], trits));
+          await both((on) => on.readWeights());
+          const coefficients = Int16Array.from({ length: total }, () => draw(9) - 4);
+          await both((on) => on.applyPool(sets, coefficients));
+          await both((on) => on.readWeights());
+          await both((on) => on.evaluate());
+          await both((on) => on.startLatents(values, 2));
+          await both((on) => on.readWeights());
         }
         await mine.release();
       }),

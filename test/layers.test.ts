@@ -86,11 +86,12 @@ function importsOf(from: string, source: string): Import[] {
   ];
 }
 
-const sources = ['src', 'cli'].flatMap((folder) =>
-  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.ts'))
-    .map((path) => posix.join(folder, path.replaceAll('\\', '/')))
-    .filter((path) => !path.includes('/assembly/')),
+const sources = ['src', 'cli'].flatMap(
+  (folder) =>
+    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts'))
+      .map((path) => posix.join(folder, path.replaceAll('\\', '/')))
+      .filter((path) => !/\/assembly\/|^src\/ops\/(.*\/)?wasm\.ts$/.test(path)), // AssemblyScript
 );
 const imports = sources.flatMap((path) => importsOf(path, readFileSync(join(root, path), 'utf8')));
 

@@ -10,7 +10,9 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
-import { CONTROL, layerWords, planMemory } from '../../dist/src/backend/wasm/memory-plan.js';
+import { planMemory } from '../../dist/src/backend/wasm/plan.js';
+import { CONTROL } from '../../dist/src/backend/wasm/structures.js';
+import { encodersOf } from '../../dist/src/ops/instructions.js';
 import { networkOf } from '../../dist/src/ternary/network.js';
 import { root } from '../report.mjs';
 
@@ -53,50 +55,41 @@ function rate(work, seconds) {
 }
 
 /** A network of one hidden layer in memory, with random trits and a random batch. */
-export function place(module, [batch, inputs, units]) {
+export async function place(module, [batch, inputs, units]) {
   const network = networkOf([inputs, units, 10], { centred: true, gain: 25, logitScale: 10 });
-  const plan = planMemory(network, { batch }, 1);
+  const plan = planMemory(network, { batch }, 1, await encodersOf(network), null);
   const memory = new WebAssembly.Memory({
     ...{ initial: Math.ceil((plan.end + READ_BYTES) / 65_536) + 1, maximum: 65_536, shared: true },
   });
   const kernels = new WebAssembly.Instance(module, { env: { memory, abort() {} } }).exports;
   const words = new Int32Array(memory.buffer);
-  words.set(plan.layers.flatMap(layerWords), plan.layer / 4);
-  words.set(plan.scratchOffsets, plan.scratch / 4);
-  const control = {
-    layers: 2,
-    layer: plan.layer,
-    scratch: plan.scratch,
-    scratchStride: plan.scratchStride,
-    batch,
-  };
-  for (const [field, value] of Object.entries(control))
-    words[plan.control / 4 + CONTROL.indexOf(field)] = value;
+  for (const [address, contents] of plan.contents) words.set(contents, address / 4);
+  words[plan.control / 4 + CONTROL.indexOf('rows')] = batch;
   let state = 1;
   const noise = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 16;
-  const { weights, inputStride } = plan.layers[0];
-  const trits = new Int8Array(memory.buffer, weights, units * inputStride);
-  trits.forEach((_, i) => (trits[i] = i % inputStride < inputs ? (noise() % 3) - 1 : 0));
-  const bytes = new Uint8Array(memory.buffer, plan.inputs, batch * inputStride);
-  bytes.forEach((_, i) => (bytes[i] = i % inputStride < inputs ? noise() & 127 : 0));
+  const { values, stride, outputStride } = plan.tensors[0];
+  const trits = new Int8Array(memory.buffer, values, units * stride);
+  trits.forEach((_, i) => (trits[i] = i % stride < inputs ? (noise() % 3) - 1 : 0));
+  const bytes = new Uint8Array(memory.buffer, plan.inputs, batch * stride);
+  bytes.forEach((_, i) => (bytes[i] = i % stride < inputs ? noise() & 127 : 0));
   kernels.attach(plan.control, 0);
   for (let tile = 0; tile * kernels.CODE_ROWS.value < units; tile++) kernels.encodeTile(tile);
-  const z = plan.scratch + plan.layers[0].sums;
-  const sums = new Int32Array(memory.buffer, z, TILE * plan.layers[0].outputStride);
+  const free = Math.ceil(plan.end / 64) * 64; // what is read there is of no use to the products
+  const sums = new Int32Array(memory.buffer, free, TILE * outputStride);
   const over = (kernel) => () => {
-    for (let first = 0; first < batch; first += TILE) kernel(0, plan.inputs + first * inputStride, z);
+    for (let first = 0; first < batch; first += TILE) kernel(0, plan.inputs + first * stride, free);
   };
-  return { kernels, sums, tables: over(kernels.tables), dots: over(kernels.dots), free: plan.end };
+  return { kernels, sums, tables: over(kernels.tables), dots: over(kernels.dots), free };
 }
 
 /** The rates of both kernels and the ceilings, as the head of this file says. */
-function measure({ shapes, seconds }) {
+async function measure({ shapes, seconds }) {
   const result = { node: process.versions.node, products: [], ceilings: {} };
   for (const relaxed of [true, false]) {
     const module = compile(relaxed);
     if (!module) continue;
     for (const shape of shapes) {
-      const { sums, tables, dots } = place(module, shape);
+      const { sums, tables, dots } = await place(module, shape);
       tables();
       const one = sums.slice();
       dots();
@@ -109,19 +102,19 @@ function measure({ shapes, seconds }) {
         dots: operations * rate(dots, seconds),
       });
     }
-    const { kernels, free } = place(module, shapes[0]);
-    const at = Math.ceil(free / 64) * 64;
+    const { kernels, free } = await place(module, shapes[0]);
     const rounds = 20_000;
     const perRound = 6 * (relaxed ? 16 : 8) * 2;
     result.ceilings[relaxed ? 'relaxedMultiplyAdd' : 'multiplyAdd'] =
-      perRound * rounds * rate(() => kernels.multiplyAdd(rounds, at), seconds);
+      perRound * rounds * rate(() => kernels.multiplyAdd(rounds, free), seconds);
     if (relaxed) continue;
     // 8 i16 lanes of three inputs each, multiplied and added as if one by one.
-    result.ceilings.loadAdd = (16_384 / 16) * 8 * 3 * 2 * 100 * rate(() => kernels.loadAdd(100, at), seconds);
-    result.ceilings.readBytes = READ_BYTES * rate(() => kernels.read(at, READ_BYTES), seconds);
+    result.ceilings.loadAdd =
+      (16_384 / 16) * 8 * 3 * 2 * 100 * rate(() => kernels.loadAdd(100, free), seconds);
+    result.ceilings.readBytes = READ_BYTES * rate(() => kernels.read(free, READ_BYTES), seconds);
   }
   return result;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url))
-  console.log(JSON.stringify(measure(JSON.parse(process.argv[2]))));
+  console.log(JSON.stringify(await measure(JSON.parse(process.argv[2]))));

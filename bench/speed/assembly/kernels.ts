@@ -1,21 +1,21 @@
 // For bench/speed/product.mjs, compiled as the package's kernels are: those kernels themselves, and loops that do
 // nothing but what bounds them.
 
-import { ternaryProduct } from '../../../src/backend/wasm/assembly/arithmetic';
-import { attach, layerAt } from '../../../src/backend/wasm/assembly/control';
-import { CODE_ROWS, encodeTile, tableProduct } from '../../../src/backend/wasm/assembly/tables';
+import { attach, tensorAt } from '../../../src/backend/wasm/assembly/control';
+import { ternaryProduct } from '../../../src/ops/linear/assembly/products';
+import { CODE_ROWS, encodeTile, tableProduct } from '../../../src/ops/linear/assembly/tables';
 
 export { attach, CODE_ROWS, encodeTile };
 
 /** z[32, M] = x[32, N]·Wᵀ by tables. */
-export function tables(layer: i32, x: usize, z: usize): void {
-  tableProduct(layerAt(layer), x, z);
+export function tables(tensor: i32, x: usize, z: usize): void {
+  tableProduct(tensorAt(tensor), x, z);
 }
 
 /** z[32, M] = x[32, N]·Wᵀ by dot products. */
 export function dots(index: i32, x: usize, z: usize): void {
-  const layer = layerAt(index);
-  ternaryProduct(32, x, layer.weights, layer.inputStride, layer.paddedRows, z, layer.outputStride);
+  const tensor = tensorAt(index);
+  ternaryProduct(32, x, tensor.values, tensor.stride, (tensor.rows + 3) & ~3, z, tensor.outputStride);
 }
 
 /** Products and sums in registers alone, six vectors a round: 6 × 16 products with relaxed SIMD, else 6 × 8. */

@@ -7,7 +7,7 @@
 import { BackendError, printable } from '../../errors.js';
 import type { Helper, Platform } from '../platform/platform.js';
 import type { JobExports } from './kernels.js';
-import { CONTROL } from './memory-plan.js';
+import { CONTROL } from './structures.js';
 
 /** Milliseconds between two looks at helpers that are still at work when this thread has nothing left to do. */
 const LOOK_MS = 1;

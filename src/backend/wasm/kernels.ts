@@ -8,16 +8,17 @@ import { BackendError } from '../../errors.js';
 import type { SimdChoice } from '../names.js';
 import { platform } from '../platform/platform.js';
 
-/** The sets, by their sources in assembly/. Those for training have what they extend in them. */
+/** The sets: what chains of layers need, what i8 activations need, each with or without training; or all. */
 const SETS = {
-  perceptron: () => import('./perceptron.generated.js'),
-  'perceptron-training': () => import('./perceptron-training.generated.js'),
-  transformer: () => import('./transformer.generated.js'),
-  'transformer-training': () => import('./transformer-training.generated.js'),
+  layers: () => import('./layers.generated.js'),
+  'layers-training': () => import('./layers-training.generated.js'),
+  signed: () => import('./signed.generated.js'),
+  'signed-training': () => import('./signed-training.generated.js'),
+  all: () => import('./all.generated.js'),
 };
 export type KernelSet = keyof typeof SETS;
 
-/** What every set exports; see assembly/jobs.ts. */
+/** How jobs are run; see assembly/jobs.ts. */
 export interface JobExports {
   attach(control: number, thread: number): void;
   /** @returns 1 when all is done, 0 when helpers are still at work */
@@ -25,20 +26,15 @@ export interface JobExports {
   serve(generation: number): void;
 }
 
-/** What the sets for a perceptron export. */
-export interface NetworkExports extends JobExports {
+/** What every set exports; see assembly/index.ts. */
+export interface KernelExports extends JobExports {
+  next(byte: number, position: number, logits: number): void;
   step(set: number): void;
-  unpack(layer: number, trits: number): void;
+  unpack(tensor: number, values: number): void;
   unionOfBytes(address: number, length: number): number;
   readonly CODE_ROWS: WebAssembly.Global;
   readonly POOL_ROWS: WebAssembly.Global;
-  /** Of `perceptron-training` alone. */
   readonly ALIGNMENT_COLUMNS: WebAssembly.Global;
-}
-
-/** What the sets for a transformer export. */
-export interface TransformerExports extends JobExports {
-  textNext(byte: number, position: number): void;
 }
 
 export interface Kernels {

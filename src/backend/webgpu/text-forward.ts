@@ -5,7 +5,7 @@
  */
 
 import { SOFTMAX, softmaxScale } from '../../ops/attention/op.js';
-import { EXP2, LOG2 } from '../../ops/loss/op.js';
+import { EXP2, LOG2 } from '../../ops/loss/tables.js';
 import { rmsGain, rmsValueBits } from '../../ops/rms-norm/op.js';
 import { rotaryTables } from '../../ops/rotary/op.js';
 import { SILU } from '../../ops/gate/op.js';

@@ -1,14 +1,13 @@
-// Jobs, which all threads share: who hands them out, who helps, and which kernel does each. The sets of kernels,
-// perceptron.ts, transformer.ts, and each with -training, are modules of their own, so that a page loads what it
-// needs; the build sets TRAINING and TRANSFORMER, and what a set does not name is not in it.
+// Jobs, which all threads share: who hands them out, who helps, and which kernel does each. The build makes sets of
+// kernels, modules of their own, so that a page loads what it needs: LAYERS says whether one has what chains of
+// layers need, SIGNED what i8 activations need, TRAINING whether it has the estimators; what a set does not name is
+// not in it.
 
-import { alignTile } from './alignment';
+import { alignTile } from '../../../ops/linear/assembly/alignment';
+import { encodeTile } from '../../../ops/linear/assembly/tables';
 import { Control, control } from './control';
-import { forwardTile } from './forward';
 import { nodesTile } from './nodes';
-import { encodeTile } from './tables';
-import { textTile } from './text';
-import { textNodesTile } from './text-nodes';
+import { forwardTile } from './program';
 import { initTensor, poolTile, stepsTile } from './update';
 import { weightsTile } from './weights';
 
@@ -21,8 +20,6 @@ const JOB_INIT: i32 = 6;
 const JOB_QUIT: i32 = 7;
 const JOB_STEPS: i32 = 8;
 const JOB_ENCODE: i32 = 9;
-const JOB_TEXT: i32 = 10;
-const JOB_TEXT_NODES: i32 = 11;
 
 const GENERATION = offsetof<Control>('generation');
 const NEXT_TILE = offsetof<Control>('nextTile');
@@ -35,18 +32,14 @@ export function work(): void {
   for (;;) {
     const tile = atomic.add<i32>(changetype<usize>(control) + NEXT_TILE, 1);
     if (tile >= tiles) return;
-    if (TRANSFORMER) {
-      if (job == JOB_TEXT) textTile(tile);
-      else if (TRAINING && job == JOB_TEXT_NODES) textNodesTile(tile);
-      else unreachable();
-    } else if (job == JOB_FORWARD) forwardTile(tile);
+    if (job == JOB_FORWARD) forwardTile(tile);
     else if (job == JOB_POOL) poolTile(tile);
     else if (job == JOB_INIT) initTensor(tile);
     else if (job == JOB_STEPS) stepsTile(tile);
-    else if (job == JOB_ENCODE) encodeTile(tile);
+    else if (LAYERS && job == JOB_ENCODE) encodeTile(tile);
     else if (TRAINING && job == JOB_NODES) nodesTile(tile);
-    else if (TRAINING && job == JOB_ALIGN) alignTile(tile);
-    else if (TRAINING && job == JOB_WEIGHTS) weightsTile(tile);
+    else if (LAYERS && TRAINING && job == JOB_ALIGN) alignTile(tile);
+    else if (LAYERS && TRAINING && job == JOB_WEIGHTS) weightsTile(tile);
     else unreachable();
   }
 }

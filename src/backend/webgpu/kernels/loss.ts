@@ -1,6 +1,7 @@
 /** Cross-entropy in fixed point, one thread a row of logits; see src/ops/loss/op.ts. */
 
-import { EXP2, LOG2, LOSS_BITS, WEIGHT_BITS } from '../../../ops/loss/op.js';
+import { LOSS_BITS } from '../../../ops/loss/op.js';
+import { EXP2, LOG2, WEIGHT_BITS } from '../../../ops/loss/tables.js';
 import type { Network } from '../../../ternary/network.js';
 import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
 

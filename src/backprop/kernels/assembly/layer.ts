@@ -1,7 +1,8 @@
 // The layer's forward pass in integers, with float32 tensors at both ends, and the gradient of
 // normalize + ReLU. src/backprop/ops has the definitions.
 
-import { roundDiv, ternaryProduct, wideProduct } from '../../../backend/wasm/assembly/arithmetic';
+import { roundDiv } from '../../../backend/wasm/assembly/arithmetic';
+import { ternaryProduct, wideProduct } from '../../../ops/linear/assembly/products';
 import { integers, multiplyAdd, roundUp, totalF32, totalI32 } from './vector';
 
 /** Examples that a product takes at a time. */

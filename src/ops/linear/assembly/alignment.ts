@@ -1,12 +1,12 @@
-// Alignment sums of the `nodes` estimator: for sixteen columns of a tensor at a time, the products
+// Alignments of node perturbation along directions, for u7 inputs: for sixteen columns of a tensor at a time, the products
 // Σ δ̂·x over the batch, and from them the sums of the directions that touch these weights. Most
 // inputs are zero, and so are all errors of an example that the net is sure of: for each column the
 // examples that count are listed first, and only they are summed. The products are transient;
 // nothing of the size of a tensor is kept.
 
-import { roundShift, roundShift4 } from './arithmetic';
-import { control, DirectionSet, Layer, layerAt, scratchBase, scratchOffsets, setAt, thread } from './control';
-import { scanFrom, scanNext, signBlock, signMask, signMask4, unpermute } from './random';
+import { roundShift, roundShift4 } from '../../../backend/wasm/assembly/arithmetic';
+import { control, DirectionSet, own, setAt, Tensor, tensorAt, thread, training } from '../../../backend/wasm/assembly/control';
+import { scanFrom, scanNext, signBlock, signMask, signMask4, unpermute } from '../../../backend/wasm/assembly/random';
 import { zipHigh16, zipLow16 } from './transpose';
 
 /** Columns that a unit of work takes. */
@@ -28,33 +28,33 @@ const COLUMN_BYTES: i32 = COLUMN_ERRORS + 4 * EXAMPLES_AT_ONCE + 16;
 export function alignTile(tile: i32): void {
   for (let index = 0; index < control.sets; index++) {
     const set = setAt(index);
-    const layer = layerAt(set.tensor);
-    const tiles = (layer.columns + ALIGNMENT_COLUMNS - 1) / ALIGNMENT_COLUMNS;
+    const tensor = tensorAt(set.tensor);
+    const tiles = (tensor.columns + ALIGNMENT_COLUMNS - 1) / ALIGNMENT_COLUMNS;
     if (tile < tiles) {
-      alignColumns(set, layer, tile * ALIGNMENT_COLUMNS);
+      alignColumns(set, tensor, tile * ALIGNMENT_COLUMNS);
       return;
     }
     tile -= tiles;
   }
 }
 
-function alignColumns(set: DirectionSet, layer: Layer, column: i32): void {
-  const products = scratchBase + <usize>scratchOffsets().products; // i32 [16, outputStride]
-  const productStride = layer.outputStride << 2;
+function alignColumns(set: DirectionSet, tensor: Tensor, column: i32): void {
+  const products = own(training.products); // i32 [16, outputStride]
+  const productStride = tensor.outputStride << 2;
   memory.fill(products, 0, ALIGNMENT_COLUMNS * productStride);
-  for (let from = 0; from < control.batch; from += EXAMPLES_AT_ONCE) {
-    listExamples(layer, column, from, min(control.batch, from + EXAMPLES_AT_ONCE));
+  for (let from = 0; from < control.rows; from += EXAMPLES_AT_ONCE) {
+    listExamples(tensor, column, from, min(control.rows, from + EXAMPLES_AT_ONCE));
     for (let c = 0; c < ALIGNMENT_COLUMNS; c++) {
-      addErrors(columnAt(c), layer.outputStride, products + <usize>(c * productStride));
+      addErrors(columnAt(c), tensor.outputStride, products + <usize>(c * productStride));
     }
   }
   const sums =
-    control.alignments + <usize>((thread * control.alignmentCount + set.first) << 2);
-  const columns = min(ALIGNMENT_COLUMNS, layer.columns - column);
+    training.alignments + <usize>((thread * training.alignmentCount + set.first) << 2);
+  const columns = min(ALIGNMENT_COLUMNS, tensor.columns - column);
   // Signs of four weights lie in one block where rows begin at multiples of four.
-  const byFour = (layer.columns & 3) == 0 && set.lows >= 4;
-  for (let row = 0; row < layer.rows; row++) {
-    const index = row * layer.columns + column;
+  const byFour = (tensor.columns & 3) == 0 && set.lows >= 4;
+  for (let row = 0; row < tensor.rows; row++) {
+    const index = row * tensor.columns + column;
     const from = products + <usize>(row << 2);
     if (byFour) sumByFour(set, index, columns, from, productStride, sums);
     else sumDirections(set, index, columns, from, productStride, sums);
@@ -63,18 +63,18 @@ function alignColumns(set: DirectionSet, layer: Layer, column: i32): void {
 
 @inline
 function columnAt(c: i32): usize {
-  return scratchBase + <usize>(scratchOffsets().pairs + c * COLUMN_BYTES);
+  return own(training.columns + c * COLUMN_BYTES);
 }
 
 /** Lists the examples from…end − 1 that count, for each of sixteen columns. */
-function listExamples(layer: Layer, column: i32, from: i32, end: i32): void {
-  const errorStride = layer.outputStride << 1;
+function listExamples(tensor: Tensor, column: i32, from: i32, end: i32): void {
+  const errorStride = tensor.outputStride << 1;
   for (let c = 0; c < ALIGNMENT_COLUMNS; c++) changetype<Column>(columnAt(c)).count = 0;
   const first = columnAt(0);
   for (let example = from; example < end; example++) {
-    if (!load<u8>(layer.live + <usize>example)) continue;
-    const inputs = layer.inputs + <usize>(example * layer.inputStride + column);
-    const errors = <u32>(layer.errors + <usize>(example * errorStride));
+    if (!load<u8>(tensor.live + <usize>example)) continue;
+    const inputs = tensor.inputs + <usize>(example * tensor.stride + column);
+    const errors = <u32>(tensor.errors + <usize>(example * errorStride));
     let nonzero = i8x16.bitmask(i8x16.gt_s(v128.load(inputs), i8x16.splat(0)));
     while (nonzero) {
       const c = ctz(nonzero);
@@ -91,7 +91,7 @@ function listExamples(layer: Layer, column: i32, from: i32, end: i32): void {
     const list = columnAt(c);
     const count = changetype<Column>(list).count;
     store<u16>(list + COLUMN_INPUTS + <usize>(count << 1), 0);
-    store<u32>(list + COLUMN_ERRORS + <usize>(count << 2), <u32>layer.errors);
+    store<u32>(list + COLUMN_ERRORS + <usize>(count << 2), <u32>tensor.errors);
   }
 }
 
@@ -176,7 +176,7 @@ function addErrors16(list: usize, count: i32, at: usize, products: usize): void 
 
 /** sums[direction] += sign · roundShift(product) for `count` weights from `index` on; products are `stride` bytes apart. */
 function sumDirections(set: DirectionSet, index: i32, count: i32, products: usize, stride: usize, sums: usize): void {
-  const words = scratchBase + <usize>scratchOffsets().words;
+  const words = own(control.words);
   signBlock(set, index, words);
   for (const end = index + count; index < end; index++, products += stride) {
     if ((index & 127) == 0) signBlock(set, index, words);
@@ -189,7 +189,7 @@ function sumDirections(set: DirectionSet, index: i32, count: i32, products: usiz
 
 /** The same where index and count are multiples of four. */
 function sumByFour(set: DirectionSet, index: i32, count: i32, products: usize, stride: usize, sums: usize): void {
-  const words = scratchBase + <usize>scratchOffsets().words;
+  const words = own(control.words);
   const shift = set.shift;
   const half = i32x4.splat((1 << shift) >> 1);
   const zero = i32x4.splat(0);

@@ -4,7 +4,7 @@
 // Russians (Arlazarov et al. 1970) along the batch. It wins where a layer has enough rows to pay for
 // the tables: docs/performance.md counts.
 
-import { control, Layer, layerAt, scratchBase, scratchOffsets, TILE } from './control';
+import { control, own, Tensor, tensorAt, TILE } from '../../../backend/wasm/assembly/control';
 import { transposeBytes, zipHigh16, zipLow16 } from './transpose';
 
 /** Inputs of a table, and its entries. */
@@ -29,32 +29,32 @@ export const CODE_ROWS: i32 = 16;
 const ROWS_MIN: i32 = 32;
 const EXAMPLES_MIN: i32 = RELAXED ? 24 : 12;
 
-/** Whether a layer's product of so many examples takes the tables. */
+/** Whether a tensor's product with so many examples takes the tables. */
 @inline
-export function takesTables(layer: Layer, examples: i32): bool {
-  return layer.codes != 0 && layer.rows >= ROWS_MIN && examples >= EXAMPLES_MIN;
+export function takesTables(tensor: Tensor, examples: i32): bool {
+  return tensor.codes != 0 && tensor.rows >= ROWS_MIN && examples >= EXAMPLES_MIN;
 }
 
 /** Codes of some rows: the offset of each group's entry in its segment's tables, u16 [segments, M, 16]. */
 export function encodeTile(tile: i32): void {
-  for (let index = 0; index < control.layers; index++) {
-    const layer = layerAt(index);
-    const tiles = (layer.rows + CODE_ROWS - 1) / CODE_ROWS;
+  for (let index = 0; index < control.tensors; index++) {
+    const tensor = tensorAt(index);
+    if (!tensor.codes) continue;
+    const tiles = (tensor.rows + CODE_ROWS - 1) / CODE_ROWS;
     if (tile < tiles) {
-      if (!layer.codes) return;
-      const end = min(layer.rows, (tile + 1) * CODE_ROWS);
-      for (let row = tile * CODE_ROWS; row < end; row++) encodeRow(layer, row);
+      const end = min(tensor.rows, (tile + 1) * CODE_ROWS);
+      for (let row = tile * CODE_ROWS; row < end; row++) encodeRow(tensor, row);
       return;
     }
     tile -= tiles;
   }
 }
 
-function encodeRow(layer: Layer, row: i32): void {
-  const weights = layer.weights + <usize>(row * layer.inputStride);
-  const columns = layer.columns;
+function encodeRow(tensor: Tensor, row: i32): void {
+  const weights = tensor.values + <usize>(row * tensor.stride);
+  const columns = tensor.columns;
   for (let from = 0, segment = 0; from < columns; from += SEGMENT_COLUMNS, segment++) {
-    const to = layer.codes + <usize>((segment * layer.rows + row) * SEGMENT_GROUPS * 2);
+    const to = tensor.codes + <usize>((segment * tensor.rows + row) * SEGMENT_GROUPS * 2);
     for (let group = 0; group < SEGMENT_GROUPS; group++) {
       const column = from + group * GROUP_COLUMNS;
       let pattern = 13; // 1 + 3 + 9: three zeros
@@ -66,29 +66,28 @@ function encodeRow(layer: Layer, row: i32): void {
   }
 }
 
-/** z[32, outputStride] = x[32, inputStride]·Wᵀ. */
-export function tableProduct(layer: Layer, x: usize, z: usize): void {
-  const offsets = scratchOffsets();
-  const columns = scratchBase + <usize>offsets.segment;
-  const tables = scratchBase + <usize>offsets.tables;
-  const sums = scratchBase + <usize>offsets.tableSums;
-  const stride = layer.inputStride;
+/** z[32, outputStride] = x[32, stride]·Wᵀ. */
+export function tableProduct(tensor: Tensor, x: usize, z: usize): void {
+  const columns = own(control.segment);
+  const tables = own(control.tables);
+  const sums = own(control.tableSums);
+  const stride = tensor.stride;
   let summed = 0; // segments in the i16 sums
   let flushed = false;
-  for (let from = 0, segment = 0; from < layer.columns; from += SEGMENT_COLUMNS, segment++) {
+  for (let from = 0, segment = 0; from < tensor.columns; from += SEGMENT_COLUMNS, segment++) {
     const inputs = min(SEGMENT_COLUMNS, stride - from); // a multiple of 16
     for (let example = 0; example < TILE; example += 16) {
       transposeBytes(x + <usize>(example * stride + from), stride, inputs, columns + <usize>example, TILE);
     }
-    const groups = min(SEGMENT_GROUPS, (layer.columns - from + GROUP_COLUMNS - 1) / GROUP_COLUMNS);
+    const groups = min(SEGMENT_GROUPS, (tensor.columns - from + GROUP_COLUMNS - 1) / GROUP_COLUMNS);
     for (let group = 0; group < groups; group++) {
       tabulate(columns + <usize>(group * GROUP_COLUMNS * TILE), tables + <usize>(group * TABLE));
     }
-    const codes = layer.codes + <usize>(segment * layer.rows * SEGMENT_GROUPS * 2);
-    addEntries(codes, groups, layer.rows, tables, sums, summed == 0);
+    const codes = tensor.codes + <usize>(segment * tensor.rows * SEGMENT_GROUPS * 2);
+    addEntries(codes, groups, tensor.rows, tables, sums, summed == 0);
     summed++;
-    if (summed == SEGMENTS_AT_ONCE || from + SEGMENT_COLUMNS >= layer.columns) {
-      flush(sums, layer.rows, z, layer.outputStride, flushed);
+    if (summed == SEGMENTS_AT_ONCE || from + SEGMENT_COLUMNS >= tensor.columns) {
+      flush(sums, tensor.rows, z, tensor.outputStride, flushed);
       flushed = true;
       summed = 0;
     }

@@ -1,6 +1,6 @@
 // Transposition of bytes by rounds of zips: interleaving the halves of a 16 × 16 block four times.
 
-import { scratchBase, scratchOffsets } from './control';
+import { control, own } from '../../../backend/wasm/assembly/control';
 
 @inline
 function zipLow8(a: v128, b: v128): v128 {
@@ -37,7 +37,7 @@ function zipRound(from: usize, fromStride: usize, to: usize, toStride: usize): v
 
 /** to[column, example] = from[example, column], 16 examples; `columns` is a multiple of 16. */
 export function transposeBytes(from: usize, stride: i32, columns: i32, to: usize, toStride: i32): void {
-  const a = scratchBase + <usize>scratchOffsets().block;
+  const a = own(control.block);
   const b = a + 256;
   for (let column = 0; column < columns; column += 16) {
     zipRound(from + <usize>column, stride, a, 16);

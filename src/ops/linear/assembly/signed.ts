@@ -1,19 +1,12 @@
-// Products of i8 activations with trits or eight-bit weights, as the transformer has them.
+// Products of i8 activations with trits or eight-bit weights.
 //
 // Trits are stored as 0, 1, 2, which a relaxed dot product takes as its second operand; the sum of the activations
 // is taken off again. Rows of weights and activations are padded to 16 bytes, the activations with zeros.
 
-import { roundShift4, total } from './arithmetic';
+import { sumLanes, total, widen } from '../../../backend/wasm/assembly/arithmetic';
 
 /** Chunks of 16 products that an i16 lane can sum: 64 · 2·2·127 < 2^15. */
 const SEGMENT_BYTES: i32 = 64 * 16;
-
-@inline
-function sumLanes(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7));
-  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7));
-  return i32x4.add(v128.shuffle<i32>(ab, cd, 0, 1, 4, 5), v128.shuffle<i32>(ab, cd, 2, 3, 6, 7));
-}
 
 /** Σ x over a row of i8. */
 export function sumBytes(x: usize, stride: i32): i32 {
@@ -95,11 +88,6 @@ function dot(x: v128, w: v128): v128 {
 }
 
 @inline
-function widen(pairs: v128): v128 {
-  return i32x4.extadd_pairwise_i16x8_s(pairs);
-}
-
-@inline
 function tritBlock(x0: usize, x1: usize, w0: usize, stride: i32, z0: usize, z1: usize): void {
   const w1 = w0 + <usize>stride;
   const w2 = w1 + <usize>stride;
@@ -162,15 +150,4 @@ function tritColumn(x0: usize, w0: usize, stride: i32, z0: usize): void {
     sums = i32x4.add(sums, sumLanes(widen(a0), widen(a1), widen(a2), widen(a3)));
   }
   v128.store(z0, sums);
-}
-
-/** Four sums in the unit that follows: sum · mantissa / 2^exponent, rounded; exponent 1…31, from 31 on all is 0. */
-@inline
-export function rescale4(sums: v128, mantissa: v128, exponent: i32, half: v128): v128 {
-  return exponent > 30 ? i32x4.splat(0) : roundShift4(i32x4.mul(sums, mantissa), exponent, half);
-}
-
-@inline
-export function clamp4(v: v128, most: i32): v128 {
-  return i32x4.max_s(i32x4.min_s(v, i32x4.splat(most)), i32x4.splat(-most));
 }

@@ -1,3 +1,0 @@
-// The kernels of a transformer with those of node perturbation.
-
-export * from './transformer';
