@@ -364,7 +364,7 @@ describe.each([['reference', async () => reference] as const, ...fastBackends])(
     const on = await backend.place(ternary, { batch: 2, probes: 2 });
     on.load({ inputs: new Uint8Array(4), labels: new Uint8Array(1), length: 1 });
     await expect(on.align(nodes(3), [set])).rejects.toThrow(
-      new ConfigError('"probes" expected at most 2, as there is room for, got 3'),
+      new ConfigError('"probes" expected an integer in 0…2, got 3'),
     );
     await expect(on.alignWeights(set, 0, 1)).rejects.toThrow(
       new ConfigError('the model has no room for "alignWeights": place it with "weights: true"'),

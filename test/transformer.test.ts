@@ -235,7 +235,7 @@ describe('the reference', () => {
     const placed = await reference.place(model, { batch: 1 });
     await expect(placed.evaluate()).rejects.toThrow(/no batch is loaded/);
     expect(() => placed.load(batchOfWindows(new Uint8Array(34), 16))).toThrow(
-      /"batch" expected 1…1 windows of 16 positions, got 32/,
+      /"batch" expected 1…1 windows, got 2/,
     );
     expect(() => placed.load(batchOfWindows(new Uint8Array(18), 17))).toThrow(
       /"length" expected an integer in 1…16/,

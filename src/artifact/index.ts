@@ -33,7 +33,15 @@ export {
 } from './artifact.js';
 export type { Header, PerceptronHeader, TransformerHeader } from './header.js';
 export { type ImageShape, type Inputs, inputsOf, type RawValues, scaleInputs } from './inputs.js';
-export { evaluateExamples, evaluateText, load, openArtifactFrom, sample, urlSource } from './on-demand.js';
+export {
+  evaluateExamples,
+  evaluateText,
+  load,
+  openArtifactFrom,
+  sample,
+  urlSource,
+  fileSource,
+} from './on-demand.js';
 export type {
   LoadedModel,
   LoadOptions,
@@ -44,7 +52,6 @@ export type {
 } from './loaded-model.js';
 export { openUrl, type UrlRequest } from './open-url.js';
 export { type ByteSource, blobSource, bytesSource } from './byte-source.js';
-export { fileSource } from './file-source.js';
 export type { DistantArtifact } from './open-from.js';
 export type { UrlOptions } from './url-request.js';
 export type { UrlSource } from './url-source.js';

@@ -9,7 +9,6 @@ import { classesOf, type Graph, type Op } from '../ternary/graph.js';
 import type { Watch } from '../watch.js';
 import { type Artifact, openArtifact } from './artifact.js';
 import { blobSource } from './byte-source.js';
-import { fileSource } from './file-source.js';
 import { type Inputs, inputsOf, type RawValues, scaleInputs } from './inputs.js';
 import { openUrl } from './open-url.js';
 import { rebuildVerified } from './rebuild.js';
@@ -87,7 +86,7 @@ async function openSource(source: ModelSource, { signal }: Watch): Promise<Artif
       : typeof source === 'string' && (REMOTE.test(source) || typeof document !== 'undefined');
   if (isRemote) return openUrl(source as URL | string, signal ? { signal } : {});
   const isFile = source instanceof URL || typeof source === 'string';
-  const bytes = isFile ? await fileSource(source) : blobSource(source);
+  const bytes = isFile ? await (await import('./file-source.js')).fileSource(source) : blobSource(source);
   try {
     return openArtifact(await bytes.read(0, bytes.size));
   } finally {

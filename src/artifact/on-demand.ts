@@ -37,6 +37,14 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
 }
 
 /**
+ * A source of a file by its path, which stays open until `close`. Only for Node; a browser has Files and Blobs.
+ * @throws {InputError} when it cannot be opened, is no file, or has more than 2³⁰ bytes
+ */
+export async function fileSource(file: string | URL): Promise<ByteSource> {
+  return (await import('./file-source.js')).fileSource(file);
+}
+
+/**
  * A source of a URL that reads ranges.
  * @throws {InputError} when it cannot be read, or the server does not keep to HTTP, or sends nothing for too long
  */

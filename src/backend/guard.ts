@@ -12,7 +12,6 @@ import type { Batch } from './batch.js';
 const BATCH_MAX = { examples: 65_536, positions: 4096 } as const;
 /** The most positions after its own that count to a probe's reward: five differences of losses fit i32. */
 const HORIZON_MAX = 4;
-const INPUTS = { byte: 255, u7: 127, i8: 127, i32: 2 ** 31 - 1 } as const;
 
 export class Guard {
   readonly batchMax: number;
@@ -37,7 +36,7 @@ export class Guard {
     }
     this.batchMax = batch;
     this.#what = graph.rows === 'examples' ? 'examples' : 'windows';
-    this.#inputMax = INPUTS[graph.slots[0].kind];
+    this.#inputMax = graph.slots[0].kind === 'byte' ? 255 : 127;
     this.#classes = classesOf(graph);
   }
 
@@ -47,16 +46,11 @@ export class Guard {
     requireArray('labels', 'Uint8Array', labels);
     const { context, slots } = this.graph;
     if (!Number.isInteger(length) || length < 1 || length > context) {
-      throw expected(
-        'length',
-        context === 1 ? '1, for examples' : `an integer in 1…${context}, the context`,
-        length,
-      );
+      throw expected('length', `an integer in 1…${context}`, length);
     }
     const groups = labels.length / length;
     if (!Number.isInteger(groups) || groups < 1 || groups > this.batchMax) {
-      const what = length === 1 && context === 1 ? this.#what : `${this.#what} of ${length} positions`;
-      throw expected('batch', `1…${this.batchMax} ${what}`, labels.length);
+      throw expected('batch', `1…${this.batchMax} ${this.#what}`, groups);
     }
     if (inputs.length !== labels.length * slots[0].width) {
       throw expected('inputs', `${labels.length} × ${slots[0].width} values`, inputs.length);
@@ -93,8 +87,7 @@ export class Guard {
       throw expected('batch', `at most ${NODES_BATCH_MAX} rows to align`, whole);
     }
     if (shard) requireInteger('first', shard.first, 0, whole - rows);
-    if (probes > most) throw expected('probes', `at most ${most}, as there is room for`, probes);
-    requireInteger('probes', probes, 0, PROBES_MAX);
+    requireInteger('probes', probes, 0, most);
     requireInteger('sigma', sigma, 1, 256);
     requireInteger('rewardShift', rewardShift, 0, 16);
     requireInteger('horizon', horizon, 0, HORIZON_MAX);
@@ -150,8 +143,7 @@ export class Guard {
   /** @throws {ConfigError} when the byte is none, the context is full, or there is none */
   checkNext(byte: number, position: number): void {
     const { rows, context } = this.graph;
-    if (rows === 'examples')
-      throw new ConfigError('the model takes examples, no text: use "load" and "logits"');
+    if (rows === 'examples') throw new ConfigError('the model takes no text: use "load"');
     if (!Number.isInteger(byte) || byte < 0 || byte > 255) throw expected('byte', '0…255', byte);
     if (position >= context) throw new ConfigError(`the context of ${context} bytes is full: call restart`);
   }

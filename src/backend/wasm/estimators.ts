@@ -4,7 +4,6 @@
 
 import { type DirectionSet, Signs, weightsOfDirection } from '../../random/directions.js';
 import type { Alignment, Evaluation, Probes } from '../backend.js';
-import { alignEachWeight } from '../each-weight.js';
 import { alignmentsOfDirections } from '../host-latents.js';
 import { Job, type SharedModel } from './shared-model.js';
 import { ENTRY_WORDS, SITE, TRAINING, type TrainedPlan, type TrainingField } from './training-plan.js';
@@ -43,6 +42,7 @@ export async function align(
   const { siteTensors } = trainedOf(model);
   const isListed = (tensor: number) => Boolean(plan.tensors[tensor].errors);
   if (!sets && siteTensors.some(isListed)) {
+    const { alignEachWeight } = await import('../each-weight.js');
     return alignEachWeight(graph, (single) => align(model, probes, rewardLimit, single));
   }
   const evaluation = await probe(model, probes, rewardLimit, sets);

@@ -9,8 +9,6 @@ import type { Batch } from '../batch.js';
 import { Guard } from '../guard.js';
 import type { DeviceBuffer, Region, WebgpuDevice } from './device.js';
 import { recordForward, tilesOf } from './forward.js';
-import { recordNodes } from './nodes.js';
-import { recordTrials } from './trials.js';
 import { packLayer, unpackLayer } from './trits.js';
 import { recordInit, recordPool, recordStep } from './updates.js';
 import { Workspace } from './workspace.js';
@@ -158,6 +156,7 @@ export class WebgpuNetwork implements Placed {
   async alignWeights(set: DirectionSet, first: number, count: number): Promise<Alignment<Float64Array>> {
     this.#guard.checkWeightsRoom(this.#batch);
     const sums = this.#space.growing('sums of directions', 8 * count);
+    const { recordTrials } = await import('./trials.js'); // few pages train
     recordTrials(this.#space, this.#batch, set, first, count, sums);
     this.#space.recorder.submit();
     const {
@@ -183,6 +182,7 @@ export class WebgpuNetwork implements Placed {
     const count = sets.reduce((sum, set) => sum + set.directions, 0);
     const alignments = this.#space.growing('alignments', 4 * count);
     this.device.write(alignments, new Int32Array(count));
+    const { recordNodes } = await import('./nodes.js'); // few pages train
     recordNodes(this.#space, this.#batch, probes, limit, sets, alignments);
     this.#space.recorder.submit();
     const {
