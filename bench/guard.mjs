@@ -67,7 +67,7 @@ function examples() {
 
 /** Each ratio is how many loops of multiplications fit into the work, the other way round: larger is faster. */
 async function measure() {
-  const { kernels, tables, dots, free } = place(compile(false), [256, 784, 256]);
+  const { kernels, tables, dots, free } = await place(compile(false), [256, 784, 256]);
   const loop = () => kernels.multiplyAdd(100_000, Math.ceil(free / 64) * 64);
   const backend = await openWasm({ threads: 1 });
   const trainer = async (preset, changes) => {

@@ -262,7 +262,7 @@ async function train(config, under) {
 /** The weights after some steps of a run, each with the directions of its seed step. */
 async function replayed({ trainer, header }, steps) {
   const { logSets } = await load('random/directions.js');
-  const { network } = trainer;
+  const { graph: network } = trainer;
   const placed = await new ReferenceBackend().place(network, { batch: 1 });
   await placed.initLatents(trainer.key, header.cut);
   for (const { seedStep, nonzeros, coefficients } of steps) {

@@ -251,7 +251,7 @@ describe('the command line', () => {
       at('x'),
     ]);
     expect(other.code).toBe(2);
-    expect(other.stderr).toContain('"--base" expected ternary layers 36-9-4');
+    expect(other.stderr).toContain('"--base" expected the tensors of 36-9-4');
     const ste = await cli([
       'train',
       ...data(),

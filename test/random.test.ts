@@ -338,7 +338,7 @@ describe('streams', () => {
       let fresh = 0;
       for (const counter of new Set(counters.drawn)) {
         const owner = owners.get(counter);
-        if (owner?.startsWith('sign') && name.startsWith('probe')) continue; // alignNodes reads signs, too
+        if (owner?.startsWith('sign') && name.startsWith('probe')) continue; // align reads signs, too
         if (owner?.startsWith('order') && name.startsWith('shift')) continue; // the same batches, shifted
         expect(`${counter} of ${owner ?? name}`).toBe(`${counter} of ${name}`);
         owners.set(counter, name);

@@ -85,7 +85,11 @@ describe.each(KINDS)('a seed %s of a transformer with an embedding of %s', (kind
     made = await trained(kind, embedding, reference);
   });
 
-  it.each(fastBackends)('is trained and rebuilt to the same bytes on %s', async (_, open) => {
+  // A software GPU takes long: one kind of either artifact.
+  const backends = fastBackends.filter(
+    ([name]) => !name.startsWith('webgpu') || (kind === 'pool') === (embedding === 'int8'),
+  );
+  it.each(backends)('is trained and rebuilt to the same bytes on %s', async (_, open) => {
     const backend = await open();
     const mine = await trained(kind, embedding, backend);
     expect(Buffer.compare(mine.bytes, made.bytes)).toBe(0);

@@ -76,10 +76,11 @@ export async function againstLlama(source, validation, folder) {
 /** Our likeliest byte at every position, and bytes a second on one thread. */
 async function ours(file, validation) {
   const dist = (path) => import(join(root, 'dist/src', path));
-  const [{ openArtifact }, { rebuildVerified }, { openWasm }] = await Promise.all([
+  const [{ openArtifact }, { rebuildVerified }, { openWasm }, { batchOfWindows }] = await Promise.all([
     dist('artifact/artifact.js'),
     dist('artifact/rebuild.js'),
     dist('backend/wasm/wasm.js'),
+    dist('backend/batch.js'),
   ]);
   const artifact = openArtifact(readFileSync(file));
   const backend = await openWasm({ threads: 1 });

@@ -42,7 +42,7 @@ export async function estimatorStep(preset, data, { warmUp, rounds, seconds, thr
   const config = PRESETS[preset];
   const trainer = await NoiseStepTrainer.create(config, data, backend);
   while (trainer.step < warmUp) await trainer.next();
-  const { network, placed, counts } = trainer;
+  const { graph: network, placed, counts } = trainer;
   const batch = new Batches(trainer.key, data, config.batch, config.shift);
   batch.load(trainer.step);
   const folder = mkdtempSync(join(tmpdir(), 'ternseed-steps-'));
