@@ -30,5 +30,5 @@ export const fastBackends: readonly NamedBackend[] = [
 
 /** Runs of a property: a software adapter compiles kernels anew for every shape. */
 export function runsOn(name: string): number {
-  return name.startsWith('webgpu') ? 5 : 60;
+  return name.startsWith('webgpu') ? 3 : 60;
 }
