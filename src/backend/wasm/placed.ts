@@ -13,7 +13,9 @@ import { latentsOfValues, partOf } from '../latents.js';
 import { roundUp } from './layout.js';
 import { TILE } from './plan.js';
 import { Job, type SharedModel } from './shared-model.js';
-import type { Estimators } from './wasm.js';
+
+/** The module that is loaded with the first model to be trained. */
+type Estimators = typeof import('./estimators.js');
 
 /** Moves of weights by steps of a log that wait for each other, so that helpers have something to do. */
 const WAITING_MOVES = 2 ** 18;

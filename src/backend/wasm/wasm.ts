@@ -14,9 +14,6 @@ import { type Kernels, type KernelSet, loadKernels } from './kernels.js';
 import { WasmPlaced } from './placed.js';
 import { SharedModel } from './shared-model.js';
 
-/** The module that is loaded with the first model to be trained. */
-export type Estimators = typeof import('./estimators.js');
-
 export interface WasmOptions {
   /** Threads in all, the caller's among them; ≥ 1. */
   readonly threads: number;
