@@ -45,6 +45,24 @@ export const seedText: Rule = [
   (value) => text[1](value) && isSeed(value as string),
 ];
 
+/**
+ * The shape of a transformer, setting by setting.
+ * @param embeddings - what embedding and head may be made of
+ */
+export const shapeRules = (embeddings: readonly string[]) => ({
+  blocks: integer(1, 64),
+  width: integer(8, 4096),
+  heads: integer(1, 64),
+  keyHeads: integer(1, 64),
+  hidden: integer(8, 16_384),
+  context: integer(2, 1024),
+  loopFrom: integer(0, 63),
+  loopTo: integer(1, 64),
+  loops: integer(1, 64),
+  tied: flag,
+  embedding: oneOf(...embeddings),
+});
+
 /** A setting that may be left out. */
 export const optional = ([what, holds]: Rule): Rule => [what, (value) => value === undefined || holds(value)];
 

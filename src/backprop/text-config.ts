@@ -5,7 +5,16 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { STEPS_MAX } from '../random/directions.js';
-import { checkSettings, choicesOf, flag, integer, number, oneOf, type Rules, seedText } from '../settings.js';
+import {
+  checkSettings,
+  choicesOf,
+  integer,
+  number,
+  oneOf,
+  type Rules,
+  seedText,
+  shapeRules,
+} from '../settings.js';
 import {
   EMBEDDINGS,
   I8_MAX,
@@ -54,17 +63,7 @@ export interface TextSteConfig extends TransformerShape {
 const RULES: Rules<TextSteConfig> = {
   method: oneOf('ste'),
   artifact: oneOf('packed'),
-  blocks: integer(1, 64),
-  width: integer(8, 4096),
-  heads: integer(1, 64),
-  keyHeads: integer(1, 64),
-  hidden: integer(8, 16_384),
-  context: integer(2, 1024),
-  loopFrom: integer(0, 63),
-  loopTo: integer(1, 64),
-  loops: integer(1, 64),
-  tied: flag,
-  embedding: oneOf(...Object.keys(EMBEDDINGS)),
+  ...shapeRules(Object.keys(EMBEDDINGS)),
   seed: seedText,
   steps: integer(1, STEPS_MAX),
   batch: integer(1, 4096),

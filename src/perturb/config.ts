@@ -18,6 +18,7 @@ import {
   optional,
   type Rules,
   seedText,
+  shapeRules,
   text,
 } from '../settings.js';
 import type { Graph } from '../ternary/graph.js';
@@ -271,17 +272,7 @@ export interface TextNoiseStepConfig extends TransformerShape {
 const TEXT_RULES: Rules<TextNoiseStepConfig> = {
   method: oneOf('noise-step'),
   artifact: oneOf('packed', 'log', 'pool'),
-  blocks: integer(1, 64),
-  width: integer(8, 4096),
-  heads: integer(1, 64),
-  keyHeads: integer(1, 64),
-  hidden: integer(8, 16_384),
-  context: integer(2, 1024),
-  loopFrom: integer(0, 63),
-  loopTo: integer(1, 64),
-  loops: integer(1, 64),
-  tied: flag,
-  embedding: oneOf(...Object.keys(EMBEDDINGS)),
+  ...shapeRules(Object.keys(EMBEDDINGS)),
   train: oneOf('all', 'head'),
   seed: seedText,
   steps: integer(1, STEPS_MAX),
