@@ -3,7 +3,7 @@
  * or of the next row of a window that grows. Slots that are of no use at the same time share a buffer.
  */
 
-import type { AnyOp, Graph } from '../../ternary/graph.js';
+import type { Graph } from '../../ternary/graph.js';
 import { type Program, shareRoom } from '../../ternary/liveness.js';
 import type { DeviceBuffer } from './device.js';
 import { type RowPlan, wordsOf } from './plan.js';
@@ -28,6 +28,7 @@ export class Forward {
   readonly #next: DeviceBuffer;
   readonly #slots: Map<number, DeviceBuffer>;
   readonly #copies: ReadonlyMap<number, DeviceBuffer>;
+  /** Whether what operations leave is read after copies have gone through them. */
   readonly #keeps: boolean;
 
   /** @param batchRows - the most of a batch */
@@ -99,7 +100,7 @@ export class Forward {
     const isKept = rows.kind === 'batch' && this.#keeps;
     return {
       ...rows,
-      ...{ graph, device: space.device, weights: store.weights, labels, absorbed },
+      ...{ graph, device: space.device, recorder: space.recorder, weights: store.weights, labels, absorbed },
       input: (i) => this.source(inputs[i], rows, disturbed?.has(inputs[i])),
       output: (i) => this.source(outputs[i], rows, disturbed !== null),
       tensor: (i) => store.tensors[op.tensors[i]],
@@ -111,14 +112,13 @@ export class Forward {
           : space.growing(`${name} of none`, rows.rows * words),
       state: (name, words) => space.growing(`state ${name} of ${index}`, words),
       work: (name, words) => space.growing(`work ${name}`, words),
-      run: (...dispatch) => space.recorder.run(...dispatch),
     };
   }
 
   /** Records the unit of an index. */
   record(index: number, rows: Rows, disturbed: ReadonlySet<number> | null = null): void {
     const { op } = this.units[index];
-    recipeOf(this.recipes, op).record(op as AnyOp & { op: never }, this.pass(index, rows, disturbed));
+    recipeOf(this.recipes, op).record(op as never, this.pass(index, rows, disturbed));
   }
 
   /**

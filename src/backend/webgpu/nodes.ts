@@ -215,13 +215,12 @@ export class NodeAligner {
       step = step.next;
     } else {
       const [own, disturbed] = [forward.source(sums, part), forward.source(sums, copies, true)];
-      const items = copies.rows * units;
-      this.space.recorder.run(
+      this.space.recorder.runItems(
         'disturbSums',
         disturbSumsKernel,
         { sums: own.buffer, sizes, signs, copies: disturbed.buffer },
-        { items, examples: part.rows, units, firstProbe },
-        itemGroups(items),
+        { examples: part.rows, units, firstProbe },
+        copies.rows * units,
       );
     }
     for (; step; step = step.next) forward.record(step.at, copies, step.disturbed);
@@ -242,12 +241,12 @@ export class NodeAligner {
     const [rewards, signs] = [this.#rewards, this.#signs];
     const [losses] = (this.forward.units.at(-1) as Unit).outputs;
     const later = probe.horizon ? horizon : 0;
-    recorder.run(
+    recorder.runItems(
       'rewards',
       rewardsKernel,
       { losses: this.forward.source(losses, part, true).buffer, rewards },
       { examples: rows, probes, length, horizon: later, rewardShift, limit },
-      itemGroups(rows * probes),
+      rows * probes,
     );
     const { errorsLow, errorsHigh, stride } = this.#errors;
     recorder.run(

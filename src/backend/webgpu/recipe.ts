@@ -6,8 +6,8 @@
 import type { DirectionSet } from '../../random/directions.js';
 import type { AnyOp, Graph, Op, OpName, Probe } from '../../ternary/graph.js';
 import type { DeviceBuffer, WebgpuDevice } from './device.js';
-import type { Groups, Kernel } from './kernels/kernel.js';
 import type { PlacedTensor } from './plan.js';
+import type { Recorder } from './recorder.js';
 
 /** Rows of a slot: `rows` of them from `first` on, which begin again past the last. */
 export interface Source {
@@ -34,6 +34,7 @@ export interface Rows {
 export interface Pass extends Rows {
   readonly graph: Graph;
   readonly device: WebgpuDevice;
+  readonly recorder: Recorder;
   /** Values of all tensors. */
   readonly weights: DeviceBuffer;
   /** [batch], four to a word. */
@@ -46,26 +47,14 @@ export interface Pass extends Rows {
   tensor(i: number): PlacedTensor;
   /** Any tensor of the model, by its index. */
   placed(tensor: number): PlacedTensor;
-  /** Room for words: constants, which all that name them share. */
+  /** Constants, which all that name them share. */
   table(name: string, make: () => Int32Array<ArrayBuffer>): DeviceBuffer;
-  /** What this operation leaves of so many words a row, for training. */
+  /** Room for so many words a row that this operation leaves, for training. */
   kept(name: string, words: number): DeviceBuffer;
-  /** What stays of this operation from one row of a growing window to the next. */
+  /** Room for words that stay from one row of a growing window to the next. */
   state(name: string, words: number): DeviceBuffer;
-  /** What is of use while an operation runs. */
+  /** Room for words that are of use while an operation runs. */
   work(name: string, words: number): DeviceBuffer;
-  /**
-   * Adds a dispatch.
-   * @param name - of the kernel and its variant, which no other kernel has
-   * @param buffers - by the names that the kernel gives them, and `params`
-   */
-  run<Buffer extends string, Param extends string>(
-    name: string,
-    make: () => Kernel<Buffer, Param>,
-    buffers: Readonly<Record<Buffer, DeviceBuffer>>,
-    params: Readonly<Record<Param, number>>,
-    groups: Groups,
-  ): void;
 }
 
 /** What runs an operation. */

@@ -4,7 +4,7 @@
  */
 
 import { type DeviceBuffer, Usage, type WebgpuDevice } from './device.js';
-import type { Groups, Kernel } from './kernels/kernel.js';
+import { type Groups, itemGroups, type Kernel } from './kernels/kernel.js';
 
 /** Bytes of a slot: what dynamic offsets must be multiples of. */
 const SLOT_BYTES = 256;
@@ -65,6 +65,17 @@ export class Recorder {
       this.#words[at + i] = params[param];
     });
     this.#dispatches.push({ bindings, pipeline, groups });
+  }
+
+  /** Adds a dispatch of a kernel whose threads take an item each. */
+  runItems<Buffer extends string, Param extends string>(
+    name: string,
+    make: () => Kernel<Buffer, Param | 'items'>,
+    buffers: Readonly<Record<Buffer, DeviceBuffer>>,
+    params: Readonly<Record<Param, number>>,
+    items: number,
+  ): void {
+    this.run<Buffer, Param | 'items'>(name, make, buffers, { ...params, items } as never, itemGroups(items));
   }
 
   /** Hands everything that was recorded to the device. */

@@ -7,7 +7,6 @@ import { type DirectionSet, nonzerosMax } from '../../random/directions.js';
 import { chainOf } from '../chain.js';
 import type { DeviceBuffer } from './device.js';
 import type { Disturbing, Forward } from './forward.js';
-import { itemGroups } from './kernels/kernel.js';
 import { setParams } from './kernels/random.js';
 import {
   differencesKernel,
@@ -66,12 +65,12 @@ export class Trials {
       for (let from = 0; from < count; from += atATime) {
         const tried = Math.min(atATime, count - from);
         const copies: Rows = { ...part, rows: 2 * tried * rows, kind: 'copies' };
-        recorder.run(
+        recorder.runItems(
           'entries',
           entriesKernel,
           { entries },
-          { ...setParams(set), firstDirection: (first + from) % set.directions, count: tried, nonzeros },
-          itemGroups(tried * nonzeros),
+          { ...setParams(set), firstDirection: (first + from) % set.directions, nonzeros },
+          tried * nonzeros,
         );
         this.#copies(part, copies, entries, nonzeros);
         recorder.run(
@@ -97,26 +96,26 @@ export class Trials {
       if (index > 0) forward.record(index, copies, all);
       else {
         const { width } = forward.graph.slots[outputs[0]];
-        recorder.run(
+        recorder.runItems(
           'spread',
           spreadKernel,
           { z: forward.source(outputs[0], part).buffer, copies: sums },
-          { count: copies.rows * width, period: part.rows * width },
-          itemGroups(copies.rows * width),
+          { period: part.rows * width },
+          copies.rows * width,
         );
       }
       if (!this.#products.has(index)) continue;
       const { buffer: x, first: firstRow, rows: xRows } = forward.source(inputs[0], copies, index > 0);
       const { rows: units, columns, offset } = forward.store.tensors[op.tensors[0]];
-      recorder.run(
+      recorder.runItems(
         'perturb',
         perturbKernel,
         { entries, x, copies: sums },
         {
-          ...{ count: copies.rows * share, share, nonzeros, examples: part.rows, firstRow, xRows },
+          ...{ share, nonzeros, examples: part.rows, firstRow, xRows },
           ...{ offset, units, columns, words: packedWords(columns) },
         },
-        itemGroups(copies.rows * share),
+        copies.rows * share,
       );
     }
   }

@@ -7,14 +7,7 @@
  */
 
 import { BYTES } from '../../backend/webgpu/kernels/bytes.js';
-import {
-  type Features,
-  itemGroups,
-  itemMain,
-  kernel,
-  read,
-  write,
-} from '../../backend/webgpu/kernels/kernel.js';
+import { type Features, itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import { ROUNDING } from '../../backend/webgpu/kernels/rounding.js';
 import { dots } from '../../backend/webgpu/kernels/tile.js';
 import { packedWords } from '../../backend/webgpu/plan.js';
@@ -23,7 +16,7 @@ import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/transformer.js';
 import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX, SOFTMAX_BITS, softmaxScale } from './op.js';
 
 const PARAMS = [
-  ...(['firstRow', 'rows', 'start', 'length', 'context', 'queryRows', 'keyRows', 'valueRows'] as const),
+  ...(['firstRow', 'start', 'length', 'context', 'queryRows', 'keyRows', 'valueRows'] as const),
   ...(['heads', 'keyHeads', 'headSize', 'words', 'keyWords', 'factor', 'range', 'shift'] as const),
 ] as const;
 
@@ -67,19 +60,15 @@ function scoresKernel({ words, grows }: Variant, features: Features) {
     }
   }`;
   const cache = grows ? write('array<u32>') : read('array<u32>');
-  return kernel({
+  return itemKernel({
     name: 'scores',
     params: PARAMS,
     buffers: {
       ...{ q: read('array<u32>'), keys: read('array<u32>'), values: read('array<u32>') },
       ...{ cachedKeys: cache, cachedValues: cache, scores: write('array<i32>') },
     },
-    code: [
-      BYTES,
-      dots(features),
-      PLACES,
-      itemMain(`
-  if (item >= params.rows * params.heads * params.context) { return; }
+    code: [BYTES, dots(features), PLACES],
+    body: `
   let other = item % params.context;
   let head = (item / params.context) % params.heads;
   let row = params.firstRow + item / (params.context * params.heads);
@@ -89,22 +78,18 @@ function scoresKernel({ words, grows }: Variant, features: Features) {
   let offset = keyOffset(head);
   var score = 0;
   ${grows ? grown : `let keyRow = windowOf(row, params.keyRows) + other;\n  ${product('keys', 'keyRow')}`}
-  scores[item] = score;`),
-    ],
+  scores[item] = score;`,
   });
 }
 
 /** Scores to weights, in place, and their totals. Items: rows · heads. */
 function weightsKernel() {
-  return kernel({
+  return itemKernel({
     name: 'weights',
     params: PARAMS,
     buffers: { scores: write('array<i32>'), softmax: read('array<i32>'), totals: write('array<i32>') },
-    code: [
-      ROUNDING,
-      PLACES,
-      itemMain(`
-  if (item >= params.rows * params.heads) { return; }
+    code: [ROUNDING, PLACES],
+    body: `
   let row = params.firstRow + item / params.heads;
   let first = item * params.context;
   let end = first + positionOf(row) + 1u;
@@ -120,8 +105,7 @@ function weightsKernel() {
     scores[at] = weight;
     total += weight;
   }
-  totals[item] = total;`),
-    ],
+  totals[item] = total;`,
   });
 }
 
@@ -155,19 +139,15 @@ function mixKernel({ words }: Variant) {
       mixed[place] = ${mixed('sum', 'head')};
     }
   }`;
-  return kernel({
+  return itemKernel({
     name: 'mix',
     params: PARAMS,
     buffers: {
       ...{ scores: read('array<i32>'), totals: read('array<i32>') },
       ...{ values: read('array<u32>'), mix: write('array<u32>') },
     },
-    code: [
-      BYTES,
-      ROUNDING,
-      PLACES,
-      itemMain(`
-  if (item >= params.rows * params.words) { return; }
+    code: [BYTES, ROUNDING, PLACES],
+    body: `
   let local = item / params.words;
   let row = params.firstRow + local;
   let width = params.heads * params.headSize;
@@ -175,8 +155,7 @@ function mixKernel({ words }: Variant) {
   let count = positionOf(row) + 1u;
   let unit = 4u * (item % params.words);
   var mixed = vec4<i32>();${words ? together : alone}
-  mix[row * params.words + item % params.words] = wordOf(mixed);`),
-    ],
+  mix[row * params.words + item % params.words] = wordOf(mixed);`,
   });
 }
 
@@ -197,30 +176,30 @@ export const attention: Recipe<'attention'> = {
     for (let firstRow = 0; firstRow < at.rows; firstRow += atOnce) {
       const rows = Math.min(atOnce, at.rows - firstRow);
       const params = {
-        ...{ firstRow, rows, start, length, context, heads, keyHeads, headSize, words, keyWords },
+        ...{ firstRow, start, length, context, heads, keyHeads, headSize, words, keyWords },
         ...{ queryRows: query.rows, keyRows: key.rows, valueRows: value.rows },
         ...softmaxScale(headSize, context),
       };
-      at.run(
+      at.recorder.runItems(
         `scores ${name}`,
         () => scoresKernel(variant, device.features),
         { q: query.buffer, keys: key.buffer, values: value.buffer, cachedKeys, cachedValues, scores },
         params,
-        itemGroups(rows * heads * context),
+        rows * heads * context,
       );
-      at.run(
+      at.recorder.runItems(
         'weights',
         weightsKernel,
         { scores, softmax: at.table('softmax', () => Int32Array.from(SOFTMAX)), totals },
         params,
-        itemGroups(rows * heads),
+        rows * heads,
       );
-      at.run(
+      at.recorder.runItems(
         `mix ${variant.words}`,
         () => mixKernel(variant),
         { scores, totals, values: cachedValues, mix: at.output(0).buffer },
         params,
-        itemGroups(rows * words),
+        rows * words,
       );
     }
   },

@@ -1,6 +1,6 @@
 /** The row of a matrix that a byte names; op.ts defines it. */
 
-import { itemGroups, itemMain, kernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
+import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import type { Pass, Recipe } from '../../backend/webgpu/recipe.js';
 import type { Op } from '../../ternary/graph.js';
 import { EMBEDDING_SHIFT } from '../../ternary/transformer.js';
@@ -19,18 +19,14 @@ fn valueAt(row: u32, unit: u32) -> i32 {
 /** Sums of rows firstRow… of bytes, in units that a scale gives. Items: rows · units; `scales` has all values of the model. */
 function embeddingKernel(wide: boolean, scaled: boolean) {
   const sum = `valueAt(byte, item % params.units) << ${EMBEDDING_SHIFT}u`;
-  return kernel({
+  return itemKernel({
     name: 'embedding',
-    params: ['items', 'firstRow', 'units', 'at', 'depth', 'scale'],
+    params: ['firstRow', 'units', 'at', 'depth', 'scale'],
     buffers: { scales: read('array<u32>'), bytes: read('array<u32>'), z: write('array<i32>') },
-    code: [
-      SCALING,
-      wide ? BYTE_AT : TRIT_AT,
-      itemMain(`
-  if (item >= params.items) { return; }
+    code: [SCALING, wide ? BYTE_AT : TRIT_AT],
+    body: `
   let byte = bytes[params.firstRow + item / params.units];
-  z[item] = ${scaled ? `rescale(${sum}, scaleAt(params.scale))` : sum};`),
-    ],
+  z[item] = ${scaled ? `rescale(${sum}, scaleAt(params.scale))` : sum};`,
   });
 }
 
@@ -43,15 +39,14 @@ export function recordEmbedding(
   at: Pass,
   scale: number | null,
 ): void {
-  const { rows: count } = at;
   const { columns: units, at: first, depth, wide } = at.placed(tensor);
   const { buffer: bytes, first: firstRow } = at.input(0);
-  at.run(
+  at.recorder.runItems(
     `embedding ${wide} ${scale !== null}`,
     () => embeddingKernel(wide, scale !== null),
     { scales: at.weights, bytes, z: at.output(0).buffer },
-    { items: count * units, firstRow, units, at: first, depth, scale: scale ?? 0 },
-    itemGroups(count * units),
+    { firstRow, units, at: first, depth, scale: scale ?? 0 },
+    at.rows * units,
   );
 }
 

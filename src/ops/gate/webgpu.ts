@@ -75,7 +75,7 @@ export const gate: Recipe<'gate'> = {
       ({ attributes: { scale }, tensors: [scales] }) => at.placed(scales).at + 4 * scale,
     );
     const [gates, ups] = [at.input(0), at.input(1)];
-    at.run(
+    at.recorder.run(
       `gate ${absorbed.length > 0}`,
       () => gateKernel(absorbed.length > 0),
       {

@@ -21,7 +21,7 @@ function operands(at: Pass, { errorsLow, errorsHigh, inputs, stride }: Errors) {
   const { rows } = at;
   const { rows: units, columns, depth } = at.tensor(0);
   const { buffer: x, first: firstRow } = at.input(0);
-  at.run(
+  at.recorder.run(
     'transpose',
     transposeKernel,
     { x, transposed: inputs },
@@ -40,7 +40,7 @@ export const linear: Training<'linear'> = {
     const { buffers, shape } = operands(at, errors);
     const { units, columns } = shape;
     const counts = tileCounts(units, columns, ALIGN_SIDES, device.workgroupBytes, device.tiles);
-    at.run(
+    at.recorder.run(
       `alignWeights ${JSON.stringify(counts)}`,
       () => alignWeightsKernel(counts, device.features),
       { ...buffers, alignments: sums },
@@ -55,7 +55,7 @@ export const linear: Training<'linear'> = {
     const { units, columns } = shape;
     const bytes = device.workgroupBytes - alignSignBytes(TILE_ROWS_MAX);
     const counts = tileCounts(units, columns, ALIGN_SIDES, bytes, device.tiles);
-    at.run(
+    at.recorder.run(
       `alignSet ${JSON.stringify(counts)}`,
       () => alignSetKernel(counts, device.features),
       { ...buffers, alignments },

@@ -124,7 +124,7 @@ export const linear: Recipe<'linear'> = {
       depth <= DIRECT_DEPTH_MAX ? null : tileCounts(rows, units, 1, device.workgroupBytes, device.tiles);
     const scaled = tensors.length > 1;
     const variant = { counts, wide, scaled };
-    at.run(
+    at.recorder.run(
       `linear ${JSON.stringify(variant)}`,
       () => linearKernel(variant, device.features),
       { weights, scales: weights, x, z: at.output(0).buffer },

@@ -45,7 +45,7 @@ export const loss: Training<'loss'> = {
     const { rows, labels, first: firstExample } = at;
     const units = classesOf(at.graph);
     const tables = at.table('loss', lossTables);
-    at.run(
+    at.recorder.run(
       `exactErrors ${logitScale}`,
       () => exactErrorsKernel(logitScale),
       { tables, labels, z: at.input(0).buffer, softmax: at.kept('softmax', 2), errorsLow, errorsHigh },

@@ -1,6 +1,6 @@
 /** Cross-entropy in fixed point, a thread a row of logits; op.ts defines it. */
 
-import { itemGroups, itemMain, kernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
+import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
 import { classesOf } from '../../ternary/graph.js';
 import { LOSS_BITS } from './op.js';
@@ -39,9 +39,9 @@ fn labelOf(example: u32) -> u32 { return (labels[example >> 2u] >> (8u * (exampl
  * @param whole - also writes each row's prediction, and the exponent and sum that exact errors are made of
  */
 function lossKernel(classes: number, logitScale: number, whole: boolean) {
-  return kernel({
+  return itemKernel({
     name: whole ? 'loss' : 'lossAlone',
-    params: ['count', 'firstExample', 'examples', 'firstResult'],
+    params: ['firstExample', 'examples', 'firstResult'],
     buffers: {
       tables: read('array<i32>'),
       labels: read('array<u32>'),
@@ -50,12 +50,8 @@ function lossKernel(classes: number, logitScale: number, whole: boolean) {
       predictions: write('array<u32>'),
       softmax: write('array<vec2<i32>>'),
     },
-    code: [
-      EXP2_NEGATIVE,
-      LOG2_FIXED,
-      LABEL_OF,
-      itemMain(`
-  if (item >= params.count) { return; }
+    code: [EXP2_NEGATIVE, LOG2_FIXED, LABEL_OF],
+    body: `
   let at = item * ${classes}u;
   var best = 0u;
   var largest = z[at];
@@ -68,8 +64,7 @@ function lossKernel(classes: number, logitScale: number, whole: boolean) {
   let label = labelOf(params.firstExample + item % params.examples);
   let result = params.firstResult + item;
   losses[result] = log2Fixed(sum) - ${WEIGHT_BITS * 2 ** LOSS_BITS} + top - z[at + label] * ${logitScale};
-  ${whole ? 'predictions[result] = best; softmax[item] = vec2<i32>(top, i32(sum));' : ''}`),
-    ],
+  ${whole ? 'predictions[result] = best; softmax[item] = vec2<i32>(top, i32(sum));' : ''}`,
   });
 }
 
@@ -78,15 +73,15 @@ export const loss: Recipe<'loss'> = {
     const classes = classesOf(at.graph);
     const whole = at.kind === 'batch';
     const { buffer: losses, first: firstResult } = at.output(0);
-    at.run(
+    at.recorder.runItems(
       `loss ${classes} ${logitScale} ${whole}`,
       () => lossKernel(classes, logitScale, whole),
       {
         ...{ tables: at.table('loss', lossTables), labels: at.labels, z: at.input(0).buffer, losses },
         ...{ predictions: at.output(1).buffer, softmax: at.kept('softmax', 2) },
       },
-      { count: at.rows, firstExample: at.first, examples: at.examples, firstResult },
-      itemGroups(at.rows),
+      { firstExample: at.first, examples: at.examples, firstResult },
+      at.rows,
     );
   },
 };

@@ -61,7 +61,7 @@ export const normalize: Training<'normalize'> = {
 
     record({ attributes, inputs: [slot] }, at, { undisturbed, signs, firstProbe, sigma }): void {
       const { width } = at.graph.slots[slot];
-      at.run(
+      at.recorder.run(
         `disturb ${width} ${JSON.stringify(attributes)}`,
         () => disturbKernel(width, attributes, at.device.features),
         {

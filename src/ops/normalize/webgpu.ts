@@ -70,7 +70,7 @@ fn normalizeRow(row: u32, member: u32) {
 export const normalize: Recipe<'normalize'> = {
   record({ attributes, inputs: [sums] }, at): void {
     const { width } = at.graph.slots[sums];
-    at.run(
+    at.recorder.run(
       `normalize ${width} ${JSON.stringify(attributes)}`,
       () => normalizeKernel(width, attributes, at.device.features),
       { z: at.input(0).buffer, scales: at.kept('scales', 1), x: at.output(0).buffer },

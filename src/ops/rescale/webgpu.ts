@@ -4,7 +4,7 @@
  */
 
 import { BYTES } from '../../backend/webgpu/kernels/bytes.js';
-import { itemGroups, itemMain, kernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
+import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import { packedWords } from '../../backend/webgpu/plan.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
 import type { Attributes, Op } from '../../ternary/graph.js';
@@ -30,22 +30,18 @@ function rescaleKernel(to: Attributes['rescale']['to']) {
     }
   }
   out[item] = wordOf(values);`;
-  return kernel({
+  return itemKernel({
     name: 'rescale',
-    params: ['items', 'scale', 'units', 'words'],
+    params: ['scale', 'units', 'words'],
     buffers: {
       scales: read('array<u32>'),
       z: read('array<i32>'),
       out: write(to === 'i32' ? 'array<i32>' : 'array<u32>'),
     },
-    code: [
-      SCALING,
-      BYTES,
-      itemMain(`
-  if (item >= params.items) { return; }
+    code: [SCALING, BYTES],
+    body: `
   let scale = scaleAt(params.scale);
-  ${to === 'i32' ? `out[item] = ${value('item')};` : packed}`),
-    ],
+  ${to === 'i32' ? `out[item] = ${value('item')};` : packed}`,
   });
 }
 
@@ -57,12 +53,12 @@ export const rescale: Recipe<'rescale'> = {
     if (embedding) return recordEmbedding(embedding, at, scaleWord(at, scale));
     const { width } = at.graph.slots[slot];
     const words = to === 'i32' ? width : packedWords(width);
-    at.run(
+    at.recorder.runItems(
       `rescale ${to}`,
       () => rescaleKernel(to),
       { scales: at.weights, z: at.input(0).buffer, out: at.output(0).buffer },
-      { items: at.rows * words, scale: scaleWord(at, scale), units: width, words },
-      itemGroups(at.rows * words),
+      { scale: scaleWord(at, scale), units: width, words },
+      at.rows * words,
     );
   },
 };

@@ -1,6 +1,6 @@
 /** The residual stream and the sums that are added to it; op.ts defines it. */
 
-import { itemGroups, itemMain, kernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
+import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
 import { RESIDUAL_MAX } from '../../ternary/transformer.js';
 import { SCALING, scaleWord } from '../rescale/webgpu-scaling.js';
@@ -18,9 +18,9 @@ function residualKernel(coarse: boolean) {
   let left = max(bits, scale.exponent) - scale.exponent;
   let finest = rescale(sum, Scale(scale.mantissa, max(scale.exponent, bits) - bits));
   let added = clamp(finest, -${SATURATING}, ${SATURATING}) << left;`;
-  return kernel({
+  return itemKernel({
     name: 'residual',
-    params: ['items', 'units', 'scale', 'streamItems', 'sumItems', 'coarserRows'],
+    params: ['units', 'scale', 'streamItems', 'sumItems', 'coarserRows'],
     buffers: {
       scales: read('array<u32>'),
       x: read('array<i32>'),
@@ -28,15 +28,12 @@ function residualKernel(coarse: boolean) {
       coarser: read('array<u32>'),
       out: write('array<i32>'),
     },
-    code: [
-      SCALING,
-      itemMain(`
-  if (item >= params.items) { return; }
+    code: [SCALING],
+    body: `
   let scale = scaleAt(params.scale);
   let sum = z[item % params.sumItems];
   ${coarse ? coarser : 'let added = rescale(sum, scale);'}
-  out[item] = clamp(x[item % params.streamItems] + added, -${RESIDUAL_MAX}, ${RESIDUAL_MAX});`),
-    ],
+  out[item] = clamp(x[item % params.streamItems] + added, -${RESIDUAL_MAX}, ${RESIDUAL_MAX});`,
   });
 }
 
@@ -46,7 +43,7 @@ export const residual: Recipe<'residual'> = {
     const coarse = inputs.length > 2;
     const [x, z] = [at.input(0), at.input(1)];
     const coarser = coarse ? at.input(2) : z;
-    at.run(
+    at.recorder.runItems(
       `residual ${coarse}`,
       () => residualKernel(coarse),
       {
@@ -54,10 +51,10 @@ export const residual: Recipe<'residual'> = {
         ...{ coarser: coarser.buffer, out: at.output(0).buffer },
       },
       {
-        ...{ items: at.rows * units, units, scale: scaleWord(at, scale) },
+        ...{ units, scale: scaleWord(at, scale) },
         ...{ streamItems: x.rows * units, sumItems: z.rows * units, coarserRows: coarser.rows },
       },
-      itemGroups(at.rows * units),
+      at.rows * units,
     );
   },
 };

@@ -69,7 +69,7 @@ fn shifted(value: i32, shift: i32) -> i32 {
 export const rmsNorm: Recipe<'rms-norm'> = {
   record({ outputs: [slot] }, at): void {
     const { width: units } = at.graph.slots[slot];
-    at.run(
+    at.recorder.run(
       'rmsNorm',
       rmsNormKernel,
       { x: at.input(0).buffer, n: at.output(0).buffer },

@@ -1,7 +1,7 @@
 /** Queries and keys, turned by their positions; op.ts defines it. */
 
 import { BYTES } from '../../backend/webgpu/kernels/bytes.js';
-import { itemGroups, itemMain, kernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
+import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import { packedWords } from '../../backend/webgpu/plan.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
 import { FINER_BITS } from '../../ternary/transformer.js';
@@ -11,20 +11,17 @@ import { ROTARY_BITS, rotaryTables } from './op.js';
 /** Row r has position start + r mod length. Items: words of `out`, two pairs each. */
 function rotaryKernel() {
   const turned = (value: string) => `clipI8(roundShift(${value}, ${ROTARY_BITS + FINER_BITS}u))`;
-  return kernel({
+  return itemKernel({
     name: 'rotary',
-    params: ['items', 'units', 'words', 'scale', 'pairs', 'start', 'length', 'sines'],
+    params: ['units', 'words', 'scale', 'pairs', 'start', 'length', 'sines'],
     buffers: {
       scales: read('array<u32>'),
       z: read('array<i32>'),
       rotary: read('array<i32>'),
       out: write('array<u32>'),
     },
-    code: [
-      SCALING,
-      BYTES,
-      itemMain(`
-  if (item >= params.items) { return; }
+    code: [SCALING, BYTES],
+    body: `
   let scale = scaleAt(params.scale);
   let row = item / params.words;
   let angles = (params.start + row % params.length) * params.pairs;
@@ -41,8 +38,7 @@ function rotaryKernel() {
       values[place + 1u] = ${turned('a * s + b * c')};
     }
   }
-  out[item] = wordOf(values);`),
-    ],
+  out[item] = wordOf(values);`,
   });
 }
 
@@ -55,15 +51,15 @@ export const rotary: Recipe<'rotary'> = {
       const { cosines, sines } = rotaryTables(headSize, context);
       return Int32Array.of(...cosines, ...sines);
     });
-    at.run(
+    at.recorder.runItems(
       'rotary',
       rotaryKernel,
       { scales: at.weights, z: at.input(0).buffer, rotary: table, out: at.output(0).buffer },
       {
-        ...{ items: at.rows * words, units, words, scale: scaleWord(at, scale), pairs },
+        ...{ units, words, scale: scaleWord(at, scale), pairs },
         ...{ start: at.start, length: at.length, sines: context * pairs },
       },
-      itemGroups(at.rows * words),
+      at.rows * words,
     );
   },
 };

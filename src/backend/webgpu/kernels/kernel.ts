@@ -86,6 +86,17 @@ export function itemMain(body: string, size: number = ITEMS): string {
   return countedMain(size, `(group.y * groups.x + group.x) * ${size}u + thread`, body);
 }
 
+/** A kernel whose threads take an item each, of `items`: what `body` does with `item`. */
+export function itemKernel<const Buffer extends string, const Param extends string>({
+  params,
+  code,
+  body,
+  ...spec
+}: KernelSpec<Buffer, Param> & { readonly body: string }): Kernel<Buffer, Param | 'items'> {
+  const main = itemMain(`  if (item >= params.items) { return; }${body}`);
+  return kernel({ ...spec, params: ['items', ...params], code: [...code, main] });
+}
+
 /** A `main` whose workgroups of so many threads are counted through by `item`: `itemGroups(items, 1)`. */
 export function groupMain(size: number, body: string): string {
   return countedMain(size, 'group.y * groups.x + group.x', body);

@@ -5,7 +5,7 @@
 
 import type { Probe } from '../../../ternary/graph.js';
 import { BYTES } from './bytes.js';
-import { type Groups, groupMain, ITEMS, itemMain, kernel, read, write } from './kernel.js';
+import { type Groups, groupMain, itemKernel, ITEMS, kernel, read, write } from './kernel.js';
 import { PHILOX } from './random.js';
 import { rowMain, sharingOf } from './reduce.js';
 import { ROUNDING } from './rounding.js';
@@ -170,25 +170,23 @@ ${groupMain(
 
 /** Sums of all copies from those of the rows. Items: copies · examples · units. */
 export function disturbSumsKernel() {
-  return kernel({
+  return itemKernel({
     name: 'disturbSums',
-    params: ['items', 'examples', 'units', 'firstProbe'],
+    params: ['examples', 'units', 'firstProbe'],
     buffers: {
       sums: read('array<i32>'),
       sizes: read('array<i32>'),
       signs: read('array<u32>'),
       copies: write('array<i32>'),
     },
-    code: [
-      itemMain(`
-  if (item >= params.items) { return; }
+    code: [],
+    body: `
   let count = params.examples * params.units;
   let copy = item / count;
   let at = item % count;
   let sign = signs[at];
   let negative = ((sign >> ((params.firstProbe + copy / 2u) & 15u)) & 1u) ^ (copy & 1u);
-  copies[item] = sums[at] + sizes[at / params.units] * i32(sign >> 16u) * (1 - 2 * i32(negative));`),
-    ],
+  copies[item] = sums[at] + sizes[at / params.units] * i32(sign >> 16u) * (1 - 2 * i32(negative));`,
   });
 }
 
@@ -197,14 +195,12 @@ export function disturbSumsKernel() {
  * them. Items: examples · probes.
  */
 export function rewardsKernel() {
-  return kernel({
+  return itemKernel({
     name: 'rewards',
     params: ['examples', 'probes', 'length', 'horizon', 'rewardShift', 'limit'],
     buffers: { losses: read('array<i32>'), rewards: write('array<i32>') },
-    code: [
-      ROUNDING,
-      itemMain(`
-  if (item >= params.examples * params.probes) { return; }
+    code: [ROUNDING],
+    body: `
   let example = item / params.probes;
   let plus = 2u * (item % params.probes) * params.examples;
   let position = example % params.length;
@@ -212,8 +208,7 @@ export function rewardsKernel() {
   var difference = 0;
   for (var at = plus + example; at < plus + end; at++) { difference += losses[at] - losses[at + params.examples]; }
   let limit = i32(params.limit);
-  rewards[item] = clamp(roundShift(difference, params.rewardShift), -limit, limit);`),
-    ],
+  rewards[item] = clamp(roundShift(difference, params.rewardShift), -limit, limit);`,
   });
 }
 

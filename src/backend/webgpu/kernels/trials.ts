@@ -5,7 +5,7 @@
  * its input to the sum of its row. Copy (2·direction + side)·examples + example is of an example.
  */
 
-import { type Features, itemMain, kernel, read, write } from './kernel.js';
+import { type Features, itemKernel, kernel, read, write } from './kernel.js';
 import { PERMUTE, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
 import { reduction, reductionEnables, threadsFor } from './reduce.js';
 
@@ -14,37 +14,30 @@ import { reduction, reductionEnables, threadsFor } from './reduce.js';
  * plus one where the sign is −1; `0xffffffff` past a direction's last. Items: count · nonzeros.
  */
 export function entriesKernel() {
-  return kernel({
+  return itemKernel({
     name: 'entries',
-    params: [...SET_PARAMS, 'firstDirection', 'count', 'nonzeros'],
+    params: [...SET_PARAMS, 'firstDirection', 'nonzeros'],
     buffers: { entries: write('array<u32>') },
-    code: [
-      PHILOX,
-      SIGN_BLOCK,
-      PERMUTE,
-      itemMain(`
-  if (item >= params.count * params.nonzeros) { return; }
+    code: [PHILOX, SIGN_BLOCK, PERMUTE],
+    body: `
   let direction = (params.firstDirection + item / params.nonzeros) % params.directions;
   let position = direction + (item % params.nonzeros) * params.directions;
   if (position >= params.touched) { entries[item] = 0xffffffffu; return; }
   let weight = permute(position);
   let word = signBlock(weight / ${SIGNS_PER_BLOCK}u)[(weight >> 5u) & 3u];
-  entries[item] = 2u * (params.offset + weight) + ((word >> (weight & 31u)) & 1u);`),
-    ],
+  entries[item] = 2u * (params.offset + weight) + ((word >> (weight & 31u)) & 1u);`,
   });
 }
 
 /** What examples have, `period` words, for all of their copies. Items: `count`. */
 export function spreadKernel() {
-  return kernel({
+  return itemKernel({
     name: 'spread',
-    params: ['count', 'period'],
+    params: ['period'],
     buffers: { z: read('array<i32>'), copies: write('array<i32>') },
-    code: [
-      itemMain(`
-  if (item >= params.count) { return; }
-  copies[item] = z[item % params.period];`),
-    ],
+    code: [],
+    body: `
+  copies[item] = z[item % params.period];`,
   });
 }
 
@@ -56,16 +49,15 @@ export const SHARE_MAX = 64;
  * `share` threads a copy take every share-th weight. Items: copies · share.
  */
 export function perturbKernel() {
-  return kernel({
+  return itemKernel({
     name: 'perturb',
     params: [
-      ...(['count', 'share', 'nonzeros', 'examples', 'firstRow', 'xRows'] as const),
+      ...(['share', 'nonzeros', 'examples', 'firstRow', 'xRows'] as const),
       ...(['offset', 'units', 'columns', 'words'] as const),
     ],
     buffers: { entries: read('array<u32>'), x: read('array<u32>'), copies: write('array<atomic<i32>>') },
-    code: [
-      itemMain(`
-  if (item >= params.count) { return; }
+    code: [],
+    body: `
   let copy = item / params.share;
   let direction = copy / params.examples / 2u;
   let side = (copy / params.examples) & 1u;
@@ -78,8 +70,7 @@ export function perturbKernel() {
     let column = index - unit * params.columns;
     let activation = i32((x[row * params.words + column / 4u] >> (8u * (column & 3u))) & 255u);
     atomicAdd(&copies[copy * params.units + unit], activation * (1 - 2 * i32((entry ^ side) & 1u)));
-  }`),
-    ],
+  }`,
   });
 }
 
