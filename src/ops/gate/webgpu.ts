@@ -16,7 +16,7 @@ import { GATED_SHIFT, SILU } from './op.js';
 function gateKernel(absorbed: boolean) {
   const value = (name: string) =>
     absorbed
-      ? `clipI8(rescale(${name}s[(row % params.${name}Rows) * params.units + unit], scaleAt(params.${name}Scale)))`
+      ? `clipI8(rescale(${name}s[(row % params.${name}Rows) * params.units + unit], ${name}Scale))`
       : `bytesOf(bitcast<u32>(${name}s[(row % params.${name}Rows) * params.words + unit / 4u]))[unit & 3u]`;
   return kernel({
     name: 'gate',
@@ -34,7 +34,7 @@ function gateKernel(absorbed: boolean) {
       BYTES,
       `
 var<workgroup> largest: atomic<u32>;
-fn gatedAt(row: u32, unit: u32) -> i32 {
+fn gatedAt(row: u32, unit: u32, gateScale: Scale, upScale: Scale) -> i32 {
   let gate = ${value('gate')};
   let up = ${value('up')};
   return silu[gate + ${I8_MAX}] * up;
@@ -44,8 +44,10 @@ fn gatedAt(row: u32, unit: u32) -> i32 {
         `
   let row = item;
   if (row >= params.rows) { return; }
+  let gateScale = scaleAt(params.gateScale);
+  let upScale = scaleAt(params.upScale);
   var most = 0u;
-  for (var unit = thread; unit < params.units; unit += ${ITEMS}u) { most = max(most, u32(abs(gatedAt(row, unit)))); }
+  for (var unit = thread; unit < params.units; unit += ${ITEMS}u) { most = max(most, u32(abs(gatedAt(row, unit, gateScale, upScale)))); }
   atomicMax(&largest, most);
   workgroupBarrier();
   let all = i32(atomicLoad(&largest));
@@ -56,7 +58,7 @@ fn gatedAt(row: u32, unit: u32) -> i32 {
     var values = vec4<i32>();
     for (var place = 0u; place < 4u; place++) {
       let unit = 4u * word + place;
-      if (unit < params.units) { values[place] = roundShift(gatedAt(row, unit), shift); }
+      if (unit < params.units) { values[place] = roundShift(gatedAt(row, unit, gateScale, upScale), shift); }
     }
     h[row * params.words + word] = wordOf(values);
   }`,
