@@ -31,7 +31,7 @@ const EXAMPLES = 2_000;
 
 const config: NoiseStepConfig = {
   ...PRESETS.small,
-  steps: 20,
+  steps: 12,
   batch: 64,
   probes: 2,
   pool: 4096,

@@ -66,7 +66,7 @@ describe.each(fastBackends)('%s', (name, open) => {
         }
         await mine.release();
       }),
-      { numRuns: name.startsWith('webgpu') ? 6 : 25 },
+      { numRuns: name.startsWith('webgpu') ? 4 : 25 },
     ));
 
   it.each(['least', 'largest', 'mixed'])(
