@@ -16,14 +16,15 @@ import type { Dataset, Examples } from '../src/data/dataset.js';
 import type { TextData } from '../src/data/text.js';
 import { InputError, printable } from '../src/errors.js';
 import {
-  CONFIG_KEYS,
+  NOISE_STEP_SETTINGS,
   checkConfig,
   checkTextNoiseStepConfig,
   type NoiseStepConfig,
-  TEXT_NOISE_STEP_KEYS,
+  TEXT_NOISE_STEP_SETTINGS,
   type TextNoiseStepConfig,
 } from '../src/perturb/config.js';
 import { type AnyNoiseStepConfig, type NoiseStepStart, NoiseStepTrainer } from '../src/perturb/trainer.js';
+import type { Settings } from '../src/settings/setting.js';
 import type { Graph } from '../src/ternary/graph.js';
 import { encodeState, headerOfState, headerOfTrainer } from '../src/train/training.js';
 import { Breath } from '../src/watch.js';
@@ -57,8 +58,7 @@ export interface TrainedBase {
 export interface NoiseStepSubject<Config extends AnyNoiseStepConfig, Data> {
   readonly data: Data;
   readonly inputs?: InputsHeader | undefined;
-  /** The names of all settings. */
-  readonly keys: readonly string[];
+  readonly settings: Settings;
   check(config: Config): Graph;
   create(config: Config, backend: Backend, start: NoiseStepStart): Promise<NoiseStepTrainer<Config>>;
 }
@@ -68,7 +68,7 @@ export function ofExamples(data: Dataset): NoiseStepSubject<NoiseStepConfig, Dat
   return {
     data,
     inputs: headerOfInputs(data.inputs),
-    keys: CONFIG_KEYS,
+    settings: NOISE_STEP_SETTINGS,
     check: checkConfig,
     create: (config, backend, start) =>
       NoiseStepTrainer.create(config, splitTraining(data.train, config.holdout).train, backend, start),
@@ -79,7 +79,7 @@ export function ofExamples(data: Dataset): NoiseStepSubject<NoiseStepConfig, Dat
 export function ofText(data: TextData): NoiseStepSubject<TextNoiseStepConfig, TextData> {
   return {
     data,
-    keys: TEXT_NOISE_STEP_KEYS,
+    settings: TEXT_NOISE_STEP_SETTINGS,
     check: checkTextNoiseStepConfig,
     create: (config, backend, start) => NoiseStepTrainer.ofText(config, data.train, backend, start),
   };
@@ -163,7 +163,7 @@ export class NoiseStepRun<Config extends AnyNoiseStepConfig = NoiseStepConfig, S
       const path = partialPath(out);
       const header = await unfinishedHeader(out);
       requireData(header, subject.data, out);
-      const config = checkedConfig<Config>(header, subject.keys, (found: Config) => subject.check(found));
+      const config = checkedConfig<Config>(header, subject.settings, (found: Config) => subject.check(found));
       const base = header.base
         ? { header: header.base, weights: await rebuildBase(header.base, out, named, backend) }
         : null;

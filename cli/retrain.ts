@@ -95,7 +95,7 @@ async function retrainOn<Config extends AnyNoiseStepConfig>(
 ): Promise<Retrained> {
   const { header, kind } = artifact;
   requireData(header, subject.data, file);
-  const config = checkedConfig<Config>(header, subject.keys, (found: Config) => subject.check(found));
+  const config = checkedConfig<Config>(header, subject.settings, (found: Config) => subject.check(found));
   const trainer = await subject.create(config, backend, { base, key: parseKey(header.key) });
   const progress = new Progress();
   try {

@@ -11,6 +11,7 @@ import { encodeHeader, type Header } from '../src/artifact/header.js';
 import { toHex } from '../src/artifact/weights-hash.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
 import { ConfigError, expected, InputError, printable } from '../src/errors.js';
+import type { Settings } from '../src/settings/setting.js';
 import type { Watch } from '../src/watch.js';
 import { Destination } from './destination.js';
 import { openReadable } from './files.js';
@@ -262,16 +263,15 @@ export function isSameHeader(a: Header, b: Header): boolean {
 
 /**
  * The configuration that an artifact's header holds.
- * @param keys - of all settings
  * @param check - throws a ConfigError where it does not hold
  * @throws {InputError} when it is not one of the trainer's
  */
 export function checkedConfig<Config>(
   header: Header,
-  keys: readonly string[],
+  settings: Settings,
   check: (config: Config) => unknown,
 ): Config {
-  const unknown = Object.keys(header.config).find((key) => !keys.includes(key));
+  const unknown = Object.keys(header.config).find((key) => !Object.hasOwn(settings, key));
   try {
     if (unknown !== undefined) throw new ConfigError(`"${printable(unknown)}" is not a setting`);
     check(header.config as Config);

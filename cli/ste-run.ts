@@ -6,15 +6,16 @@ import { formatKey, type Header, headerOf, parseKey } from '../src/artifact/head
 import { headerOfInputs, type InputsHeader } from '../src/artifact/inputs.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { exampleBatches, windowBatches } from '../src/backend/batch.js';
-import { checkSteConfig, STE_KEYS, type SteConfig } from '../src/backprop/config.js';
+import { checkSteConfig, STE_SETTINGS, type SteConfig } from '../src/backprop/config.js';
 import { startGradientThreads } from '../src/backprop/gradient-threads.js';
 import type { GradientHelpers } from '../src/backprop/part-gradients.js';
 import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
-import { checkTextSteConfig, TEXT_STE_KEYS, type TextSteConfig } from '../src/backprop/text-config.js';
+import { checkTextSteConfig, TEXT_STE_SETTINGS, type TextSteConfig } from '../src/backprop/text-config.js';
 import { type AnySteConfig, type SteStart, SteTrainer } from '../src/backprop/trainer.js';
 import type { Dataset, Examples } from '../src/data/dataset.js';
 import { JUDGED_BYTES_MAX, type TextData } from '../src/data/text.js';
 import { InputError, printable } from '../src/errors.js';
+import type { Settings } from '../src/settings/setting.js';
 import type { Graph } from '../src/ternary/graph.js';
 import type { Watch } from '../src/watch.js';
 import { readBytes, RUN_BYTES_MAX } from './files.js';
@@ -38,8 +39,7 @@ import { withLock, type WriteLock } from './write-lock.js';
 export interface SteSubject<Config extends AnySteConfig, Scored> {
   readonly data: Header['data'];
   readonly inputs?: InputsHeader | undefined;
-  /** The names of all settings. */
-  readonly keys: readonly string[];
+  readonly settings: Settings;
   check(config: Config): Graph;
   create(config: Config, start: SteStart): Promise<SteTrainer<Config>>;
   /** The trainer's own evaluation, to hold against that of the artifact. */
@@ -56,7 +56,7 @@ export function ofExamples({ name, hash, train, inputs }: Dataset): SteSubject<S
   return {
     data: { name, hash },
     inputs: headerOfInputs(inputs),
-    keys: STE_KEYS,
+    settings: STE_SETTINGS,
     check: checkSteConfig,
     create: (config, start) => SteTrainer.create(config, splitTraining(train, config.holdout).train, start),
     async extras(trainer, scored, watch) {
@@ -76,7 +76,7 @@ export function ofExamples({ name, hash, train, inputs }: Dataset): SteSubject<S
 export function ofText({ name, hash, train }: TextData): SteSubject<TextSteConfig, Uint8Array> {
   return {
     data: { name, hash },
-    keys: TEXT_STE_KEYS,
+    settings: TEXT_STE_SETTINGS,
     check: checkTextSteConfig,
     create: (config, start) => SteTrainer.ofText(config, train, start),
     async extras(trainer, scored, watch) {
@@ -151,7 +151,7 @@ export class SteRun<Config extends AnySteConfig, Scored> extends Run<Config, Sco
     return withLock(out, async (lock) => {
       const { header, step, arrays } = readArrays(await readBytes(partialPath(out), RUN_BYTES_MAX));
       requireData(header, subject.data, out);
-      const config = checkedConfig<Config>(header, subject.keys, subject.check);
+      const config = checkedConfig<Config>(header, subject.settings, subject.check);
       return SteRun.#create(config, subject, place, lock, { key: parseKey(header.key) }, (run) => {
         requireSame(run.#checkpointHeader(), header, run.path);
         if (step > config.steps) {

@@ -61,7 +61,7 @@ function addMethod(command: Command, source: SourceSettings): Command {
 
 /** The options of a run, whatever it trains. */
 function addRunOptions(command: Command, source: string, settings: SourceSettings): Command {
-  const backends = byMethod(settings, (_, method) => TRAIN_BACKENDS[method]);
+  const backends = byMethod(settings, (_, method) => TRAIN_BACKENDS[method].join(', '));
   return command
     .option('--backend <name>', `where to compute: ${backends}`, 'auto')
     .addOption(threadsOption())

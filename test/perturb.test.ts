@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../src/errors.js';
 import { allocateDirections } from '../src/random/allocation.js';
 import { Batches, type TrainingSet } from '../src/data/batches.js';
-import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import { checkConfig, NOISE_STEP_SETTINGS, type NoiseStepConfig } from '../src/perturb/config.js';
 import { PoolOptimizer } from '../src/perturb/pool-optimizer.js';
 import { PRESETS } from '../src/perturb/presets.js';
 import { selectCoefficients } from '../src/perturb/selection.js';
@@ -363,7 +363,7 @@ describe('checkConfig', () => {
   const check = (change: Record<string, unknown>) => () =>
     checkConfig({ ...base, ...change } as NoiseStepConfig);
 
-  it.each(CONFIG_KEYS)('names "%s" out of range, what was expected and what was got', (key) => {
+  it.each(Object.keys(NOISE_STEP_SETTINGS) as (keyof NoiseStepConfig)[])('names "%s" out of range, what was expected and what was got', (key) => {
     for (const value of out[key]) {
       let message = '';
       try {
