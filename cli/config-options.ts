@@ -11,10 +11,10 @@ import { TEXT_STE_PRESETS } from '../src/backprop/text-presets.js';
 import { ConfigError, expected, printable } from '../src/errors.js';
 import { NOISE_STEP_SETTINGS, TEXT_NOISE_STEP_SETTINGS } from '../src/perturb/config.js';
 import { PRESETS, TEXT_NOISE_STEP_PRESETS } from '../src/perturb/presets.js';
-import type { Kind } from '../src/settings/rule.js';
-import { GROUPS, type Setting, type Settings } from '../src/settings/setting.js';
+import type { Kind } from '../src/train/rule.js';
+import { GROUPS, type Setting, type Settings } from '../src/train/setting.js';
 import { readBytes } from './files.js';
-import { METHODS, type Method } from './run.js';
+import { METHODS, type Method } from './subject.js';
 
 type Values = Readonly<Record<string, unknown>>;
 

@@ -13,7 +13,7 @@ import {
   type SourceSettings,
   TEXT_SETTINGS,
 } from './config-options.js';
-import type { Method } from './run.js';
+import type { Method } from './subject.js';
 
 /** What each trainer may compute on. */
 const TRAIN_BACKENDS: Readonly<Record<Method, readonly string[]>> = {

@@ -7,19 +7,19 @@ import type { ImageShape } from '../src/artifact/inputs.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { checkSteConfig, type SteConfig } from '../src/backprop/config.js';
-import { shiftLimit } from '../src/data/batches.js';
 import { type Dataset, type Examples, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
 import { imageOfShape } from '../src/data/examples.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import { withoutVainShift } from '../src/train/training.js';
 import { rebuildOnBase } from './bases.js';
 import { costLines, costsOf } from './convert.js';
 import { EXAMPLE_SETTINGS, parseNumber } from './config-options.js';
 import { asPath, readingOf, withNotes } from './data.js';
 import { readBytes } from './files.js';
-import { ofExamples } from './noise-step-run.js';
+import { ofExamples } from './noise-step.js';
 import { count, duration, note, percent, printResult, shellWord, shown, table } from './output.js';
-import { splitTraining } from './run.js';
+import { splitTraining } from './subject.js';
 import { isWorseThanUniform } from './score.js';
 import { train, type Trained, type TrainOptions, type TrainSource } from './train.js';
 
@@ -50,10 +50,10 @@ export async function trainExamples(name: 'mnist' | 'idx', options: TrainExample
         name === 'mnist' ? await loadMnist(reading) : await loadIdxDirectory(requireFolder(options), reading),
       );
     },
-    fitted: withoutVainShift,
+    fitted,
     checks: { noiseStep: checkConfig, ste: checkSteConfig },
     noiseStep: ofExamples,
-    ste: async (data) => (await import('./ste-run.js')).ofExamples(data),
+    ste: async (...place) => (await import('./ste.js')).ofExamples(...place),
     productsOf: roughProducts,
     report: (trained) => report(trained, options, target),
   };
@@ -75,15 +75,16 @@ function roughProducts(config: Readonly<Record<string, unknown>>): number {
   return steps * batch * weights * (perturb === 'nodes' ? probes : 2 * directions);
 }
 
-/** A preset's shift is for images; where there are none, or smaller ones, it falls away. */
-function withoutVainShift<Config extends { readonly shift: number }>(
+function fitted<Config extends { readonly shift: number }>(
   config: Config,
   { train }: Dataset,
   said: ReadonlySet<string>,
 ): Config {
-  if (config.shift < shiftLimit(train.image) || said.has('shift')) return config;
-  note(`the examples are no images that could be shifted by ${config.shift}: "shift" is 0`);
-  return { ...config, shift: 0 };
+  const changed = said.has('shift') ? config : withoutVainShift(config, train);
+  if (changed !== config) {
+    note(`the examples are no images that could be shifted by ${config.shift}: "shift" is 0`);
+  }
+  return changed;
 }
 
 /** `28x28`, `8x8x3`, `3x8x8`: what the examples are where their files do not say it. */

@@ -11,7 +11,7 @@ import { rebuildOnBase } from './bases.js';
 import { costLines, costsOf } from './convert.js';
 import { parseInteger, parseNumber, TEXT_SETTINGS } from './config-options.js';
 import { readBytes } from './files.js';
-import { ofText } from './noise-step-run.js';
+import { ofText } from './noise-step.js';
 import { count, duration, evaluated, percent, printResult, shellWord, shown, table } from './output.js';
 import { isTextWorseThanUniform } from './score.js';
 import { readText } from './texts.js';
@@ -54,7 +54,7 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
     fitted: (config) => config,
     checks: { noiseStep: checkTextNoiseStepConfig, ste: checkTextSteConfig },
     noiseStep: ofText,
-    ste: async (data) => (await import('./ste-run.js')).ofText(data),
+    ste: async (...place) => (await import('./ste.js')).ofText(...place),
     productsOf: () => Number.NaN,
     report: (trained) => report(trained, options, goals),
   };

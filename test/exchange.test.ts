@@ -219,6 +219,7 @@ describe('the JSON of an artifact', () => {
       ...{ header: JSON.parse(JSON.stringify(opened.header)), network: { widths: [36, 8, 4] } },
     });
     const weights = run.history.at(-1) as Int8Array;
+    const pool = artifact === 'pool' ? await run.trainer.poolCoefficients() : [];
     const contents = {
       log: () => ({
         log: run.steps.map(({ nonzeros, loss, coefficients }, i) => ({
@@ -227,7 +228,7 @@ describe('the JSON of an artifact', () => {
         })),
       }),
       pool: () => {
-        const all = [...run.trainer.poolCoefficients()];
+        const all = [...pool];
         const first = run.trainer.counts[0];
         return { coefficients: { 'layer0.weight': all.slice(0, first), 'layer1.weight': all.slice(first) } };
       },

@@ -208,7 +208,7 @@ async function runSte(name: 'cpu' | 'wasm', shape: TransformerShape): Promise<Ru
   const losses: number[] = [];
   while (trainer.step < config.steps) losses.push((await trainer.next()).loss);
   const weights = await weightsHash(await trainer.values(), trainer.graph.tensors);
-  trainer.dispose();
+  await trainer.release();
   await backend.close();
   return { losses, weights };
 }

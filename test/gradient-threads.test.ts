@@ -51,7 +51,7 @@ describe('threads that compute gradients', () => {
     expect((fault as Error).message).toMatch(/but one ended: exit code \d+: use fewer/);
     await Promise.all(exits);
     await expect(trainer.next()).rejects.toThrow(BackendError);
-    trainer.dispose();
+    await trainer.release();
   });
 
   it('one that ends before it is ready is a BackendError, and none is left', async () => {
@@ -76,8 +76,7 @@ describe('threads that compute gradients', () => {
         if (awaited) await steps.at(-1);
       }
       losses.push((await Promise.all(steps)).map(({ loss }) => loss));
-      await helpers?.stop();
-      trainer.dispose();
+      await trainer.release();
     }
     expect(losses[1]).toEqual(losses[0]);
   });

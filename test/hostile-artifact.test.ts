@@ -13,7 +13,6 @@ import {
   openArtifact,
   perceptronArtifact,
 } from '../src/artifact/artifact.js';
-import type { PoolArrays } from '../src/artifact/checkpoint.js';
 import { encodeCheckpoint, headerOfUnfinished, readCheckpoint } from '../src/artifact/checkpoint.js';
 import { networkOfHeader } from '../src/artifact/header.js';
 import { SignedCoder, TritCoder } from '../src/artifact/integer-coder.js';
@@ -226,7 +225,7 @@ describe('a log block', () => {
   });
 });
 
-test('a pool’s coefficient that no training reaches is an ArtifactError', () => {
+test('a pool’s coefficient that no training reaches is an ArtifactError', async () => {
   const { header, trainer } = runOf(KINDS[2]);
   const outcome = { steps: 12, weightsHash: '0'.repeat(64) };
   // cut 1: latents in −4…4, so that ±6 moves any of them past the cut
@@ -235,7 +234,7 @@ test('a pool’s coefficient that no training reaches is an ArtifactError', () =
     [7, 'within ±6, got 7'],
     [-32_768, 'within ±6, got -32768'],
   ] as const) {
-    const bytes = encodeSeedPool(header, trainer.poolCoefficients().fill(value, 3, 4), outcome);
+    const bytes = encodeSeedPool(header, (await trainer.poolCoefficients()).fill(value, 3, 4), outcome);
     if (message === null) openArtifact(bytes);
     else expect(() => openArtifact(bytes)).toThrow(message);
   }
@@ -369,13 +368,13 @@ describe('an unfinished run', () => {
       ...steps.map((step, index) => encodeLogBlock(header, index + 1, [step])),
     );
   };
-  const checkpoint = () => {
+  const checkpoint = async () => {
     const { header, trainer } = runOf(KINDS[2]);
-    return encodeCheckpoint(header, 12, trainer.state().pool as PoolArrays);
+    return encodeCheckpoint(header, await trainer.state());
   };
 
-  it('of a pool, damaged or cut anywhere, is an ArtifactError', () => {
-    const bytes = checkpoint();
+  it('of a pool, damaged or cut anywhere, is an ArtifactError', async () => {
+    const bytes = await checkpoint();
     for (let length = 0; length < bytes.length; length++) {
       expectFault(
         errorOf(() => readCheckpoint(bytes.subarray(0, length))),
@@ -388,8 +387,8 @@ describe('an unfinished run', () => {
     }
   });
 
-  it('that lies with right checksums is an ArtifactError or is read', () => {
-    for (const bytes of [log(), checkpoint()]) {
+  it('that lies with right checksums is an ArtifactError or is read', async () => {
+    for (const bytes of [log(), await checkpoint()]) {
       const sections = splitSections(bytes);
       for (const [index, { payload }] of sections.entries()) {
         for (let bit = 0; bit < 8 * payload.length; bit += 7) {
@@ -403,9 +402,9 @@ describe('an unfinished run', () => {
     }
   });
 
-  it('whose sections are of another kind is an ArtifactError', () => {
+  it('whose sections are of another kind is an ArtifactError', async () => {
     const [opening, first, second] = splitSections(log()) as [RawSection, RawSection, RawSection];
-    const [header, state] = splitSections(checkpoint()) as [RawSection, RawSection];
+    const [header, state] = splitSections(await checkpoint()) as [RawSection, RawSection];
     for (const sections of [
       [opening, second],
       [opening, first, first],

@@ -9,7 +9,7 @@ import {
   type SourceSettings,
   TEXT_SETTINGS,
 } from '../cli/config-options.js';
-import type { Method } from '../cli/run.js';
+import type { Method } from '../cli/subject.js';
 import { addSources } from '../cli/train-command.js';
 import { checkSteConfig } from '../src/backprop/config.js';
 import { QUANTIZERS } from '../src/backprop/quantizers/names.js';

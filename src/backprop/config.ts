@@ -5,15 +5,15 @@
 
 import { ConfigError, expected } from '../errors.js';
 import { allocateDirections } from '../random/allocation.js';
-import { decay, integer, namesOf, number, numbersOf, oneOf, positive } from '../settings/rule.js';
-import { checkSettings, type ConfigOf, optional, setting } from '../settings/setting.js';
+import { decay, integer, namesOf, number, numbersOf, oneOf, positive } from '../train/rule.js';
+import { checkSettings, type ConfigOf, optional, setting } from '../train/setting.js';
 import {
   EXAMPLE_SETTINGS,
   LAYER_SETTINGS,
   MOMENT_SETTINGS,
   POOL_SETTINGS,
   RUN_SETTINGS,
-} from '../settings/shared.js';
+} from '../train/shared-settings.js';
 import { ACTIVATION_MAX, type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { QUANTIZER_PRECISIONS, QUANTIZERS } from './quantizers/names.js';
 import { SCHEDULES } from './schedules.js';

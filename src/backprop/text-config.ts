@@ -4,9 +4,9 @@
  */
 
 import { ConfigError, expected } from '../errors.js';
-import { oneOf } from '../settings/rule.js';
-import { checkSettings, type ConfigOf, setting } from '../settings/setting.js';
-import { SHAPE_SETTINGS, WINDOW_SETTINGS } from '../settings/shared.js';
+import { oneOf } from '../train/rule.js';
+import { checkSettings, type ConfigOf, setting } from '../train/setting.js';
+import { SHAPE_SETTINGS, WINDOW_SETTINGS } from '../train/shared-settings.js';
 import { I8_MAX, type Transformer, transformerOf } from '../ternary/transformer.js';
 import { EXACT_SUM_MAX, GRADIENT_SETTINGS, SHARD_SETTINGS, THRESHOLD, threshold } from './config.js';
 import { TRIT_QUANTIZERS } from './quantizers/names.js';

@@ -7,8 +7,8 @@ import { NODES_BATCH_MAX, PROBES_MAX } from '../backend/backend.js';
 import { ConfigError, expected } from '../errors.js';
 import { allocateDirections } from '../random/allocation.js';
 import { DIRECTIONS_MAX, NONZEROS_MAX } from '../random/directions.js';
-import { falling, integer, oneOf, positive, share } from '../settings/rule.js';
-import { checkSettings, type ConfigOf, optional, setting } from '../settings/setting.js';
+import { falling, integer, oneOf, positive, share } from '../train/rule.js';
+import { checkSettings, type ConfigOf, optional, setting } from '../train/setting.js';
 import {
   EXAMPLE_SETTINGS,
   LAYER_SETTINGS,
@@ -17,7 +17,7 @@ import {
   RUN_SETTINGS,
   SHAPE_SETTINGS,
   WINDOW_SETTINGS,
-} from '../settings/shared.js';
+} from '../train/shared-settings.js';
 import type { Graph } from '../ternary/graph.js';
 import { type Network, networkOf, parseWidths } from '../ternary/network.js';
 import { type Transformer, transformerOf } from '../ternary/transformer.js';
