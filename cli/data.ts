@@ -6,7 +6,7 @@ import { type InputsHeader, inputsOf } from '../src/artifact/inputs.js';
 import { type Dataset, loadData, type ReadingOptions } from '../src/data/dataset.js';
 import { BOOK } from '../src/data/text.js';
 import { printable } from '../src/errors.js';
-import { parseWidths } from '../src/ternary/network.js';
+import { parseWidths } from '../src/ternary/builders/perceptron.js';
 import { note } from './output.js';
 
 /** What is taken from a package although a file or folder may have its name. */

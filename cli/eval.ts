@@ -10,7 +10,7 @@ import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples, evaluateText } from '../src/backend/evaluate.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected } from '../src/errors.js';
-import type { Transformer } from '../src/ternary/transformer.js';
+import type { Transformer } from '../src/ternary/builders/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger } from './config-options.js';
 import { isTrainedOn, openData, readingOf } from './data.js';

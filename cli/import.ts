@@ -24,7 +24,7 @@ import {
   MATRIX_QUANTIZER_NAMES,
   quantizeMatrix,
 } from '../src/quantize/matrix.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { parseNumber } from './config-options.js';
 import { noteName, readingOf, withNotes } from './data.js';
 import { Destination } from './destination.js';

@@ -8,8 +8,8 @@ import { isUrl } from '../src/artifact/url-request.js';
 import { urlSource } from '../src/artifact/url-source.js';
 import { namesInWords } from '../src/data/examples.js';
 import { printable } from '../src/errors.js';
-import { isTernary } from '../src/ternary/network.js';
-import type { TransformerShape } from '../src/ternary/transformer.js';
+import { isTernary } from '../src/ternary/builders/perceptron.js';
+import type { TransformerShape } from '../src/ternary/builders/transformer.js';
 import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
 

@@ -5,7 +5,7 @@ import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { sample, TEMPERATURE_MAX } from '../src/backend/sample.js';
 import { ArtifactError, escapeControls, expected } from '../src/errors.js';
 import { keyOf } from '../src/random/key.js';
-import { VOCABULARY } from '../src/ternary/transformer.js';
+import { VOCABULARY } from '../src/ternary/units.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger, parseNumber } from './config-options.js';
 import { readPathOrUrl, requireOneStdin } from './files.js';

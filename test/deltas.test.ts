@@ -12,7 +12,7 @@ import { openArtifactFrom } from '../src/artifact/open-from.js';
 import { rebuild, rebuildRows, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { exportJson } from '../src/exchange/export-json.js';
 import { VALUE_RANGES } from '../src/ternary/precision.js';
-import { transformerOf } from '../src/ternary/transformer.js';
+import { transformerOf } from '../src/ternary/builders/transformer.js';
 import { fastBackends, keepOpen, reference } from './support/backends.js';
 import { cli, onlyObject, startCli, stepped } from './support/cli.js';
 import { writeTinyData } from './support/tiny-data.js';

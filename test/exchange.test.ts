@@ -20,7 +20,7 @@ import { exportSafetensors, SAFETENSORS_FORMS } from '../src/exchange/export-saf
 import { assembleLayers, importSafetensors } from '../src/exchange/import-safetensors.js';
 import { encodeSafetensors, readSafetensors, type SafeTensor } from '../src/exchange/safetensors.js';
 import { quantizeMatrix } from '../src/quantize/matrix.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { reference } from './support/backends.js';
 import { cli, cliJson } from './support/cli.js';

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TransformerHeader } from '../src/artifact/header.js';
 import { exportGguf, type GgufForm, requireGguf } from '../src/exchange/export-gguf.js';
 import { float16, toFloat16 } from '../src/exchange/half-floats.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { FloatTransformer } from './support/float-transformer.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 

@@ -17,7 +17,7 @@ import type { TextNoiseStepConfig } from '../src/perturb/config.js';
 import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/presets.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { philox } from '../src/random/philox.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { fastBackends, reference } from './support/backends.js';
 import { randomValues } from './support/transformers.js';
 

@@ -6,7 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startGradientThreads } from '../dist/src/backprop/gradient-threads.js';
 import { openTensorflow, SteTrainer, TEXT_STE_PRESETS } from '../dist/src/backprop/index.js';
 import { BackendError } from '../dist/src/errors.js';
-import { transformerOf } from '../dist/src/ternary/transformer.js';
+import { transformerOf } from '../dist/src/ternary/builders/transformer.js';
 import { randomText, SMALL_SHAPE } from './support/transformers.js';
 
 const config = {

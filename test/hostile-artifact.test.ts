@@ -21,7 +21,7 @@ import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { encodeLogBlock } from '../src/artifact/seed-log.js';
 import { openingOfLog, readUnfinishedLog } from '../src/artifact/unfinished-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
-import type { Tensor } from '../src/ternary/network.js';
+import type { Tensor } from '../src/ternary/model.js';
 import { PRECISIONS } from '../src/ternary/precision.js';
 import { reference } from './support/backends.js';
 import {

@@ -133,6 +133,31 @@ describe('the scan', () => {
   });
 });
 
+it('no files import each other in a circle', () => {
+  // Types count: what needs each other belongs together, or both need a third.
+  const targets = new Map(sources.map((path): [string, string[]] => [path, []]));
+  for (const { from, target, dynamic } of imports) if (!dynamic) targets.get(from)?.push(target);
+  /** The files on the way from one to itself, if there is a way. */
+  const circleOf = (start: string): string[] => {
+    const before = new Map<string, string>();
+    const waiting = [start];
+    for (const path of waiting) {
+      for (const target of targets.get(path) ?? []) {
+        if (target === start) {
+          const circle = [path];
+          while (circle[0] !== start) circle.unshift(before.get(circle[0]) as string);
+          return circle;
+        }
+        if (before.has(target)) continue;
+        before.set(target, path);
+        waiting.push(target);
+      }
+    }
+    return [];
+  };
+  expect(sources.map(circleOf).filter(({ length }) => length > 0)).toEqual([]);
+});
+
 describe('layers', () => {
   const units = [...new Set(sources.filter((path) => path.startsWith('src/')).map(unitOf))].sort();
 

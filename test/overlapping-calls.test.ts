@@ -10,8 +10,8 @@ import type { Evaluation, Placed } from '../src/backend/backend.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { BackendError, ConfigError } from '../src/errors.js';
 import { poolSets } from '../src/random/directions.js';
-import { networkOf } from '../src/ternary/network.js';
-import { transformerOf } from '../src/ternary/transformer.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
+import { transformerOf } from '../src/ternary/builders/transformer.js';
 import { fastBackends, keepOpen, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 

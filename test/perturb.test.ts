@@ -14,7 +14,7 @@ import { PRESETS } from '../src/perturb/presets.js';
 import { selectCoefficients } from '../src/perturb/selection.js';
 import { type ExactRecord, NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { coefficientLimit, initLatents, latentRange, tritOf } from '../src/random/latents.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { reference } from './support/backends.js';
 
 const options = { centred: true, gain: 40, logitScale: 1 };

@@ -9,7 +9,7 @@ import { openWasm } from '../src/backend/wasm/wasm.js';
 import { limitsOf } from '../src/ops/bounds.js';
 import { poolSets } from '../src/random/directions.js';
 import { type Graph, GraphBuilder, type Probe } from '../src/ternary/graph.js';
-import type { Tensor } from '../src/ternary/network.js';
+import type { Tensor } from '../src/ternary/model.js';
 import type { Values } from '../src/ternary/precision.js';
 import { reference } from './support/backends.js';
 

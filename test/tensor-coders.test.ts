@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { ByteReader } from '../src/artifact/bytes.js';
 import { decodePool, encodePool } from '../src/artifact/pool.js';
-import { decodeByDefinition, type Frequencies } from '../src/artifact/interleaved-coder.js';
-import { openInterleavedKernel } from '../src/artifact/kernels/interleaved.js';
+import { decodeByDefinition } from '../src/artifact/interleaved-coder.js';
+import { type Frequencies, openInterleavedKernel } from '../src/artifact/kernels/interleaved.js';
 import { openRangeCodedKernel, type RangeCodedKernel } from '../src/artifact/kernels/range-coded.js';
 import {
   decodePlainByDefinition,
@@ -26,7 +26,7 @@ import { ArtifactError, ConfigError } from '../src/errors.js';
 import { poolSets, Signs, weightsOfDirection } from '../src/random/directions.js';
 import { coefficientLimit } from '../src/random/latents.js';
 import { philox } from '../src/random/philox.js';
-import type { Tensor } from '../src/ternary/network.js';
+import type { Tensor } from '../src/ternary/model.js';
 
 /** Payloads of a tensor under each coding of trits. */
 const CODINGS = {

@@ -6,7 +6,7 @@ import { batchOfWindows } from '../src/backend/batch.js';
 import type { Backend, Probes } from '../src/backend/backend.js';
 import { openBackend } from '../src/backend/open.js';
 import { VALUE_RANGES } from '../src/ternary/precision.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { fastBackends, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 

@@ -13,7 +13,7 @@ import { weightsHash } from '../src/artifact/weights-hash.js';
 import { batchOfWindows } from '../src/backend/batch.js';
 import { evaluateText } from '../src/backend/evaluate.js';
 import { sample } from '../src/backend/sample.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { reference } from './support/backends.js';
 import { cli, onlyObject } from './support/cli.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';

@@ -7,7 +7,7 @@ import { recordAlign, recordProbes } from '../../dist/src/backend/webgpu/nodes.j
 import { recordInit, recordPool, recordStep } from '../../dist/src/backend/webgpu/updates.js';
 import { Workspace } from '../../dist/src/backend/webgpu/workspace.js';
 import { directionSet } from '../../dist/src/random/directions.js';
-import { networkOf } from '../../dist/src/ternary/network.js';
+import { networkOf } from '../../dist/src/ternary/builders/perceptron.js';
 
 const KEY = [1, 2];
 const PROBES = { key: KEY, step: 1, probes: 4, sigma: 51, rewardShift: 5 };

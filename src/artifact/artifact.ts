@@ -5,8 +5,9 @@
 
 import { ArtifactError, expected } from '../errors.js';
 import { poolSets, STEPS_MAX } from '../random/directions.js';
-import type { Model, Network, Tensor } from '../ternary/network.js';
-import type { Transformer } from '../ternary/transformer.js';
+import type { Model, Tensor } from '../ternary/model.js';
+import type { Network } from '../ternary/builders/perceptron.js';
+import type { Transformer } from '../ternary/builders/transformer.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
   encodeSection,

@@ -9,7 +9,7 @@ import { DIRECTIONS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import { ARITHMETIC } from '../ternary/arithmetic.js';
-import { isTernary, type Network, networkOf, parseWidths } from '../ternary/network.js';
+import { isTernary, type Network, networkOf, parseWidths } from '../ternary/builders/perceptron.js';
 import type { Graph } from '../ternary/graph.js';
 import { isPrecision, type LayerPrecision, PRECISIONS } from '../ternary/precision.js';
 import {
@@ -19,7 +19,7 @@ import {
   transformerName,
   transformerOf,
   type TransformerShape,
-} from '../ternary/transformer.js';
+} from '../ternary/builders/transformer.js';
 import { printable } from '../errors.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { VERSION, type Version } from './container.js';

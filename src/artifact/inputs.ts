@@ -4,7 +4,7 @@
  * of 0…255, not inverted, classes called 0, 1, 2, …) is not kept.
  */
 
-import { ACTIVATION_MAX } from '../ternary/network.js';
+import { ACTIVATION_MAX } from '../ternary/units.js';
 
 /** Numbers as files and canvases have them. */
 export type RawValues =

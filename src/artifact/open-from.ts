@@ -5,8 +5,8 @@
  */
 
 import { ArtifactError } from '../errors.js';
-import type { Network } from '../ternary/network.js';
-import type { Transformer } from '../ternary/transformer.js';
+import type { Network } from '../ternary/builders/perceptron.js';
+import type { Transformer } from '../ternary/builders/transformer.js';
 import {
   type Artifact,
   type ArtifactKind,

@@ -12,7 +12,7 @@
 import { expected } from '../errors.js';
 import { LOOKED_AT_MAX, logSets, NONZEROS_MAX, STEPS_MAX, weightsOfDirection } from '../random/directions.js';
 import type { Key } from '../random/philox.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { decoderOf, encodeSection, SectionType } from './container.js';
 import { type Header, networkOfHeader, parseKey } from './header.js';

@@ -5,7 +5,7 @@
  */
 
 import { BackendError } from '../errors.js';
-import { networkOf } from '../ternary/network.js';
+import { networkOf } from '../ternary/builders/perceptron.js';
 import type { Backend } from './backend.js';
 import { platform } from './platform/platform.js';
 import { openWasm } from './wasm/wasm.js';

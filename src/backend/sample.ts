@@ -5,7 +5,7 @@
 
 import { expected } from '../errors.js';
 import type { Key } from '../random/philox.js';
-import { VOCABULARY } from '../ternary/transformer.js';
+import { VOCABULARY } from '../ternary/units.js';
 import { chooseByte, warmthOf } from './choose-byte.js';
 import type { Placed } from './backend.js';
 

@@ -14,7 +14,8 @@ import {
   POOL_SETTINGS,
   RUN_SETTINGS,
 } from '../train/shared-settings.js';
-import { ACTIVATION_MAX, type Network, networkOf, parseWidths } from '../ternary/network.js';
+import { ACTIVATION_MAX } from '../ternary/units.js';
+import { type Network, networkOf, parseWidths } from '../ternary/builders/perceptron.js';
 import { QUANTIZER_PRECISIONS, QUANTIZERS } from './quantizers/names.js';
 import { SCHEDULES } from './schedules.js';
 

@@ -7,7 +7,8 @@ import { ConfigError, expected } from '../errors.js';
 import { oneOf } from '../train/rule.js';
 import { checkSettings, type ConfigOf, setting } from '../train/setting.js';
 import { SHAPE_SETTINGS, WINDOW_SETTINGS } from '../train/shared-settings.js';
-import { I8_MAX, type Transformer, transformerOf } from '../ternary/transformer.js';
+import { I8_MAX } from '../ternary/units.js';
+import { type Transformer, transformerOf } from '../ternary/builders/transformer.js';
 import { EXACT_SUM_MAX, GRADIENT_SETTINGS, SHARD_SETTINGS, THRESHOLD, threshold } from './config.js';
 import { TRIT_QUANTIZERS } from './quantizers/names.js';
 

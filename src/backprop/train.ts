@@ -22,7 +22,7 @@ export interface SteOptions extends TrainingOptions<AnySteConfig> {
  * @throws {ConfigError} when settings or data do not fit
  * @throws {BackendError} when TensorFlow.js is not installed, or its backend cannot run here
  * @example
- * const training = await train({ inputs, labels, count, width }, { preset: 'tiny', config: { model: '64-32-10' } });
+ * const training = await train({ inputs, labels, count, width }, { preset: 'compact', config: { model: '64-64-32-10' } });
  * for await (const { step, loss } of training) console.log(step, loss);
  * const artifact = await training.save();
  * await training.close();

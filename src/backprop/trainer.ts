@@ -15,7 +15,7 @@ import type { Key } from '../random/philox.js';
 import type { RunState } from '../artifact/checkpoint.js';
 import type { Graph } from '../ternary/graph.js';
 import type { BatchSource, StepRecord, Trainer } from '../train/trainer.js';
-import type { Network } from '../ternary/network.js';
+import type { Network } from '../ternary/builders/perceptron.js';
 import { Breath, type Watch } from '../watch.js';
 import { checkSteConfig, entryOf, type SteConfig, steDirections } from './config.js';
 import { batchTensors, type Integers, SteProgram } from './ops.js';

@@ -7,8 +7,8 @@
 import { ArtifactError, ConfigError } from '../errors.js';
 import type { Artifact } from '../artifact/artifact.js';
 import { modelName } from '../artifact/header.js';
+import type { BlockMatrix, ScaledMatrix, Transformer } from '../ternary/builders/transformer.js';
 import {
-  type BlockMatrix,
   EMBEDDING_SHIFT,
   FINER_BITS,
   GATE_BITS,
@@ -18,10 +18,8 @@ import {
   MIX_BITS,
   NORM_BITS,
   RESIDUAL_BITS,
-  type ScaledMatrix,
-  type Transformer,
   VOCABULARY,
-} from '../ternary/transformer.js';
+} from '../ternary/units.js';
 import {
   BLOCK_BYTES,
   BLOCK_WEIGHTS,

@@ -6,7 +6,7 @@
 
 import type { PerceptronArtifact } from '../artifact/artifact.js';
 import { ARITHMETIC } from '../ternary/arithmetic.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { SCALE_BITS, type Values } from '../ternary/precision.js';
 import { packTrits } from '../ternary/trits.js';
 import { encodeSafetensors, type SafeTensor } from './safetensors.js';

@@ -11,7 +11,7 @@ import { InputError, printable, TernseedError } from '../errors.js';
 import type { IntegerMatrix } from '../quantize/matrix.js';
 import { STEPS_MAX } from '../random/directions.js';
 import { ARITHMETIC } from '../ternary/arithmetic.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { isWithin, SCALE_BITS, VALUE_RANGES } from '../ternary/precision.js';
 import { unpackTrits } from '../ternary/trits.js';
 import { realWeight } from './export-safetensors.js';

@@ -19,8 +19,8 @@ import {
   WINDOW_SETTINGS,
 } from '../train/shared-settings.js';
 import type { Graph } from '../ternary/graph.js';
-import { type Network, networkOf, parseWidths } from '../ternary/network.js';
-import { type Transformer, transformerOf } from '../ternary/transformer.js';
+import { type Network, networkOf, parseWidths } from '../ternary/builders/perceptron.js';
+import { type Transformer, transformerOf } from '../ternary/builders/transformer.js';
 
 const COMMON_SETTINGS = {
   ...RUN_SETTINGS,

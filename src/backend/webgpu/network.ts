@@ -3,7 +3,7 @@
 import type { DirectionSet } from '../../random/directions.js';
 import { latentOf } from '../../random/latents.js';
 import type { Key } from '../../random/philox.js';
-import type { Network } from '../../ternary/network.js';
+import type { Network } from '../../ternary/builders/perceptron.js';
 import type { Alignment, Evaluation, MemoryUse, Placed, Probes, Room } from '../backend.js';
 import type { Batch } from '../batch.js';
 import { Guard } from '../guard.js';

@@ -3,7 +3,7 @@
  * activations and of weights are filled up to 16 values, a vec4 of words, with zeros.
  */
 
-import { isTernary, type Network } from '../../ternary/network.js';
+import { isTernary, type Network } from '../../ternary/builders/perceptron.js';
 import type { Room } from '../backend.js';
 
 /** Values in a vec4 of words; a word of trits holds as many. */

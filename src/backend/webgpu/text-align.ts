@@ -5,7 +5,8 @@
  */
 
 import { Purpose, streamOf } from '../../random/philox.js';
-import { type ScaledMatrix, type TransformerBlock, VOCABULARY } from '../../ternary/transformer.js';
+import type { ScaledMatrix, TransformerBlock } from '../../ternary/builders/transformer.js';
+import { VOCABULARY } from '../../ternary/units.js';
 import type { Probes } from '../backend.js';
 import type { DeviceBuffer } from './device.js';
 import { alignWeightsKernel, ALIGN_SIDES } from './kernels/align.js';

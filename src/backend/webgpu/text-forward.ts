@@ -9,12 +9,8 @@ import { EXP2, LOG2 } from '../../ops/loss/tables.js';
 import { rmsGain, rmsValueBits } from '../../ops/rms-norm/op.js';
 import { rotaryTables } from '../../ops/rotary/op.js';
 import { SILU } from '../../ops/gate/op.js';
-import {
-  type ScaledMatrix,
-  type Transformer,
-  type TransformerBlock,
-  VOCABULARY,
-} from '../../ternary/transformer.js';
+import type { ScaledMatrix, Transformer, TransformerBlock } from '../../ternary/builders/transformer.js';
+import { VOCABULARY } from '../../ternary/units.js';
 import type { DeviceBuffer, WebgpuDevice } from './device.js';
 import { mixKernel, scoresKernel, weightsKernel } from './kernels/attention.js';
 import { type Kernel, linearGroups } from './kernels/kernel.js';

@@ -3,7 +3,8 @@
  * position; a text that grows goes a byte at a time, with keys and values of all applications of blocks in a cache.
  */
 
-import { type Transformer, VOCABULARY } from '../../ternary/transformer.js';
+import type { Transformer } from '../../ternary/builders/transformer.js';
+import { VOCABULARY } from '../../ternary/units.js';
 import type { DirectionSet } from '../../random/directions.js';
 import type { Key } from '../../random/philox.js';
 import type { Op } from '../../ternary/graph.js';

@@ -5,8 +5,8 @@
  */
 
 import type { Graph } from '../../ternary/graph.js';
-import type { Network } from '../../ternary/network.js';
-import type { Transformer } from '../../ternary/transformer.js';
+import type { Network } from '../../ternary/builders/perceptron.js';
+import type { Transformer } from '../../ternary/builders/transformer.js';
 import type { Backend, Placed, Room } from '../backend.js';
 import { PlacedInTurns } from '../in-turns.js';
 import { WebgpuDevice, type WebgpuOptions } from './device.js';
@@ -20,7 +20,7 @@ export type { WebgpuOptions } from './device.js';
  * @throws {BackendError} when there is no adapter or no package, with what to install
  * @example
  * const backend = await openWebgpu();
- * try { … } finally { await backend.close(); } // a process does not end before
+ * await backend.close(); // a process does not end before
  */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
   return new WebgpuBackend(await WebgpuDevice.open(options), options.note);

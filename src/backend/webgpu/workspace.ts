@@ -1,6 +1,6 @@
 /** The buffers of a placed network and the kernels made for its shape: what all of its operations share. */
 
-import type { Network } from '../../ternary/network.js';
+import type { Network } from '../../ternary/builders/perceptron.js';
 import type { MemoryUse, Room } from '../backend.js';
 import type { DeviceBuffer, WebgpuDevice } from './device.js';
 import { lossTables } from './kernels/loss.js';

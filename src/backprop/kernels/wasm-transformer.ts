@@ -6,7 +6,21 @@
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { FUSED, type FusedKernel, type FusedName } from './fused.js';
-import type { Attributes, Inputs, KernelMemory } from './wasm.js';
+
+export type Inputs = Record<string, tf.TensorInfo>;
+export type Attributes = Record<string, number>;
+
+/** The backend's memory as kernels use it. */
+export interface KernelMemory {
+  /** The address of a tensor. */
+  at(tensor: tf.TensorInfo): number;
+  /** A new tensor of float32. */
+  output(...shape: number[]): tf.TensorInfo;
+  /** Values of a tensor. */
+  sizeOf(tensor: tf.TensorInfo): number;
+  /** Runs with bytes that are free again afterwards. */
+  withScratch(bytes: number, run: (scratch: number) => void): void;
+}
 
 /** What those files export; addresses are bytes, lengths elements. */
 export type TransformerExports = Record<

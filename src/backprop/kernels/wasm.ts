@@ -8,7 +8,14 @@ import type { SimdChoice } from '../../backend/names.js';
 import { compileKernels } from '../../backend/wasm/kernels.js';
 import { FUSED, type FusedKernel, type FusedName } from './fused.js';
 import { kernels } from './kernels.generated.js';
-import { takesSizes, type TransformerExports, transformerKernels } from './wasm-transformer.js';
+import {
+  type Attributes,
+  type Inputs,
+  type KernelMemory,
+  takesSizes,
+  type TransformerExports,
+  transformerKernels,
+} from './wasm-transformer.js';
 
 /** What assembly/index.ts exports; addresses are bytes, lengths elements. */
 interface Exports extends TransformerExports {
@@ -71,21 +78,6 @@ interface TfjsWasm extends tf.KernelBackend {
   readonly wasm: { readonly asm?: { readonly memory?: WebAssembly.Memory } };
   readonly dataIdMap: { get(dataId: tf.DataId): { readonly memoryOffset: number } };
   makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
-}
-
-export type Inputs = Record<string, tf.TensorInfo>;
-export type Attributes = Record<string, number>;
-
-/** The backend's memory as kernels use it. */
-export interface KernelMemory {
-  /** The address of a tensor. */
-  at(tensor: tf.TensorInfo): number;
-  /** A new tensor of float32. */
-  output(...shape: number[]): tf.TensorInfo;
-  /** Values of a tensor. */
-  sizeOf(tensor: tf.TensorInfo): number;
-  /** Runs with bytes that are free again afterwards. */
-  withScratch(bytes: number, run: (scratch: number) => void): void;
 }
 
 /**

@@ -3,7 +3,7 @@
 import { CUT_MAX, tritOf } from '../../random/latents.js';
 import { latentsOfValues, partOf } from '../../backend/latents.js';
 import type { LatentSettings } from '../config.js';
-import type { Tensor } from '../../ternary/network.js';
+import type { Tensor } from '../../ternary/model.js';
 import { VALUE_RANGES } from '../../ternary/precision.js';
 import { PoolOptimizer } from '../pool-optimizer.js';
 import type { RunState } from '../../artifact/checkpoint.js';

@@ -6,7 +6,7 @@
  */
 
 import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX_BITS } from '../../../ops/attention/op.js';
-import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../../ternary/transformer.js';
+import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../../ternary/units.js';
 import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { ROUNDING } from './rounding.js';
 import { ITEMS } from './transformer.js';

@@ -2,7 +2,7 @@
 
 import { LOSS_BITS } from '../../../ops/loss/op.js';
 import { EXP2, LOG2, WEIGHT_BITS } from '../../../ops/loss/tables.js';
-import type { Network } from '../../../ternary/network.js';
+import type { Network } from '../../../ternary/builders/perceptron.js';
 import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
 
 /** Threads of a workgroup. */

@@ -5,8 +5,8 @@
  * or subtracted: two rows a probe, see docs/arithmetic.md.
  */
 
-import type { Network } from '../../../ternary/network.js';
-import { ACTIVATION_MAX } from '../../../ternary/network.js';
+import type { Network } from '../../../ternary/builders/perceptron.js';
+import { ACTIVATION_MAX } from '../../../ternary/units.js';
 import { RECIPROCAL_BITS } from '../../../ops/normalize/op.js';
 import type { LayerPlan } from '../plan.js';
 import { type Features, type Kernel, kernel, read, write } from './kernel.js';

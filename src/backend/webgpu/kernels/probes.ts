@@ -1,7 +1,7 @@
 /** The probes of the `nodes` estimator: signs of a group of 16, rewards, and the errors they add up to. */
 
 import { PROBABILITY_BITS } from '../../../ops/loss/op.js';
-import type { Network } from '../../../ternary/network.js';
+import type { Network } from '../../../ternary/builders/perceptron.js';
 import { Purpose, streamOf } from '../../../random/philox.js';
 import type { LayerPlan } from '../plan.js';
 import { type Kernel, kernel, linearMain, read, write } from './kernel.js';

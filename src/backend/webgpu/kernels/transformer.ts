@@ -15,7 +15,7 @@ import {
   LOGIT_MAX,
   LOGIT_SHIFT,
   RESIDUAL_MAX,
-} from '../../../ternary/transformer.js';
+} from '../../../ternary/units.js';
 import { groupMain, type Kernel, kernel, linearMain, read, write } from './kernel.js';
 import { ROUNDING } from './rounding.js';
 
