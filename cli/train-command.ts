@@ -43,7 +43,7 @@ export function addSources(train: Command): void {
       .option('--json', 'print one JSON object', false)
       .action(async (options) => (await import('./train-examples.js')).trainExamples(source, options));
   }
-  const command = train.command('text').description('a transformer on a text');
+  const command = train.command('text').description('on a text, byte by byte');
   addMethod(command, TEXT_SETTINGS).option('--text <file>', 'any file; its bytes are the text', BOOK);
   addConfigOptions(command, TEXT_SETTINGS);
   addRunOptions(command, 'text', TEXT_SETTINGS)

@@ -2,7 +2,7 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import type { ImageShape } from '../src/artifact/inputs.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
@@ -40,9 +40,9 @@ export async function trainExamples(name: 'mnist' | 'idx', options: TrainExample
     presetOf: () => 'default',
     files: await filesOf(options.data),
     budgetBytes: Number.POSITIVE_INFINITY,
-    settingsOfBase(artifact) {
-      const { model, centred, gain, logitScale } = perceptronArtifact(artifact).header;
-      return { model, centred, gain, logitScale };
+    settingsOfBase({ network: { rows, name: base, description } }) {
+      if (rows === 'examples') return description;
+      throw new ConfigError(`"--base" expected a model of examples, got ${base}`);
     },
     async load(model) {
       const reading = { ...(model && readingOf(model)), ...(image && { image }) };
@@ -109,7 +109,7 @@ async function report(
   target: number | null,
 ): Promise<void> {
   const { seconds, forwardPasses, artifact: bytes } = figures;
-  const artifact = perceptronArtifact(openArtifact(bytes ?? (await readBytes(run.out))));
+  const artifact = openArtifact(bytes ?? (await readBytes(run.out)));
   const { heldOut } = splitTraining(dataset.train, (run.config as NoiseStepConfig).holdout);
   const placed = await backend.place(artifact.network, { batch: 1000 });
   const weights = await rebuildOnBase(artifact, run.out, options, backend);

@@ -1,7 +1,6 @@
 /** `ternseed train text`: a text to train on, and what is said of a model of texts. */
 
 import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
-import { modelName } from '../src/artifact/header.js';
 import { evaluateText } from '../src/backend/evaluate.js';
 import { checkTextSteConfig, type TextSteConfig } from '../src/backprop/text-config.js';
 import { BOOK, JUDGED_BYTES_MAX, type TextData } from '../src/data/text.js';
@@ -46,9 +45,9 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
     },
     files: text === BOOK ? [] : [text],
     budgetBytes: goals.budget,
-    settingsOfBase({ header }) {
-      if (typeof header.model === 'object') return { ...header.model };
-      throw new ConfigError(`"--base" expected a model of texts, got ${modelName(header)}`);
+    settingsOfBase({ network: { rows, name, description } }) {
+      if (rows === 'positions') return description.model as Record<string, unknown>;
+      throw new ConfigError(`"--base" expected a model of texts, got ${name}`);
     },
     load: () => readText(text),
     fitted: (config) => config,

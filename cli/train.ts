@@ -80,7 +80,7 @@ export interface TrainSource<
   /** What the artifact may have. */
   readonly budgetBytes: number;
   /** Settings of a delta that are those of its base. */
-  settingsOfBase(artifact: Artifact): Record<string, unknown>;
+  settingsOfBase(artifact: Artifact): Readonly<Record<string, unknown>>;
   /** @param model - what reads the data; null for one that is new */
   load(model: Header | null): Promise<Data>;
   /** A preset's settings that the data have no use for fall away. */

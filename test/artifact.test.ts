@@ -10,7 +10,7 @@ import {
   headerOfUnfinished,
   readCheckpoint,
 } from '../src/artifact/checkpoint.js';
-import { networkOfHeader } from '../src/artifact/header.js';
+import { graphOf } from '../src/ternary/builders/index.js';
 import { rebuild, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { BLOCK_STEPS, encodeLogBlock, type LogStep, type ReadStep } from '../src/artifact/seed-log.js';
 import { openingOfLog, readUnfinishedLog } from '../src/artifact/unfinished-log.js';
@@ -255,7 +255,7 @@ describe('a packed artifact of layers of any precision', () => {
   /** A network of three layers, its header, and values that take in both ends of every range. */
   function networkWith(precision: readonly LayerPrecision[]) {
     const header = { ...run.header, model: '36-8-5-4', precision };
-    const network = networkOfHeader(header);
+    const network = graphOf(header);
     const weights = new Int8Array(network.parameters);
     for (const { values, offset, rows, columns } of network.tensors) {
       const [least, largest] = VALUE_RANGES[values];

@@ -6,15 +6,10 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it, test } from 'vitest';
-import {
-  encodePacked,
-  encodeSeedLog,
-  encodeSeedPool,
-  openArtifact,
-  perceptronArtifact,
-} from '../src/artifact/artifact.js';
+import { encodePacked, encodeSeedLog, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
+import { perceptronArtifact } from '../src/artifact/perceptron.js';
 import { encodeCheckpoint, headerOfUnfinished, readCheckpoint } from '../src/artifact/checkpoint.js';
-import { networkOfHeader } from '../src/artifact/header.js';
+import { graphOf } from '../src/ternary/builders/index.js';
 import { SignedCoder, TritCoder } from '../src/artifact/integer-coder.js';
 import { BitModel, RangeEncoder } from '../src/artifact/range-coder.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
@@ -329,7 +324,7 @@ describe('precisions', () => {
     const { header } = runOf(KINDS[3]);
     const lying = { ...header, precision };
     const good = encodePacked(lying, new Int8Array(324).fill(1), { steps: 1, weightsHash: '0'.repeat(64) });
-    const { tensors } = networkOfHeader(lying);
+    const { tensors } = graphOf(lying);
     const index = tensors.findLastIndex(({ offset }) => offset <= at);
     const { values: kind, offset, rows, columns } = tensors[index] as Tensor;
     const encoder = new RangeEncoder();
@@ -344,7 +339,7 @@ describe('precisions', () => {
   it('of a packed artifact damaged anywhere are an ArtifactError, or its weights are the same', async () => {
     const { header } = runOf(KINDS[3]);
     const lying = { ...header, precision: ['int4-row', 'int8'] as const };
-    const { tensors, parameters } = networkOfHeader(lying);
+    const { tensors, parameters } = graphOf(lying);
     const weights = Int8Array.from({ length: parameters }, (_v, i) => 1 + (i % 7));
     const hash = await weightsHash(weights, tensors);
     const good = encodePacked(lying, weights, { steps: 1, weightsHash: hash });

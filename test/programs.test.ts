@@ -61,7 +61,7 @@ function mixed(rows: Graph['rows'], width: number, times: number): Graph {
   program.end(logits, 100);
   return {
     ...program.parts,
-    ...{ tensors, parameters, rows, name: 'mixed', description: {}, scaling: null },
+    ...{ tensors, parameters, rows, name: 'mixed', details: [], description: {}, scaling: null },
     ...{ context: rows === 'examples' ? 1 : CONTEXT, applications: times, fanIns: tensors.map(() => 1) },
     initial: ['drawn', 'drawn', 'drawn', 'zeros', Int8Array.of(90, 6)],
   };

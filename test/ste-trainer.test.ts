@@ -5,7 +5,8 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodePacked, encodeSeedPool, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { encodePacked, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
+import { perceptronArtifact } from '../src/artifact/perceptron.js';
 import { formatKey, headerOf } from '../src/artifact/header.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';

@@ -20,7 +20,8 @@ import {
   encodeNeighbours,
 } from '../src/artifact/neighbour-coder.js';
 import { RangeDecoder } from '../src/artifact/range-coder.js';
-import { type Header, networkOfHeader, parseKey } from '../src/artifact/header.js';
+import { type Header, parseKey } from '../src/artifact/header.js';
+import { graphOf } from '../src/ternary/builders/index.js';
 import { levelOf, LinearPredictor } from '../src/artifact/linear-predictor.js';
 import { ArtifactError, ConfigError } from '../src/errors.js';
 import { poolSets, Signs, weightsOfDirection } from '../src/random/directions.js';
@@ -369,7 +370,7 @@ function image(rows: number, columns: number, seed: number): Int8Array {
 
 /** Coefficients that move the weights of a column up or down together, as far as their directions can. */
 function alike(header: Header): Int16Array {
-  const { tensors } = networkOfHeader(header);
+  const { tensors } = graphOf(header);
   return Int16Array.from(
     poolSets(tensors, parseKey(header.key), header.directions).flatMap((set) => {
       const { columns } = tensors[set.group];

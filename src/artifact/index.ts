@@ -17,15 +17,14 @@ export type { LayerPrecision, Values } from '../ternary/precision.js';
 export {
   type Artifact,
   type ArtifactKind,
-  isOfPerceptron,
   openArtifact,
   type Packed,
-  perceptronArtifact,
-  type PerceptronArtifact,
   type SeedLog,
   type SeedPool,
 } from './artifact.js';
-export type { Header, PerceptronHeader, TransformerHeader } from './header.js';
+export { isOfPerceptron, perceptronArtifact, type PerceptronArtifact } from './perceptron.js';
+export type { Header } from './header.js';
+export type { PerceptronHeader } from './perceptron.js';
 export { type ImageShape, type Inputs, inputsOf, type RawValues, scaleInputs } from './inputs.js';
 export {
   evaluateExamples,

@@ -1,5 +1,5 @@
 /**
- * Text from a transformer, byte by byte. All arithmetic is integer and random numbers are Philox's, so that a seed
+ * Text from a model, byte by byte. All arithmetic is integer and random numbers are Philox's, so that a seed
  * gives the same text on every backend.
  */
 

@@ -15,7 +15,10 @@ import {
   RUN_SETTINGS,
 } from '../train/shared-settings.js';
 import { ACTIVATION_MAX } from '../ternary/units.js';
-import { type Network, networkOf, parseWidths } from '../ternary/builders/perceptron.js';
+import type { Graph } from '../ternary/graph.js';
+import type { Model } from '../ternary/model.js';
+import { VALUE_RANGES } from '../ternary/precision.js';
+import { modelOf } from '../train/model.js';
 import { QUANTIZER_PRECISIONS, QUANTIZERS } from './quantizers/names.js';
 import { SCHEDULES } from './schedules.js';
 
@@ -93,12 +96,13 @@ export type SteConfig = ConfigOf<typeof STE_SETTINGS>;
 
 /**
  * Checks a configuration and what its parts must be to each other.
- * @returns its network
+ * @returns its model
  * @throws {ConfigError} naming the setting, what was expected and what was got
  */
-export function checkSteConfig(config: SteConfig): Network {
+export function checkSteConfig(config: SteConfig): Graph {
   checkSettings(config, STE_SETTINGS);
-  const layers = layersOf(config.model);
+  const { model, centred, gain, logitScale } = config;
+  const layers = modelOf({ model, centred, gain, logitScale }).tensors.length;
   for (const key of ['quantizer', 'threshold'] as const) {
     const { length } = config[key];
     if (length !== 1 && length !== layers) {
@@ -107,36 +111,23 @@ export function checkSteConfig(config: SteConfig): Network {
   }
   const { batch, shards = 1 } = config;
   if (batch % shards !== 0) throw expected('batch', `a multiple of ${shards} shards`, batch);
-  const network = steNetwork(config);
+  const precision = Array.from({ length: layers }, (_, layer) =>
+    config.artifact === 'pool' ? 'ternary' : QUANTIZER_PRECISIONS[entryOf(config.quantizer, layer)],
+  );
+  const graph = modelOf({ model, centred, gain, logitScale, precision });
   if (config.artifact === 'pool' && config.pool < layers) {
     throw expected('pool', `at least ${layers}, one a tensor`, config.pool);
   }
-  for (const { weights, largest } of network.layers) {
-    if (ACTIVATION_MAX * largest * weights.columns >= EXACT_SUM_MAX) {
+  for (const { name, values, columns } of graph.tensors) {
+    const [, largest] = VALUE_RANGES[values];
+    if (values !== 'scale' && ACTIVATION_MAX * largest * columns >= EXACT_SUM_MAX) {
       throw new ConfigError(
         `"quantizer" expected sums below 2^24, which float32 holds exactly, in every layer: ` +
-          `${weights.name} has ${weights.columns} inputs and weights up to ${largest}`,
+          `${name} has ${columns} inputs and weights up to ${largest}`,
       );
     }
   }
-  return network;
-}
-
-/**
- * The network of a configuration.
- * @throws {ConfigError} when the model or a bound of its arithmetic is not met
- */
-export function steNetwork(config: SteConfig): Network {
-  try {
-    const widths = parseWidths(config.model);
-    const precision = widths.slice(1).map((_, layer) => {
-      return config.artifact === 'pool' ? 'ternary' : QUANTIZER_PRECISIONS[entryOf(config.quantizer, layer)];
-    });
-    return networkOf(widths, { ...config, precision });
-  } catch (error) {
-    if (error instanceof RangeError) throw new ConfigError(error.message);
-    throw error;
-  }
+  return graph;
 }
 
 /** The entry for a layer of a setting that has one for all layers, or one a layer. */
@@ -145,14 +136,6 @@ export function entryOf<Entry>(entries: readonly Entry[], layer: number): Entry 
 }
 
 /** Directions of each tensor of a pool; none for packed weights. */
-export function steDirections({ artifact, pool }: SteConfig, network: Network): number[] {
-  return artifact === 'pool' ? allocateDirections(network, pool) : [];
-}
-
-function layersOf(model: string): number {
-  try {
-    return parseWidths(model).length - 1;
-  } catch (error) {
-    throw new ConfigError((error as Error).message);
-  }
+export function steDirections({ artifact, pool }: SteConfig, model: Model): number[] {
+  return artifact === 'pool' ? allocateDirections(model, pool) : [];
 }

@@ -64,10 +64,11 @@ export async function helpersOn(
 
 /** What a thread needs of a graph. */
 function plain(graph: Graph): Graph {
-  const { name, description, slots, program, rows, context, tensors, parameters } = graph;
+  const { name, details, description, slots, program, rows, context, tensors, parameters } = graph;
   const { scaling, fanIns, applications, initial } = graph;
   return {
     name,
+    details,
     description,
     slots,
     program,

@@ -3,12 +3,13 @@
  * artifact, so a run can be repeated from its own file.
  */
 
-import { ConfigError, expected } from '../errors.js';
+import { expected } from '../errors.js';
 import { oneOf } from '../train/rule.js';
 import { checkSettings, type ConfigOf, setting } from '../train/setting.js';
 import { SHAPE_SETTINGS, WINDOW_SETTINGS } from '../train/shared-settings.js';
 import { I8_MAX } from '../ternary/units.js';
-import { type Transformer, transformerOf } from '../ternary/builders/transformer.js';
+import type { Graph } from '../ternary/graph.js';
+import { modelOf } from '../train/model.js';
 import { EXACT_SUM_MAX, GRADIENT_SETTINGS, SHARD_SETTINGS, THRESHOLD, threshold } from './config.js';
 import { TRIT_QUANTIZERS } from './quantizers/names.js';
 
@@ -29,7 +30,7 @@ export type TextSteConfig = ConfigOf<typeof TEXT_STE_SETTINGS>;
  * @returns its model
  * @throws {ConfigError} naming the setting, what was expected and what was got
  */
-export function checkTextSteConfig(config: TextSteConfig): Transformer {
+export function checkTextSteConfig(config: TextSteConfig): Graph {
   checkSettings(config, TEXT_STE_SETTINGS);
   const { width, heads, hidden, context, embedding, batch, shards } = config;
   if (batch % shards !== 0) throw expected('batch', `a multiple of ${shards} shards`, batch);
@@ -42,10 +43,5 @@ export function checkTextSteConfig(config: TextSteConfig): Transformer {
   if (embedding === 'int8' && width > widest) {
     throw expected('width', `at most ${widest}, so that float32 holds sums of i8 by i8 exactly`, width);
   }
-  try {
-    return transformerOf(config);
-  } catch (error) {
-    if (error instanceof RangeError) throw new ConfigError(error.message);
-    throw error;
-  }
+  return modelOf({ model: config });
 }

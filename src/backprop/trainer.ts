@@ -13,9 +13,8 @@ import { ConfigError } from '../errors.js';
 import { keyOf } from '../random/key.js';
 import type { Key } from '../random/philox.js';
 import type { RunState } from '../artifact/checkpoint.js';
-import type { Graph } from '../ternary/graph.js';
+import { classesOf, type Graph } from '../ternary/graph.js';
 import type { BatchSource, StepRecord, Trainer } from '../train/trainer.js';
-import type { Network } from '../ternary/builders/perceptron.js';
 import { Breath, type Watch } from '../watch.js';
 import { checkSteConfig, entryOf, type SteConfig, steDirections } from './config.js';
 import { batchTensors, type Integers, SteProgram } from './ops.js';
@@ -61,7 +60,7 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> implements T
   }
 
   /**
-   * Draws the first weights of a perceptron, on the current backend of TensorFlow.js.
+   * Draws the first weights of a model of labelled examples, on the current backend of TensorFlow.js.
    * @throws {ConfigError} when the configuration or the data do not fit
    * @example
    * await openTensorflow('wasm');
@@ -74,23 +73,23 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> implements T
     { helpers = null, key = keyOf(config.seed) }: SteStart = {},
   ): Promise<SteTrainer<SteConfig>> {
     return withHelpers(helpers, async () => {
-      const network: Network = checkSteConfig(config);
-      checkTrainingSet(data, network.widths, config.shift);
-      const counts = steDirections(config, network);
+      const graph = checkSteConfig(config);
+      checkTrainingSet(data, [graph.slots[0].width, classesOf(graph)], config.shift);
+      const counts = steDirections(config, graph);
       const { quantizer, threshold } = config;
       const shadows =
         config.artifact === 'pool'
-          ? await Shadows.ofPool(network, key, counts, config.cut)
-          : await Shadows.ofWeights(network, key, (_, layer) => {
+          ? await Shadows.ofPool(graph, key, counts, config.cut)
+          : await Shadows.ofWeights(graph, key, (_, layer) => {
               return { name: entryOf(quantizer, layer), threshold: entryOf(threshold, layer) };
             });
       const batches = new Batches(key, data, config.batch, config.shift);
-      return new SteTrainer(config, network, key, counts, shadows, batches, helpers);
+      return new SteTrainer(config, graph, key, counts, shadows, batches, helpers);
     });
   }
 
   /**
-   * The same of a transformer.
+   * The same of a model of texts.
    * @param text - to train on
    */
   static async ofText(

@@ -19,8 +19,7 @@ import {
   WINDOW_SETTINGS,
 } from '../train/shared-settings.js';
 import type { Graph } from '../ternary/graph.js';
-import { type Network, networkOf, parseWidths } from '../ternary/builders/perceptron.js';
-import { type Transformer, transformerOf } from '../ternary/builders/transformer.js';
+import { modelOf } from '../train/model.js';
 
 const COMMON_SETTINGS = {
   ...RUN_SETTINGS,
@@ -113,32 +112,17 @@ export type TextNoiseStepConfig = ConfigOf<typeof TEXT_NOISE_STEP_SETTINGS>;
 
 /**
  * Checks a configuration and what its parts must be to each other.
- * @returns its network
+ * @returns its model
  * @throws {ConfigError} naming the setting, what was expected and what was got
  */
-export function checkConfig(config: NoiseStepConfig): Network {
+export function checkConfig(config: NoiseStepConfig): Graph {
   checkSettings(config, NOISE_STEP_SETTINGS);
-  const network = networkFor(config);
-  checkSeedSettings(config, network);
+  const model = modelOf(config);
+  checkSeedSettings(config, model);
   if (config.perturb === 'nodes' && config.batch > NODES_BATCH_MAX) {
     throw expected('batch', `at most ${NODES_BATCH_MAX} for nodes`, config.batch);
   }
-  return network;
-}
-
-/**
- * The network of a configuration.
- * @throws {ConfigError} when the model or a bound of its arithmetic is not met
- */
-export function networkFor(
-  config: Pick<NoiseStepConfig, 'model' | 'centred' | 'gain' | 'logitScale'>,
-): Network {
-  try {
-    return networkOf(parseWidths(config.model), config);
-  } catch (error) {
-    if (error instanceof RangeError) throw new ConfigError(error.message);
-    throw error;
-  }
+  return model;
 }
 
 /** What the rules of a seed log and a seed pool read of a configuration. */
@@ -228,20 +212,14 @@ export function directionCounts(config: SeedSettings, graph: Graph): number[] {
  * @returns its model
  * @throws {ConfigError} naming the setting, what was expected and what was got
  */
-export function checkTextNoiseStepConfig(config: TextNoiseStepConfig): Transformer {
+export function checkTextNoiseStepConfig(config: TextNoiseStepConfig): Graph {
   checkSettings(config, TEXT_NOISE_STEP_SETTINGS);
   if (config.tied) throw expected('tied', 'false: what is aligned needs a head of its own', 'true');
   if (config.batch * config.context > NODES_BATCH_MAX) {
     const most = Math.floor(NODES_BATCH_MAX / config.context);
     throw expected('batch', `at most ${most} windows of ${config.context} bytes`, config.batch);
   }
-  let model: Transformer;
-  try {
-    model = transformerOf(config);
-  } catch (error) {
-    if (error instanceof RangeError) throw new ConfigError(error.message);
-    throw error;
-  }
+  const model = modelOf({ model: config });
   if (config.artifact !== 'packed') checkSeedSettings(seedSettings(config), model);
   return model;
 }

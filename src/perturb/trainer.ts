@@ -15,7 +15,7 @@ import { keyOf } from '../random/key.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import type { RunState } from '../artifact/checkpoint.js';
-import type { Graph } from '../ternary/graph.js';
+import { classesOf, type Graph } from '../ternary/graph.js';
 import type { BatchSource, LogEntry, StepRecord, Trainer } from '../train/trainer.js';
 import {
   checkConfig,
@@ -94,11 +94,11 @@ export class NoiseStepTrainer<
     backend: Backend,
     start: NoiseStepStart = {},
   ): Promise<NoiseStepTrainer<NoiseStepConfig>> {
-    const network = checkConfig(config);
-    checkTrainingSet(data, network.widths, config.shift);
+    const graph = checkConfig(config);
+    checkTrainingSet(data, [graph.slots[0].width, classesOf(graph)], config.shift);
     const { key = keyOf(config.seed) } = start;
     const batches = new Batches(key, data, config.batch, config.shift);
-    return NoiseStepTrainer.#place(config, network, backend, batches, key, start);
+    return NoiseStepTrainer.#place(config, graph, backend, batches, key, start);
   }
 
   /**

@@ -3,7 +3,7 @@
 import { DIRECTIONS_MAX, STEPS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import { ACTIVATION_MAX } from '../ternary/units.js';
-import { type EmbeddingPrecision, EMBEDDINGS } from '../ternary/builders/transformer.js';
+import { type EmbeddingPrecision, EMBEDDINGS } from '../ternary/builders/index.js';
 import { decay, flag, integer, oneOf, seedText, text } from './rule.js';
 import { setting } from './setting.js';
 

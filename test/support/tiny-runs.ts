@@ -1,6 +1,7 @@
 /** Training runs in memory on the tiny data set, with the weights after every step, and artifacts of them. */
 
-import { type Base, formatKey, type PerceptronHeader } from '../../src/artifact/header.js';
+import { type Base, formatKey } from '../../src/artifact/header.js';
+import type { PerceptronHeader } from '../../src/artifact/perceptron.js';
 import { type LogStep, lossOfUnits } from '../../src/artifact/seed-log.js';
 import { weightsHash } from '../../src/artifact/weights-hash.js';
 import type { Backend } from '../../src/backend/backend.js';

@@ -13,12 +13,12 @@ import {
   type Inputs,
   type KernelMemory,
   takesSizes,
-  type TransformerExports,
-  transformerKernels,
-} from './wasm-transformer.js';
+  type SignedExports,
+  signedKernels,
+} from './wasm-signed.js';
 
 /** What assembly/index.ts exports; addresses are bytes, lengths elements. */
-interface Exports extends TransformerExports {
+interface Exports extends SignedExports {
   gemmScratch(depth: number, rows: number): number;
   gemm(
     p: number,
@@ -93,7 +93,7 @@ export async function registerFusedKernels(simd: SimdChoice = 'auto'): Promise<s
   const instance = new WebAssembly.Instance(module, { env: { memory, abort() {} } });
   const exports = instance.exports as unknown as Exports;
   const shared = memoryOf(backend);
-  const runs = { ...kernelsOf(shared, exports), ...transformerKernels(shared, exports) };
+  const runs = { ...kernelsOf(shared, exports), ...signedKernels(shared, exports) };
   for (const [kernelName, run] of Object.entries(runs)) {
     if (tf.getKernel(kernelName, 'wasm')) tf.unregisterKernel(kernelName, 'wasm');
     const takes = takesSizes(kernelName as FusedName);

@@ -26,7 +26,7 @@ export const rescaleSte: SteOp<'rescale'> = ({ attributes: { scale, to } }, at) 
   }
 };
 
-/** The scale of a mantissa and an exponent, as `rescale` of src/ternary/transformer.ts takes it. */
+/** The scale of a mantissa and an exponent, as `rescale` of src/ternary/units.ts takes it. */
 export function rescalingOf(mantissa: number, exponent: number): Rescaling {
   return exponent > 30 ? { multiplier: 0, shift: 1 } : { multiplier: mantissa, shift: exponent };
 }

@@ -1,5 +1,5 @@
 /**
- * The transformer's normalization of the residual stream by its root mean square (src/ops/rms-norm/op.ts), to
+ * Normalization of the residual stream by its root mean square (src/ops/rms-norm/op.ts), to
  * the bit, with the gradient of the real one where activations are not clipped.
  */
 

@@ -36,9 +36,39 @@ export interface NetworkOptions {
   readonly precision?: readonly LayerPrecision[];
 }
 
+/** The keys of a header that describe a perceptron. */
+export interface LayersDescription extends NetworkOptions {
+  /** Layer widths, `784-512-10`. */
+  readonly model: string;
+}
+
+/** What each of them must be by itself. */
+export const LAYERS_RULES = {
+  model: ['layer widths', (value: unknown) => typeof value === 'string' && value.length <= 512],
+  centred: ['true or false', (value: unknown) => typeof value === 'boolean'],
+  gain: ['an integer', Number.isInteger],
+  logitScale: ['an integer', Number.isInteger],
+  precision: [
+    `${Object.keys(PRECISIONS).join(', ')} for each layer`,
+    (value: unknown) => value === undefined || (Array.isArray(value) && value.every(isPrecision)),
+  ],
+} as const;
+
+/** A model may not have more layers of weights. */
+export const LAYERS_MAX = 64;
+
+/**
+ * The perceptron that a header describes.
+ * @throws {RangeError} when a bound of the arithmetic is not met
+ */
+export function perceptronOf(description: LayersDescription): Network {
+  const widths = parseWidths(description.model);
+  if (widths.length > LAYERS_MAX + 1) throw new RangeError(`"model" expected at most ${LAYERS_MAX} layers`);
+  return networkOf(widths, description);
+}
+
 /** A multilayer perceptron of the integer network. */
 export interface Network extends NetworkOptions, Graph {
-  readonly architecture: 'perceptron';
   /** Inputs, hidden widths, classes. */
   readonly widths: readonly number[];
   readonly precision: readonly LayerPrecision[];
@@ -106,13 +136,16 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
   if (offset > PARAMETERS_MAX) {
     throw new RangeError(`"model" expected at most ${PARAMETERS_MAX} weights, got ${offset}`);
   }
+  const ternary = precision.every((one) => one === 'ternary');
   const tensors = [...matrices, ...layers.flatMap(({ scale }) => scale ?? [])];
   return {
-    ...{ architecture: 'perceptron', widths: [...widths], precision, centred, gain, logitScale },
+    ...{ widths: [...widths], precision, centred, gain, logitScale },
     ...{ tensors, layers, parameters: offset },
     name: widths.join('-'),
-    description: { model: widths.join('-'), centred, gain, logitScale, precision },
-    initial: isTernary({ precision })
+    // All ternary goes without saying.
+    description: { model: widths.join('-'), centred, gain, logitScale, ...(!ternary && { precision }) },
+    details: ternary ? [] : [['precision', precision.join(', ')]],
+    initial: ternary
       ? matrices.map(() => 'drawn')
       : `it has layers of other precisions than ternary: ${precision.join(', ')}`,
     ...programOf(layers, tensors, options),
@@ -124,7 +157,7 @@ function programOf(
   layers: readonly Layer[],
   tensors: readonly Tensor[],
   { centred, gain, logitScale }: NetworkOptions,
-): Omit<Graph, keyof Model | 'name' | 'description' | 'initial'> {
+): Omit<Graph, keyof Model | 'name' | 'details' | 'description' | 'initial'> {
   const program = new GraphBuilder({ kind: 'u7', width: layers[0].weights.columns });
   let x = program.input;
   for (const [index, { weights, scale, shift }] of layers.entries()) {

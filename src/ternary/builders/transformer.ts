@@ -61,8 +61,24 @@ export const SHAPE_KEYS = [
   ...(['loopFrom', 'loopTo', 'loops', 'tied', 'embedding'] as const),
 ] satisfies (keyof TransformerShape)[];
 
+/** The keys of a header that describe a transformer. */
+export interface ShapeDescription {
+  readonly model: TransformerShape;
+}
+
+/** What they must be by themselves. */
+export const SHAPE_RULES = {
+  model: [
+    'the shape of a transformer',
+    (value: unknown) => {
+      const keys = Object.keys(value as object);
+      return keys.length === SHAPE_KEYS.length && SHAPE_KEYS.every((key) => keys.includes(key));
+    },
+  ],
+} as const;
+
 /** The shape of a model alone. */
-export function shapeOf(model: TransformerShape): TransformerShape {
+function shapeOf(model: TransformerShape): TransformerShape {
   return Object.fromEntries(SHAPE_KEYS.map((key) => [key, model[key]])) as unknown as TransformerShape;
 }
 
@@ -92,7 +108,6 @@ export interface TransformerBlock {
 }
 
 export interface Transformer extends TransformerShape, Graph {
-  readonly architecture: 'transformer';
   readonly headSize: number;
   /** Model order: embedding, each block's matrices, the head unless it is tied, `scales`. */
   readonly tensors: readonly Tensor[];
@@ -107,6 +122,11 @@ export interface Transformer extends TransformerShape, Graph {
   readonly order: readonly number[];
   /** A logit's sum is rounded by so many bits before it is scaled: 127³·W / 2^this < 2^30. */
   readonly headShift: number;
+}
+
+/** Whether a model is a transformer, for those who write its parts by name. */
+export function isTransformer(model: Graph): model is Transformer {
+  return 'embed' in model;
 }
 
 const MATRICES = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'] as const;
@@ -176,13 +196,13 @@ export function transformerOf(shape: TransformerShape): Transformer {
   const order = [...range(0, loopFrom), ...looped, ...range(loopTo, blocks)];
   const headShift = Math.max(0, ceilLog2(width) - 9);
   const model = {
-    architecture: 'transformer' as const,
     ...{ blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding },
     ...{ headSize, tensors, embed, layers, head, scales, order, headShift, parameters: offset },
   };
   return {
     ...model,
     name: transformerName(shape),
+    details: detailsOf(shape),
     description: { model: shapeOf(shape) },
     initial: tied ? '"tied" expected false: directions need a head of its own' : initialOf(model),
     ...programOf(model),
@@ -192,7 +212,7 @@ export function transformerOf(shape: TransformerShape): Transformer {
 /** The residual stream through the blocks as they are applied. Sites: 0, then 1 + 7·application + matrix, in model order. */
 function programOf(
   model: Omit<Transformer, Exclude<keyof Graph, keyof Model | 'context'>>,
-): Omit<Graph, keyof Model | 'name' | 'description' | 'initial'> {
+): Omit<Graph, keyof Model | 'name' | 'details' | 'description' | 'initial'> {
   const { tensors, width, heads, keyHeads, headSize, hidden, context, embed, head, layers, order, loops } =
     model;
   const program = new GraphBuilder({ kind: 'byte', width: 1 });
@@ -339,9 +359,21 @@ export function unitsOf({
 }
 
 /** A model's name for people: `text-4x128`, and what is not usual of it. */
-export function transformerName({ blocks, width, loops, embedding, tied }: TransformerShape): string {
+function transformerName({ blocks, width, loops, embedding, tied }: TransformerShape): string {
   const more = [loops > 1 ? `loops ${loops}` : '', embedding === 'int8' ? '' : embedding, tied ? 'tied' : ''];
   return [`text-${blocks}x${width}`, ...more.filter((part) => part !== '')].join(', ');
+}
+
+function detailsOf(shape: TransformerShape): [label: string, value: string][] {
+  const { heads, keyHeads, hidden, context, loops, loopFrom, loopTo, tied, embedding } = shape;
+  const blocks = `blocks ${loopFrom} to ${loopTo - 1}, ${loops} times`;
+  return [
+    ['heads', keyHeads === heads ? `${heads}` : `${heads} of queries, ${keyHeads} of keys and values`],
+    ['hidden', `${hidden}`],
+    ['context', `${context} bytes`],
+    ...(loops === 1 ? [] : [['loop', blocks] as [string, string]]),
+    ['embedding', `${embedding}, the head ${tied ? 'is the same matrix' : 'of its own'}`],
+  ];
 }
 
 function range(from: number, to: number): number[] {

@@ -1,5 +1,5 @@
 /**
- * The transformer's fused kernels for TensorFlow.js's wasm backend: which tensors and numbers each takes.
+ * Fused kernels of i8 activations for TensorFlow.js's wasm backend: which tensors and numbers each takes.
  * Their source is assembly/{signed,requantize,rms-norm,attention,gate,tokens}.ts. Sizes that they do not take are
  * composed of TensorFlow.js's own operations.
  */
@@ -23,7 +23,7 @@ export interface KernelMemory {
 }
 
 /** What those files export; addresses are bytes, lengths elements. */
-export type TransformerExports = Record<
+export type SignedExports = Record<
   | 'signedLinearScratch'
   | 'signedLinear'
   | 'requantize'
@@ -80,9 +80,9 @@ export function takesSizes(name: FusedName): FusedKernel['takes'] {
 }
 
 /** The kernels by their names in TensorFlow.js's registry. */
-export function transformerKernels(
+export function signedKernels(
   { at, output, sizeOf, withScratch }: KernelMemory,
-  exports: TransformerExports,
+  exports: SignedExports,
 ): Record<string, Kernel> {
   const like = ({ shape }: tf.TensorInfo) => output(...shape);
 
