@@ -17,9 +17,10 @@ const ALLOWED: Record<string, readonly string[]> = {
   ternary: ['errors.ts'],
   ops: ['ternary'],
   'ops/ste': ['ops', 'ternary', 'backprop'],
+  'ops/webgpu': ['ops', 'ternary', 'random', 'backend'],
   random: ['errors.ts'],
   'typed-arrays.ts': ['errors.ts'],
-  backend: ['ops', 'ternary', 'random', 'errors.ts', 'typed-arrays.ts', 'watch.ts'],
+  backend: ['ops', 'ops/webgpu', 'ternary', 'random', 'errors.ts', 'typed-arrays.ts', 'watch.ts'],
   artifact: ['backend', 'ternary', 'random', 'errors.ts', 'watch.ts'],
   quantize: ['ternary', 'errors.ts'],
   exchange: ['artifact', 'backend', 'quantize', 'ternary', 'random', 'errors.ts', 'watch.ts'],
@@ -98,6 +99,7 @@ const imports = sources.flatMap((path) => importsOf(path, readFileSync(join(root
 /** `src/random/philox.ts` is of the unit `random`, `src/errors.ts` of `errors.ts`, `cli/x.ts` of `cli`. */
 function unitOf(path: string): string {
   if (/^src\/ops\/(.*\/)?ste\.ts$/.test(path)) return 'ops/ste'; // an operation's part for one trainer
+  if (/^src\/ops\/(.*\/)?(more-)?webgpu[^/]*\.ts$/.test(path)) return 'ops/webgpu'; // and for one backend
   const [top, unit] = path.split('/');
   return top === 'src' ? unit : top;
 }
@@ -176,6 +178,31 @@ describe('layers', () => {
         );
       });
     expect(wrong.map(text)).toEqual([]);
+  });
+
+  it('have operations’ parts for the GPU, which its backend alone imports, as they import it alone', () => {
+    const isBackend = (path: string) => path.startsWith('src/backend/webgpu/');
+    const wrong = imports
+      .filter(({ from, target }) => unitOf(target) === 'ops/webgpu' || unitOf(from) === 'ops/webgpu')
+      .filter(({ from, target }) => {
+        if (unitOf(from) !== 'ops/webgpu') return !isBackend(from);
+        return unitOf(target) === 'backend' && !isBackend(target) && target !== 'src/backend/backend.ts';
+      });
+    expect(wrong.map(text)).toEqual([]);
+  });
+
+  it('keep architectures out of the GPU’s backend', () => {
+    const models = ['src/ternary/network.ts', 'src/ternary/transformer.ts'];
+    const wrong = imports.filter(
+      ({ from, target }) => from.startsWith('src/backend/webgpu/') && models.includes(target),
+    );
+    expect(wrong.map(text)).toEqual([]);
+    const named = sources.filter((path) => path.startsWith('src/backend/webgpu/'));
+    expect(
+      named.filter((path) =>
+        /perceptron|transformer|\.architecture/i.test(readFileSync(join(root, path), 'utf8')),
+      ),
+    ).toEqual([]);
   });
 
   it('take only the packages they need', () => {

@@ -5,13 +5,12 @@
 
 import { describe, expect, it } from 'vitest';
 import type { Placed } from '../src/backend/backend.js';
-import { openWasm } from '../src/backend/wasm/wasm.js';
 import { limitsOf } from '../src/ops/bounds.js';
 import { poolSets } from '../src/random/directions.js';
 import { type Graph, GraphBuilder, type Probe } from '../src/ternary/graph.js';
 import type { Tensor } from '../src/ternary/model.js';
 import type { Values } from '../src/ternary/precision.js';
-import { reference } from './support/backends.js';
+import { fastBackends, reference } from './support/backends.js';
 
 const CONTEXT = 40;
 const CLASSES = 7;
@@ -74,7 +73,7 @@ const shapes = [
   ['positions', 21, 3],
 ] as const;
 
-describe.each([1, 2])('wasm on %i threads', (threads) => {
+describe.each(fastBackends)('%s', (_, open) => {
   it.each(shapes)('runs a program on %s, %i wide, a matrix %i times over', async (rows, width, times) => {
     const graph = mixed(rows, width, times);
     limitsOf(graph);
@@ -83,7 +82,7 @@ describe.each([1, 2])('wasm on %i threads', (threads) => {
     const count = room.batch * length;
     const inputs = Uint8Array.from({ length: count }, (_, i) => (i * 37 + (i >> 3)) & 255);
     const labels = inputs.map((byte) => (byte * 5) % CLASSES);
-    const backend = await openWasm({ threads });
+    const backend = await open();
     const [mine, right] = [await backend.place(graph, room), await reference.place(graph, room)];
     const both = async <Result>(work: (on: Placed) => Promise<Result>) => {
       expect(await work(mine)).toEqual(await work(right));

@@ -2,10 +2,9 @@
 // without, and the share of the device's ceilings that it reaches. Bytes count each input and output
 // once; kernels whose work is neither products nor bytes have no share.
 
-import { recordForward, recordLinear, recordNormalize } from '../../dist/src/backend/webgpu/forward.js';
-import { recordAlign, recordProbes } from '../../dist/src/backend/webgpu/nodes.js';
-import { recordInit, recordPool, recordStep } from '../../dist/src/backend/webgpu/updates.js';
-import { Workspace } from '../../dist/src/backend/webgpu/workspace.js';
+import { recipesOf } from '../../dist/src/ops/webgpu.js';
+import * as nodes from '../../dist/src/backend/webgpu/nodes.js';
+import { WebgpuPlaced } from '../../dist/src/backend/webgpu/placed.js';
 import { directionSet } from '../../dist/src/random/directions.js';
 import { networkOf } from '../../dist/src/ternary/builders/perceptron.js';
 
@@ -13,7 +12,7 @@ const KEY = [1, 2];
 const PROBES = { key: KEY, step: 1, probes: 4, sigma: 51, rewardShift: 5 };
 
 /** Seconds of what `record` adds to a recorder, the median of five rounds that each take long enough. */
-async function timed({ recorder, device }, record, leastSeconds) {
+async function timed({ space: { recorder }, device }, record, leastSeconds) {
   const { queue } = device.device;
   const run = async (repetitions) => {
     const begun = performance.now();
@@ -31,19 +30,24 @@ async function timed({ recorder, device }, record, leastSeconds) {
   return rounds.sort((a, b) => a - b)[2];
 }
 
-/** A network of one shape in device memory with random inputs, trits and labels. */
-function spaceOf(device, widths, batch, room) {
-  const network = networkOf(widths, { centred: true, gain: 25, logitScale: 10 });
-  const space = new Workspace(device, network, { batch, ...room });
-  const { queue } = device.device;
-  const words = (count, word) =>
-    Uint32Array.from({ length: count }, (_, i) => word(Math.imul(i + 1, 2654435761)));
-  const fill = (buffer, word) => queue.writeBuffer(buffer.buffer, 0, words(buffer.bytes / 4, word));
-  fill(space.inputs, (noise) => noise & 0x7f7f7f7f);
-  fill(space.labels, () => 0);
-  recordInit(space, KEY, 0);
-  space.recorder.submit();
-  return space;
+/** A perceptron of one shape on the device with random inputs and trits. */
+async function placedOf(device, widths, batch, probes) {
+  const graph = networkOf(widths, { centred: true, gain: 25, logitScale: 10 });
+  const recipes = await recipesOf(graph);
+  const estimators = { nodes: probes ? nodes : null, trials: null };
+  const placed = new WebgpuPlaced(device, graph, { batch, probes }, recipes, estimators, () => {});
+  const inputs = Uint8Array.from(
+    { length: batch * widths[0] },
+    (_, i) => Math.imul(i + 1, 2654435761) >>> 25,
+  );
+  placed.load({ inputs, labels: new Uint8Array(batch), length: 1 });
+  await placed.initLatents(KEY, 0);
+  return placed;
+}
+
+/** Rows first… of the batch. */
+function part(first, rows) {
+  return { rows, examples: rows, first, length: 1, start: 0, kind: 'batch' };
 }
 
 /**
@@ -66,108 +70,88 @@ export async function kernelRows(device, { dotRate, bandwidth }, { shapes, steps
     });
   };
   for (const { widths, batch } of shapes) {
-    const space = spaceOf(device, [...widths, 10], batch, {});
+    const placed = await placedOf(device, [...widths, 10], batch);
     const [inputs, units] = widths;
-    const rowsAtOnce = Math.min(batch, space.plan.tile);
+    const atOnce = Math.min(batch, placed.plan.rows);
     const product = () => {
-      for (let first = 0; first < batch; first += rowsAtOnce) {
-        recordLinear(space, 0, space.inputs, space.layers[0].z, first, Math.min(rowsAtOnce, batch - first));
+      for (let first = 0; first < batch; first += atOnce) {
+        placed.forward.record(0, part(first, Math.min(atOnce, batch - first)));
       }
     };
-    const shape = `${batch} × ${inputs} → ${units}`;
-    const seconds = await timed(space, product, leastSeconds);
     add(
       'linear',
-      shape,
-      seconds,
+      `${batch} × ${inputs} → ${units}`,
+      await timed(placed, product, leastSeconds),
       2 * batch * inputs * units,
       batch * inputs + (units * inputs) / 4 + 4 * batch * units,
     );
-    const normalize = () =>
-      recordNormalize(space, 0, space.layers[0].z, space.layers[0].scales, space.layers[0].x, rowsAtOnce);
-    add(
-      'normalize',
-      `${rowsAtOnce} × ${units}`,
-      await timed(space, normalize, leastSeconds),
-      0,
-      5 * rowsAtOnce * units,
-    );
-    space.release();
+    const normalize = () => placed.forward.record(1, part(0, atOnce));
+    const seconds = await timed(placed, normalize, leastSeconds);
+    add('normalize', `${atOnce} × ${units}`, seconds, 0, 5 * atOnce * units);
+    await placed.release();
   }
   for (const { widths, batch, pool } of steps) {
-    const space = spaceOf(device, widths, batch, { probes: PROBES.probes, weights: true });
-    const shape = `${widths.join('-')}, batch ${batch}`;
-    const tile = { first: 0, rows: Math.min(batch, space.plan.tile) };
+    const placed = await placedOf(device, widths, batch, PROBES.probes);
+    const { parameters, tensors } = placed.graph;
     const [inputs, units] = widths;
-    const { parameters, tensors } = space.network;
-    const forwardOperations = 2 * tile.rows * parameters;
-    const forwardBytes = tile.rows * (inputs + 10 * widths.slice(1).reduce((sum, width) => sum + width, 0));
+    const { rows: atOnce } = placed.plan;
+    const all = part(0, Math.min(batch, atOnce));
+    const shape = `${widths.join('-')}, batch ${batch}`;
     add(
       'forward pass',
-      `${shape}: ${tile.rows}`,
-      await timed(space, () => recordForward(space, tile), leastSeconds),
-      forwardOperations,
-      forwardBytes,
-    );
-    const above = parameters - inputs * units;
-    add(
-      'probes of layer 0: signs, disturb, forward, rewards, errors',
-      `${shape}: ${tile.rows} × ${2 * PROBES.probes}`,
-      await timed(space, () => recordProbes(space, 0, tile, batch, PROBES), leastSeconds),
-      2 * tile.rows * 2 * PROBES.probes * above,
-      tile.rows * units * (4 + 2 * PROBES.probes * 6 + 2),
+      `${shape}: ${all.rows}`,
+      await timed(placed, () => placed.forward.recordAll(all), leastSeconds),
+      2 * all.rows * parameters,
+      all.rows * (inputs + 10 * widths.slice(1).reduce((sum, width) => sum + width, 0)),
     );
     const size = inputs * units;
-    const set = directionSet({
-      key: KEY,
-      step: 0,
-      group: 0,
-      offset: 0,
-      size,
-      directions: Math.min(size, pool),
-      touched: size,
-    });
-    const alignments = space.growing('alignments', 4 * set.directions);
+    const setOf = (changes) => directionSet({ key: KEY, step: 0, group: 0, offset: 0, size, ...changes });
+    const set = setOf({ directions: Math.min(size, pool), touched: size });
+    const first = placed.nodes.sites.after.flat().find(({ index }) => index === 0);
+    const above = parameters - size;
+    add(
+      'probes of layer 0: signs, disturb, forward, rewards, errors',
+      `${shape}: ${all.rows} × ${2 * PROBES.probes}`,
+      await timed(placed, () => placed.nodes.probe(first, all, PROBES, 100), leastSeconds),
+      2 * all.rows * 2 * PROBES.probes * above,
+      all.rows * units * (4 + 2 * PROBES.probes * 6 + 2),
+    );
+    const alignments = placed.space.growing('alignments', set.directions);
     // δ̂ is a product of its high and of its low byte.
     add(
       'align',
-      shape,
-      await timed(space, () => recordAlign(space, set, 0, batch, alignments), leastSeconds),
-      2 * 2 * batch * size,
-      batch * (inputs + 2 * units) + 4 * set.directions,
+      `${shape}: ${all.rows}`,
+      await timed(placed, () => placed.nodes.align(first, all, alignments, { set, first: 0 }), leastSeconds),
+      2 * 2 * all.rows * size,
+      all.rows * (inputs + 2 * units) + 4 * set.directions,
     );
-    const coefficients = space.growing('coefficients', 2 * pool * tensors.length);
+    const coefficients = new Int16Array(set.directions);
     add(
       'pool: gather',
-      `${parameters} weights`,
-      await timed(space, () => recordPool(space, [set], coefficients, 0), leastSeconds),
+      `${size} weights`,
+      await timed(placed, () => placed.store.pool([set], coefficients), leastSeconds),
       0,
       1.25 * size + 2 * set.directions,
     );
-    const step = directionSet({
-      key: KEY,
-      step: 1,
-      group: tensors.length,
-      offset: 0,
-      size: parameters,
-      directions: 128,
-      touched: Math.min(parameters, 2048),
+    const step = setOf({
+      ...{ step: 1, group: tensors.length, size: parameters },
+      ...{ directions: 128, touched: Math.min(parameters, 2048) },
     });
     add(
       'log step: scatter',
       `${step.touched} of ${parameters} weights`,
-      await timed(space, () => recordStep(space, step, coefficients, 0), leastSeconds),
+      await timed(placed, () => placed.store.step(step, new Int8Array(128)), leastSeconds),
       0,
       step.touched * 5,
     );
     add(
       'initial latents',
       `${parameters} weights`,
-      await timed(space, () => recordInit(space, KEY, 0), leastSeconds),
+      await timed(placed, () => placed.store.init(KEY, 0), leastSeconds),
       0,
       1.25 * parameters,
     );
-    space.release();
+    await placed.release();
   }
   return rows;
 }

@@ -3,7 +3,6 @@
  * read what is disturbed of their inputs, and else what the undisturbed pass has left.
  */
 
-import type { AnyOp } from './graph.js';
 import { lastReads, type Program } from './liveness.js';
 
 /** An operation that is run again, and the one after it. */
@@ -17,7 +16,7 @@ export interface Step {
 
 /** The steps after operations whose sums are disturbed. Those that go on alike from some operation on share what follows. */
 export class Continuations {
-  readonly #program: readonly AnyOp[];
+  readonly #program: Program['program'];
   readonly #last: readonly number[];
   readonly #steps = new Map<string, Step>();
 

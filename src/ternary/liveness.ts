@@ -1,8 +1,11 @@
 /** Which slots of a program are of use how long, and which can share their room. */
 
-import type { Graph } from './graph.js';
+import type { AnyOp, Graph } from './graph.js';
 
-export type Program = Pick<Graph, 'program' | 'slots'>;
+/** What matters here of operations: the slots that they read and write. */
+export interface Program extends Pick<Graph, 'slots'> {
+  readonly program: readonly Pick<AnyOp, 'inputs' | 'outputs'>[];
+}
 
 /** By slot: the index of the last operation that reads it, or of the one that writes it where none does. */
 export function lastReads({ program, slots }: Program): number[] {

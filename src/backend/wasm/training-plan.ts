@@ -3,11 +3,11 @@
  * from disturbed sums, the sites that are disturbed, and what kernels work with.
  */
 
-import { ConfigError } from '../../errors.js';
 import type { AnyOp, Graph, Probe } from '../../ternary/graph.js';
 import { Continuations, type Step } from '../../ternary/continuations.js';
 import { lastReads, shareRoom } from '../../ternary/liveness.js';
 import type { Room } from '../backend.js';
+import { chainOf } from '../chain.js';
 import { roundUp } from './layout.js';
 import { INSTRUCTION_WORDS, type TrainedTensor } from './structures.js';
 
@@ -253,25 +253,4 @@ function togetherOf(probes: number, bytes: number): number {
   let together = 1;
   while (together < Math.min(16, probes) && 2 * together * bytes <= SIGNS_BYTES) together *= 2;
   return together;
-}
-
-/**
- * The layers of a chain, as the estimator of weights takes it.
- * @returns indices of each layer's `linear` and `normalize`, which the last has not
- * @throws {ConfigError} when the graph is none
- */
-function chainOf({ program, slots, tensors }: Graph): [linear: number, normalize: number | null][] {
-  const layers = program.flatMap(({ op, tensors: own }, index): [number, number | null][] => {
-    if (op !== 'linear' || own.length > 1 || tensors[own[0]].values !== 'trit') return [];
-    return [[index, program[index + 1].op === 'normalize' ? index + 1 : null]];
-  });
-  const isChain =
-    layers.length * 2 === program.length &&
-    layers.every(
-      ([index, normalize], i) => index === 2 * i && (normalize !== null) === i + 1 < layers.length,
-    ) &&
-    program.every(({ inputs }, index) => inputs.length === 1 && inputs[0] === index) &&
-    slots[0].kind === 'u7';
-  if (!isChain) throw new ConfigError('"weights" expected false: the model is no chain of ternary layers');
-  return layers;
 }

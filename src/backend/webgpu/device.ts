@@ -50,6 +50,7 @@ export class WebgpuDevice {
   liveBytes = 0;
   #nextId = 0;
   readonly #alive = new Set<DeviceBuffer>();
+  readonly #kernels = new Map<string, Kernel>();
   readonly #compiled = new Map<string, Compiled>();
   /** The same by kernel, which is quicker to find. */
   readonly #ready = new WeakMap<Kernel, Compiled>();
@@ -146,9 +147,9 @@ export class WebgpuDevice {
     buffer.buffer.destroy();
   }
 
-  /** Writes to a buffer from its beginning, after what was submitted before. */
-  write(buffer: DeviceBuffer, data: GPUAllowSharedBufferSource): void {
-    this.device.queue.writeBuffer(buffer.buffer, 0, data);
+  /** Writes to a buffer, after what was submitted before. */
+  write(buffer: DeviceBuffer, data: GPUAllowSharedBufferSource, offsetBytes = 0): void {
+    this.device.queue.writeBuffer(buffer.buffer, offsetBytes, data);
   }
 
   /** Fills a buffer with zeros, after what was submitted before. */
@@ -156,6 +157,13 @@ export class WebgpuDevice {
     const encoder = this.device.createCommandEncoder();
     encoder.clearBuffer(buffer.buffer);
     this.device.queue.submit([encoder.finish()]);
+  }
+
+  /** The kernel of a name, which says all that it is made of; made when it is first needed. */
+  kernel<Made extends Kernel>(name: string, make: () => Made): Made {
+    const made = (this.#kernels.get(name) as Made | undefined) ?? make();
+    this.#kernels.set(name, made);
+    return made;
   }
 
   /** Compiles a kernel, once for each source. */

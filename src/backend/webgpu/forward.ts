@@ -1,129 +1,134 @@
-/** The forward pass: of the examples of a batch, a tile at a time, and of disturbed copies of them. */
+/**
+ * The buffers of a program's slots, and what records its units: of a part of a batch, of disturbed copies of its rows,
+ * or of the next row of a window that grows. Slots that are of no use at the same time share a buffer.
+ */
 
+import type { Graph } from '../../ternary/graph.js';
+import { type Program, shareRoom } from '../../ternary/liveness.js';
 import type { DeviceBuffer } from './device.js';
-import { linearGroups } from './kernels/kernel.js';
-import { DIRECT_DEPTH_MAX, DIRECT_SIZE, linearKernel } from './kernels/linear.js';
-import { LOSS_SIZE, lossKernel } from './kernels/loss.js';
-import { normalizeKernel } from './kernels/normalize.js';
-import { rowGroups } from './kernels/reduce.js';
-import { tileCounts, TILE_SIDE } from './kernels/tile.js';
+import { type RowPlan, wordsOf } from './plan.js';
+import type { Pass, Recipes, Rows, Source } from './recipe.js';
+import { recipeOf, type Unit } from './units.js';
+import type { WeightStore } from './weight-store.js';
 import type { Workspace } from './workspace.js';
 
-/** Examples first…first + rows − 1 of the batch. */
-export interface Tile {
-  readonly first: number;
-  readonly rows: number;
+/** What estimators need of a pass over a batch. */
+export interface Disturbing {
+  /** What reads slots of the undisturbed pass when the unit of an index is done. */
+  readonly reads: readonly { readonly after: number; readonly slots: readonly number[] }[];
+  /** Slots that copies have. */
+  readonly moved: ReadonlySet<number>;
 }
 
-/** Which example a copy is of: `examples` of them from `first` on, `copies` copies each, again and again. */
-export interface CopyOrder {
-  readonly first: number;
-  readonly examples: number;
-  readonly copies: number;
-}
+export class Forward {
+  readonly labels: DeviceBuffer;
+  /** [batch] what the last unit writes. */
+  readonly results: readonly DeviceBuffer[];
+  readonly #inputs: DeviceBuffer;
+  readonly #next: DeviceBuffer;
+  readonly #slots: Map<number, DeviceBuffer>;
+  readonly #copies: ReadonlyMap<number, DeviceBuffer>;
+  /** Whether what operations leave is read after copies have gone through them. */
+  readonly #keeps: boolean;
 
-/** The tiles of a batch. */
-export function tilesOf({ plan }: Workspace, batch: number): Tile[] {
-  const tiles: Tile[] = [];
-  for (let first = 0; first < batch; first += plan.tile) {
-    tiles.push({ first, rows: Math.min(plan.tile, batch - first) });
+  /** @param batchRows - the most of a batch */
+  constructor(
+    readonly graph: Graph,
+    readonly units: readonly Unit[],
+    readonly recipes: Recipes,
+    readonly store: WeightStore,
+    readonly space: Workspace,
+    readonly plan: RowPlan,
+    batchRows: number,
+    { reads, moved }: Disturbing,
+  ) {
+    const { slots } = graph;
+    this.#keeps = moved.size > 0;
+    const { outputs: ends } = units.at(-1) as Unit;
+    this.labels = space.take('batch', 'labels', Math.ceil(batchRows / 4));
+    this.#inputs = space.take('batch', 'inputs', batchRows * wordsOf(slots[0]));
+    this.#next = space.take('work', 'next row', wordsOf(slots[0]));
+    this.results = ends.map((slot) => space.take('batch', 'results', batchRows * wordsOf(slots[slot])));
+    const read = units.flatMap(({ inputs, outputs }, index) => [
+      { inputs, outputs },
+      ...reads.filter(({ after }) => after === index).map((one) => ({ inputs: one.slots, outputs: [] })),
+    ]);
+    const written = units.flatMap(({ outputs }) => outputs).filter((slot) => !ends.includes(slot));
+    this.#slots = this.#share({ program: read, slots }, new Set(written), 'activations', plan.rows);
+    ends.forEach((slot, i) => this.#slots.set(slot, this.results[i]));
+    this.#copies = this.#share({ program: units, slots }, moved, 'copies', plan.copies);
   }
-  return tiles;
-}
 
-/** Records the whole pass of a tile: every layer's results, losses and predictions. */
-export function recordForward(space: Workspace, tile: Tile): void {
-  const { layers, recorder, network } = space;
-  layers.forEach(({ z, scales, x }, index) => {
-    recordLinear(space, index, space.inputOf(index), z, index === 0 ? tile.first : 0, tile.rows);
-    if (index + 1 < layers.length) recordNormalize(space, index, z, scales, x, tile.rows);
-  });
-  const kernel = space.kernel('loss', () => lossKernel(network, true));
-  const logits = (layers.at(-1) as (typeof layers)[number]).z;
-  const { tables, labels, losses, predictions, softmax } = space;
-  recorder.add(
-    kernel,
-    { tables, labels, z: logits, losses, predictions, softmax },
-    {
-      ...{ count: tile.rows, firstExample: tile.first, firstResult: tile.first },
-      ...{ copies: 1, examples: tile.rows },
-    },
-    linearGroups(tile.rows, LOSS_SIZE),
-  );
-}
+  /** Buffers for so many rows of some slots. */
+  #share(
+    program: Program,
+    chosen: ReadonlySet<number>,
+    what: string,
+    rows: number,
+  ): Map<number, DeviceBuffer> {
+    const buffers: DeviceBuffer[] = [];
+    const take = (slot: number) => {
+      const { kind, width } = program.slots[slot];
+      const words = rows * wordsOf(program.slots[slot]);
+      return buffers.push(this.space.take('work', `${what}, ${width} ${kind} a row,`, words)) - 1;
+    };
+    const places = shareRoom(program, chosen, take);
+    return new Map([...places].map(([slot, place]) => [slot, buffers[place]]));
+  }
 
-/**
- * Records the layers above `layer` for copies whose inputs to layer + 1 are in `copyX[0]`.
- * @param disturb - called for each layer above once its sums are in `copyZ`, with the copies' inputs
- */
-export function recordCopies(
-  space: Workspace,
-  layer: number,
-  rows: number,
-  order: CopyOrder,
-  disturb: (layer: number, inputs: DeviceBuffer) => void = () => {},
-): void {
-  const { plan, copyZ, copyX, recorder, network } = space;
-  for (let index = layer + 1; index < plan.layers.length; index++) {
-    const side = (index - layer - 1) % 2;
-    recordLinear(space, index, copyX[side], copyZ, 0, rows);
-    disturb(index, copyX[side]);
-    if (index + 1 < plan.layers.length) {
-      recordNormalize(space, index, copyZ, space.copyScales, copyX[1 - side], rows);
+  /** The inputs of a batch, or the next row of a window. */
+  write(rows: Uint8Array<ArrayBuffer> | Uint32Array<ArrayBuffer>, kind: 'batch' | 'next'): void {
+    this.space.device.write(kind === 'batch' ? this.#inputs : this.#next, rows);
+  }
+
+  /** Rows of a slot, or the disturbed copies of them. */
+  source(slot: number, { kind, rows, examples, first }: Rows, disturbed = false): Source {
+    if (disturbed) return { buffer: this.#copies.get(slot) as DeviceBuffer, first: 0, rows };
+    if (slot === 0 && kind === 'next') return { buffer: this.#next, first: 0, rows: 1 };
+    if (slot === 0) return { buffer: this.#inputs, first, rows: examples };
+    const buffer = this.#slots.get(slot) as DeviceBuffer;
+    return { buffer, first: this.results.includes(buffer) ? first : 0, rows: examples };
+  }
+
+  /**
+   * What the unit of an index is recorded with.
+   * @param disturbed - slots of which copies are read; all that are written are copies then
+   */
+  pass(index: number, rows: Rows, disturbed: ReadonlySet<number> | null): Pass {
+    const { graph, space, store, labels } = this;
+    const { op, absorbed, inputs, outputs } = this.units[index];
+    const isKept = rows.kind === 'batch' && this.#keeps;
+    return {
+      ...rows,
+      ...{ graph, device: space.device, recorder: space.recorder, weights: store.weights, labels, absorbed },
+      input: (i) => this.source(inputs[i], rows, disturbed?.has(inputs[i])),
+      output: (i) => this.source(outputs[i], rows, disturbed !== null),
+      tensor: (i) => store.tensors[op.tensors[i]],
+      placed: (tensor) => store.tensors[tensor],
+      table: (name, make) => space.table(`table ${name}`, make),
+      kept: (name, words) =>
+        isKept
+          ? space.growing(`${name} of ${index}`, this.plan.rows * words)
+          : space.growing(`${name} of none`, rows.rows * words),
+      state: (name, words) => space.growing(`state ${name} of ${index}`, words),
+      work: (name, words) => space.growing(`work ${name}`, words),
+    };
+  }
+
+  /** Records the unit of an index. */
+  record(index: number, rows: Rows, disturbed: ReadonlySet<number> | null = null): void {
+    const { op } = this.units[index];
+    recipeOf(this.recipes, op).record(op as never, this.pass(index, rows, disturbed));
+  }
+
+  /**
+   * Records all units, or those before `end`.
+   * @param then - is called when one is recorded
+   */
+  recordAll(rows: Rows, end = this.units.length, then: (index: number) => void = () => {}): void {
+    for (let index = 0; index < end; index++) {
+      this.record(index, rows);
+      then(index);
     }
   }
-  const kernel = space.kernel('lossAlone', () => lossKernel(network, false));
-  const { tables, labels, copyLosses, predictions, softmax } = space;
-  recorder.add(
-    kernel,
-    { tables, labels, z: copyZ, losses: copyLosses, predictions, softmax },
-    {
-      ...{ count: rows, firstExample: order.first, firstResult: 0 },
-      ...{ copies: order.copies, examples: order.examples },
-    },
-    linearGroups(rows, LOSS_SIZE),
-  );
-}
-
-/** Rows firstRow… of `x` through the weights of a layer. */
-export function recordLinear(
-  space: Workspace,
-  index: number,
-  x: DeviceBuffer,
-  z: DeviceBuffer,
-  firstRow: number,
-  rows: number,
-): void {
-  const { weights, scales, device, plan, recorder } = space;
-  const { units, depth, weightsAt, scalesAt, wide, shift } = plan.layers[index];
-  const counts =
-    depth <= DIRECT_DEPTH_MAX ? null : tileCounts(rows, units, 1, device.workgroupBytes, device.tiles);
-  const scaled = scalesAt !== null;
-  const variant = { counts, wide, scaled };
-  const kernel = space.kernel(`linear ${JSON.stringify(variant)}`, () =>
-    linearKernel(variant, device.features),
-  );
-  recorder.add(
-    kernel,
-    { weights, scales, x, z },
-    { firstRow, rows, units, depth, weightsAt, shift, scalesAt: scalesAt ?? 0 },
-    counts
-      ? [Math.ceil(rows / (TILE_SIDE * counts.lefts)), Math.ceil(units / (TILE_SIDE * counts.rights))]
-      : linearGroups(rows * units, DIRECT_SIZE),
-  );
-}
-
-export function recordNormalize(
-  space: Workspace,
-  index: number,
-  z: DeviceBuffer,
-  scales: DeviceBuffer,
-  x: DeviceBuffer,
-  rows: number,
-): void {
-  const { device, plan, network, recorder } = space;
-  const kernel = space.kernel(`normalize ${index}`, () =>
-    normalizeKernel(plan.layers[index], network, device.features),
-  );
-  recorder.add(kernel, { z, scales, x }, { rows }, rowGroups(plan.layers[index].units, rows));
 }

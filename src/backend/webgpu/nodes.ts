@@ -1,166 +1,260 @@
 /**
- * The `nodes` estimator: a tile of examples at a time through the network, its probes, and its
- * errors and inputs into the batch's transposed planes; then the alignments from those.
+ * Node perturbation: a part of a batch goes through the program once; as soon as what its site needs is there, the
+ * sums of a probed operation are disturbed, and copies of all rows go on from there to their losses, as many probes at
+ * a time as there is room for. Loaded with the first model that is placed with room for probes.
  */
 
 import { type DirectionSet, nonzerosMax } from '../../random/directions.js';
+import { Purpose, streamOf } from '../../random/philox.js';
+import type { Step } from '../../ternary/continuations.js';
+import type { Probe } from '../../ternary/graph.js';
 import { alignmentShift, type Probes } from '../backend.js';
 import type { DeviceBuffer } from './device.js';
-import { recordCopies, recordForward, type Tile, tilesOf } from './forward.js';
-import { alignKernel, ALIGN_SIDES, alignSignBytes } from './kernels/align.js';
-import { linearGroups } from './kernels/kernel.js';
-import { disturbKernel } from './kernels/normalize.js';
+import type { Forward } from './forward.js';
+import { directionsKernel } from './kernels/align.js';
+import { itemGroups } from './kernels/kernel.js';
 import {
+  activeSignsKernel,
+  disturbSumsKernel,
   errorsKernel,
-  exactErrorsKernel,
-  PROBE_SIZE,
-  PROBES_PER_GROUP,
+  quadGroups,
   rewardsKernel,
   signsKernel,
-  transposeKernel,
+  sizesKernel,
+  UNITS_PER_BLOCK,
 } from './kernels/probes.js';
-import { keyParams, setParams } from './kernels/random.js';
+import { keyParams, setParams, SIGNED_SIZE } from './kernels/random.js';
 import { rowGroups } from './kernels/reduce.js';
-import { tileCounts, TILE_SIDE } from './kernels/tile.js';
-import { roundUp, VALUES_PER_VEC4 } from './plan.js';
+import { isPacked, packedWords, PROBES_PER_GROUP, roundUp, type RowPlan } from './plan.js';
+import type { Errors, Rows } from './recipe.js';
+import { type Site, type Sites, trainingOf } from './sites.js';
+import type { Unit } from './units.js';
 import type { Workspace } from './workspace.js';
 
-/** The most rows of a tile of the tiled product. */
-const TILE_ROWS_MAX = 128;
+export { sitesOf } from './sites.js';
 
-/** Records the evaluation of a batch and, of each set's layer, errors and alignments. */
-export function recordNodes(
-  space: Workspace,
-  batch: number,
-  probes: Probes,
-  limit: number,
-  sets: readonly DirectionSet[],
-  alignments: DeviceBuffer,
-): void {
-  const last = space.plan.layers.length - 1;
-  for (const tile of tilesOf(space, batch)) {
-    recordForward(space, tile);
-    for (const { group: layer } of sets) {
-      if (layer === last) recordExactErrors(space, tile);
-      else recordProbes(space, layer, tile, limit, probes);
-      recordTranspose(space, layer, tile);
-    }
-  }
-  let first = 0;
-  for (const set of sets) {
-    recordAlign(space, set, first, batch, alignments);
-    first += set.directions;
-  }
+/** A set, and where its directions begin among those of all sets. */
+interface PlacedSet {
+  readonly set: DirectionSet;
+  readonly first: number;
 }
 
-/** Records all probes of a hidden layer, group by group, and of a group as many at a time as there is room for. */
-export function recordProbes(
-  space: Workspace,
-  layer: number,
-  tile: Tile,
-  limit: number,
-  { key, step, probes, sigma, rewardShift, shard }: Probes,
-): void {
-  const { plan, layers, signs, rewards, copyX, copyLosses, transposed, recorder, device, network } = space;
-  const shape = plan.layers[layer];
-  const { z, scales, x } = layers[layer];
-  const signsOf = space.kernel(`signs ${layer}`, () => signsKernel(shape, layer));
-  const disturb = space.kernel(`disturb ${layer}`, () => disturbKernel(shape, network, device.features));
-  const reward = space.kernel('rewards', () => rewardsKernel());
-  const errors = space.kernel(`errors ${layer}`, () => errorsKernel(shape));
-  const firstExample = (shard?.first ?? 0) + tile.first;
-  for (let from = 0; from < probes; from += PROBES_PER_GROUP) {
-    recorder.add(
-      signsOf,
-      { x, signs },
-      { ...keyParams(key), rows: tile.rows, step, group: from / PROBES_PER_GROUP, firstExample },
-      rowGroups(shape.units, tile.rows),
+export class NodeAligner {
+  readonly #errors: Errors;
+  readonly #signs: DeviceBuffer;
+  readonly #sizes: DeviceBuffer;
+  readonly #rewards: DeviceBuffer;
+
+  constructor(
+    readonly forward: Forward,
+    readonly sites: Sites,
+    readonly space: Workspace,
+    readonly plan: RowPlan,
+  ) {
+    const all = sites.after.flat();
+    const { slots } = forward.graph;
+    const { rows } = plan;
+    const stride = roundUp(rows, 16) / 4;
+    const units = Math.max(1, ...all.map((site) => site.units));
+    const columns = Math.max(1, ...all.map(({ op }) => slots[op.inputs[0]].width));
+    this.#errors = {
+      errorsLow: space.take('batch', 'errors', units * stride),
+      errorsHigh: space.take('batch', 'errors', units * stride),
+      inputs: space.take('batch', 'transposed inputs', columns * stride),
+      stride,
+    };
+    this.#signs = space.take('work', 'signs of probes', rows * units);
+    this.#sizes = space.take('work', 'sizes of probes', rows);
+    this.#rewards = space.take('work', 'rewards', rows * plan.probes);
+  }
+
+  /**
+   * Records a batch: its evaluation, and alignments of directions, or of all weights.
+   * @param limit - of a reward
+   * @returns the buffer of alignments, [Σ K] or [parameters]
+   */
+  record(
+    parts: readonly Rows[],
+    probes: Probes,
+    limit: number,
+    sets?: readonly DirectionSet[],
+  ): DeviceBuffer {
+    const { forward, space } = this;
+    let count = 0;
+    const places = sets?.map((set): PlacedSet => ({
+      set,
+      first: (count += set.directions) - set.directions,
+    }));
+    const trained = this.sites.after
+      .flat()
+      .filter(({ probe }) => probe === 'exact' || probes.probes > 0)
+      .filter(({ op }) => !sets || sets.some(({ group }) => group === op.tensors[0]));
+    // Sums of weights go to directions at once where nothing else is to be added to them.
+    const isDirect = ({ op }: Site) =>
+      sets !== undefined &&
+      parts.length === 1 &&
+      trained.filter((site) => site.op.tensors[0] === op.tensors[0]).length === 1 &&
+      trainingOf(op).alignSet !== undefined;
+    const summed = new Set(trained.filter((site) => !isDirect(site)).map(({ op }) => op.tensors[0]));
+    const alignments = space.growing('alignments', count);
+    const hasSums = !sets || summed.size > 0;
+    const sums = hasSums ? space.growing('alignments of weights', forward.graph.parameters) : alignments;
+    for (const buffer of new Set([alignments, sums])) space.device.clear(buffer);
+    for (const part of parts) {
+      forward.recordAll(part, undefined, (index) => {
+        for (const site of this.sites.after[index]) {
+          if (!trained.includes(site)) continue;
+          if (site.probe === 'exact') this.#exact(part);
+          else this.probe(site, part, probes, limit);
+          const place = places?.find(({ set }) => set.group === site.op.tensors[0]);
+          if (place && isDirect(site)) this.align(site, part, alignments, place);
+          else this.align(site, part, sums);
+        }
+      });
+    }
+    for (const { set, first } of places ?? []) {
+      if (!summed.has(set.group)) continue;
+      space.recorder.run(
+        'directions',
+        directionsKernel,
+        { sums, alignments },
+        { ...setParams(set), first, shift: alignmentShift(nonzerosMax(set)) },
+        itemGroups(set.size, SIGNED_SIZE),
+      );
+    }
+    return sets ? alignments : sums;
+  }
+
+  /** Records the alignments that a site's errors make: added to the sums of weights, or to the directions of a set. */
+  align({ index, op }: Site, part: Rows, to: DeviceBuffer, direct?: PlacedSet): void {
+    const at = this.forward.pass(index, part, null);
+    const { align, alignSet } = trainingOf(op);
+    if (direct) alignSet?.(op as never, at, this.#errors, direct.set, to, direct.first);
+    else align?.(op as never, at, this.#errors, to);
+  }
+
+  /** Records the errors of the last operation's inputs, which have a closed form. */
+  #exact(part: Rows): void {
+    const last = this.forward.units.length - 1;
+    const { op } = this.forward.units[last];
+    trainingOf(op).exactErrors?.(op as never, this.forward.pass(last, part, null), this.#errors);
+  }
+
+  /** Records the errors of a site, which all of its probes add up to. */
+  probe(site: Site, part: Rows, probes: Probes, limit: number): void {
+    const { units } = site;
+    const { rows } = part;
+    const probe = site.probe as Probe;
+    if (!site.claimed) {
+      this.space.recorder.run(
+        `sizes ${probe.size}`,
+        () => sizesKernel(probe.size),
+        { sums: this.forward.source(site.sums, part).buffer, sizes: this.#sizes },
+        { rows, units, sigma: probes.sigma },
+        itemGroups(rows, 1),
+      );
+    }
+    const atOnce = Math.min(this.plan.probes, Math.floor(this.plan.copies / (2 * rows)));
+    for (let from = 0; from < probes.probes; from += PROBES_PER_GROUP) {
+      this.#recordSigns(site, probe, part, probes, from / PROBES_PER_GROUP);
+      const end = Math.min(probes.probes, from + PROBES_PER_GROUP);
+      for (let firstProbe = from; firstProbe < end; firstProbe += atOnce) {
+        const count = Math.min(atOnce, end - firstProbe);
+        const copies: Rows = { ...part, rows: 2 * count * rows, kind: 'copies' };
+        this.#disturb(site, part, copies, firstProbe, probes.sigma);
+        this.#reward(site, probe, part, probes, limit, firstProbe, count);
+      }
+    }
+  }
+
+  /** Records the signs of a group of probes. */
+  #recordSigns(
+    { units }: Site,
+    { active, site }: Probe,
+    part: Rows,
+    { key, step, shard }: Probes,
+    group: number,
+  ): void {
+    const { recorder } = this.space;
+    const { rows } = part;
+    const signs = this.#signs;
+    const firstExample = (shard?.first ?? 0) + part.first;
+    const stream = streamOf(Purpose.probe, site);
+    const params = { ...keyParams(key), step, stream, group, rows, firstExample };
+    if (active === null) {
+      const blocks = Math.ceil(units / UNITS_PER_BLOCK);
+      recorder.run('signs', signsKernel, { signs }, { ...params, units }, itemGroups(rows * blocks, 1));
+      return;
+    }
+    const words = isPacked(this.forward.graph.slots[active].kind) ? packedWords(units) : null;
+    recorder.run(
+      `activeSigns ${units} ${words}`,
+      () => activeSignsKernel(units, words),
+      { x: this.forward.source(active, part).buffer, signs },
+      params,
+      rowGroups(units, rows),
     );
-    const end = Math.min(probes, from + PROBES_PER_GROUP);
-    for (let firstProbe = from; firstProbe < end; firstProbe += plan.probes) {
-      const count = Math.min(plan.probes, end - firstProbe);
-      const pairs = tile.rows * count;
-      recorder.add(
-        disturb,
-        { z, scales, signs, x: copyX[0] },
-        { rows: 2 * pairs, firstProbe, probes: count, sigma },
-        rowGroups(shape.units, 2 * pairs),
-      );
-      recordCopies(space, layer, 2 * pairs, { first: tile.first, examples: tile.rows, copies: 2 * count });
-      recorder.add(
-        reward,
-        { losses: copyLosses, rewards },
-        { pairs, rewardShift, limit },
-        linearGroups(pairs, PROBE_SIZE),
-      );
-      const { errorsLow, errorsHigh } = transposed[layer];
-      recorder.add(
-        errors,
-        { signs, rewards, errorsLow, errorsHigh },
-        { ...quadParams(space, tile), firstProbe, probes: count, add: firstProbe > 0 ? 1 : 0 },
-        quadGroups(shape.units, tile),
+  }
+
+  /** Records disturbed copies, from a site's sums to their losses. */
+  #disturb(
+    { sums, units, head, claimed }: Site,
+    part: Rows,
+    copies: Rows,
+    firstProbe: number,
+    sigma: number,
+  ): void {
+    const { forward } = this;
+    const [signs, sizes] = [this.#signs, this.#sizes];
+    let step: Step | null = head as Step;
+    if (claimed) {
+      const { op } = forward.units[step.at];
+      const undisturbed = forward.pass(step.at, part, null);
+      const at = forward.pass(step.at, copies, step.disturbed);
+      trainingOf(op).disturb?.record(op as never, at, { undisturbed, signs, firstProbe, sigma });
+      step = step.next;
+    } else {
+      const [own, disturbed] = [forward.source(sums, part), forward.source(sums, copies, true)];
+      this.space.recorder.runItems(
+        'disturbSums',
+        disturbSumsKernel,
+        { sums: own.buffer, sizes, signs, copies: disturbed.buffer },
+        { examples: part.rows, units, firstProbe },
+        copies.rows * units,
       );
     }
+    for (; step; step = step.next) forward.record(step.at, copies, step.disturbed);
   }
-}
 
-function recordExactErrors(space: Workspace, tile: Tile): void {
-  const { plan, layers, tables, labels, softmax, transposed, recorder, network } = space;
-  const last = layers.length - 1;
-  const { errorsLow, errorsHigh } = transposed[last];
-  recorder.add(
-    space.kernel('exactErrors', () => exactErrorsKernel(network)),
-    { tables, labels, z: layers[last].z, softmax, errorsLow, errorsHigh },
-    { ...quadParams(space, tile), firstExample: tile.first },
-    quadGroups(plan.layers[last].units, tile),
-  );
-}
-
-function recordTranspose(space: Workspace, layer: number, tile: Tile): void {
-  const shape = space.plan.layers[layer];
-  space.recorder.add(
-    space.kernel(`transpose ${layer}`, () => transposeKernel(shape)),
-    { x: space.inputOf(layer), transposed: space.transposed[layer].inputs },
-    { ...quadParams(space, tile), firstRow: layer === 0 ? tile.first : 0 },
-    quadGroups(4 * shape.depth, tile),
-  );
-}
-
-/**
- * Records the alignments of a set's directions from a batch of errors and inputs. The batch is not split: a sum is
- * rounded when it is whole, and parts of sums would take room of the size of the weights.
- */
-export function recordAlign(
-  space: Workspace,
-  set: DirectionSet,
-  first: number,
-  batch: number,
-  alignments: DeviceBuffer,
-): void {
-  const { plan, device, transposed } = space;
-  const { units, inputs } = plan.layers[set.group];
-  const bytes = device.workgroupBytes - alignSignBytes(TILE_ROWS_MAX);
-  const counts = tileCounts(units, inputs, ALIGN_SIDES, bytes, device.tiles);
-  const kernel = space.kernel(`align ${counts.lefts} × ${counts.rights}`, () =>
-    alignKernel(counts, device.features),
-  );
-  const depth = Math.ceil(batch / VALUES_PER_VEC4);
-  space.recorder.add(
-    kernel,
-    { ...transposed[set.group], alignments },
-    {
-      ...{ ...setParams(set), units, inputs, stride: plan.batchStride / VALUES_PER_VEC4, depth, first },
-      shift: alignmentShift(nonzerosMax(set)),
-    },
-    [Math.ceil(units / (TILE_SIDE * counts.lefts)), Math.ceil(inputs / (TILE_SIDE * counts.rights))],
-  );
-}
-
-function quadParams({ plan }: Workspace, { first, rows }: Tile) {
-  return { rows, firstQuad: first / 4, stride: plan.batchStride / 4 };
-}
-
-/** Quads up to the next 16 examples, so that a vec4 of them is whole. */
-function quadGroups(units: number, { rows }: Tile): readonly [number, number] {
-  return [Math.ceil(units / PROBE_SIZE), roundUp(rows, VALUES_PER_VEC4) / 4];
+  /** Records the rewards of probes, and what they add to the errors. */
+  #reward(
+    { units }: Site,
+    probe: Probe,
+    part: Rows,
+    { rewardShift, horizon = 0 }: Probes,
+    limit: number,
+    firstProbe: number,
+    probes: number,
+  ): void {
+    const { recorder } = this.space;
+    const { rows, length } = part;
+    const [rewards, signs] = [this.#rewards, this.#signs];
+    const [losses] = (this.forward.units.at(-1) as Unit).outputs;
+    const later = probe.horizon ? horizon : 0;
+    recorder.runItems(
+      'rewards',
+      rewardsKernel,
+      { losses: this.forward.source(losses, part, true).buffer, rewards },
+      { examples: rows, probes, length, horizon: later, rewardShift, limit },
+      rows * probes,
+    );
+    const { errorsLow, errorsHigh, stride } = this.#errors;
+    recorder.run(
+      'errors',
+      errorsKernel,
+      { signs, rewards, errorsLow, errorsHigh },
+      { rows, units, stride, firstProbe, probes, add: firstProbe > 0 ? 1 : 0 },
+      quadGroups(units, rows),
+    );
+  }
 }

@@ -4,7 +4,7 @@
  */
 
 import { type DeviceBuffer, Usage, type WebgpuDevice } from './device.js';
-import type { Kernel } from './kernels/kernel.js';
+import { type Groups, itemGroups, type Kernel } from './kernels/kernel.js';
 
 /** Bytes of a slot: what dynamic offsets must be multiples of. */
 const SLOT_BYTES = 256;
@@ -14,7 +14,7 @@ const SLOTS_MAX = 1024;
 interface Dispatch {
   readonly bindings: GPUBindGroup;
   readonly pipeline: GPUComputePipeline;
-  readonly groups: readonly [x: number, y: number];
+  readonly groups: Groups;
 }
 
 export class Recorder {
@@ -33,15 +33,18 @@ export class Recorder {
 
   /**
    * Adds a dispatch; those before it are done when it begins.
+   * @param name - of the kernel and its variant, which no other kernel of the device has
    * @param buffers - by the names that the kernel gives them
    * @param params - 32-bit integers by their names
    */
-  add<Buffer extends string, Param extends string>(
-    kernel: Kernel<Buffer, Param>,
+  run<Buffer extends string, Param extends string>(
+    name: string,
+    make: () => Kernel<Buffer, Param>,
     buffers: Readonly<Record<Buffer, DeviceBuffer>>,
     params: Readonly<Record<Param, number>>,
-    groups: readonly [x: number, y: number],
+    groups: Groups,
   ): void {
+    const kernel = this.device.kernel(name, make);
     if (this.#dispatches.length === SLOTS_MAX) this.submit();
     const { pipeline, layout } = this.device.compile(kernel);
     const names = Object.keys(kernel.buffers) as Buffer[];
@@ -62,6 +65,17 @@ export class Recorder {
       this.#words[at + i] = params[param];
     });
     this.#dispatches.push({ bindings, pipeline, groups });
+  }
+
+  /** Adds a dispatch of a kernel whose threads take an item each. */
+  runItems<Buffer extends string, Param extends string>(
+    name: string,
+    make: () => Kernel<Buffer, Param | 'items'>,
+    buffers: Readonly<Record<Buffer, DeviceBuffer>>,
+    params: Readonly<Record<Param, number>>,
+    items: number,
+  ): void {
+    this.run<Buffer, Param | 'items'>(name, make, buffers, { ...params, items } as never, itemGroups(items));
   }
 
   /** Hands everything that was recorded to the device. */

@@ -1,16 +1,15 @@
 /**
- * The GPU backend: WGSL kernels made for the shape at hand, on the fastest adapter there is. This
- * folder plans device memory, records dispatches and brings results back; kernels/ has all the
- * arithmetic. Weights, latents, activations and errors stay on the device.
+ * The GPU backend: WGSL kernels on the fastest adapter there is. This folder plans device memory from a program,
+ * records its operations by their recipes in src/ops, and brings results back; kernels/ has what operations share.
+ * Weights, latents, activations and errors stay on the device.
  */
 
+import { recipesOf } from '../../ops/webgpu.js';
 import type { Graph } from '../../ternary/graph.js';
-import type { Network } from '../../ternary/builders/perceptron.js';
-import type { Transformer } from '../../ternary/builders/transformer.js';
 import type { Backend, Placed, Room } from '../backend.js';
 import { PlacedInTurns } from '../in-turns.js';
 import { WebgpuDevice, type WebgpuOptions } from './device.js';
-import { WebgpuNetwork } from './network.js';
+import { WebgpuPlaced } from './placed.js';
 
 export type { WebgpuOptions } from './device.js';
 
@@ -20,7 +19,7 @@ export type { WebgpuOptions } from './device.js';
  * @throws {BackendError} when there is no adapter or no package, with what to install
  * @example
  * const backend = await openWebgpu();
- * await backend.close(); // a process does not end before
+ * try { … } finally { await backend.close(); } // a process does not end before
  */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
   return new WebgpuBackend(await WebgpuDevice.open(options), options.note);
@@ -45,19 +44,15 @@ export class WebgpuBackend implements Backend {
   }
 
   async place(graph: Graph, room: Room): Promise<Placed> {
+    // Few pages train.
+    const nodes = room.probes === undefined ? null : await import('./nodes.js');
+    const trials = room.weights ? await import('./trials.js') : null;
+    const recipes = await recipesOf(graph);
     const onRelease = () => this.#placed.delete(placed);
-    const placed = new PlacedInTurns(await this.#open(graph as Network | Transformer, room, onRelease), room);
+    const model = new WebgpuPlaced(this.device, graph, room, recipes, { nodes, trials }, onRelease);
+    const placed = new PlacedInTurns(model, room);
     this.#placed.add(placed);
     return placed;
-  }
-
-  async #open(model: Network | Transformer, room: Room, onRelease: () => void): Promise<Placed> {
-    if (model.architecture === 'perceptron') {
-      return new WebgpuNetwork(this.device, model, room, onRelease);
-    }
-    const { WebgpuText } = await import('./text.js'); // few pages have a use for it
-    const Aligner = room.probes === undefined ? null : (await import('./text-align.js')).TextAligner;
-    return new WebgpuText(this.device, model, room, Aligner, onRelease);
   }
 
   async close(): Promise<void> {

@@ -1,13 +1,22 @@
 /**
  * Alignments: Σ_b δ̂·x of every weight by a tiled product of errors and inputs, both transposed so
  * that a row is a batch. δ̂ = 256·high + low comes in two planes of signed bytes, each a product of
- * its own. `align` rounds each sum and adds it, with the sign of its weight, to the direction that
+ * its own. `alignSet` rounds each sum and adds it, with the sign of its weight, to the direction that
  * the weight belongs to; nothing of the size of the weights is stored. `alignWeights` adds it to
- * the weight's own.
+ * the weight's own, and `directions` adds those to directions when they are whole.
  */
 
-import { type Features, type Kernel, kernel, read, write } from './kernel.js';
-import { DIRECTION_OF, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
+import { BYTES } from './bytes.js';
+import { type Features, itemMain, kernel, read, write } from './kernel.js';
+import {
+  DIRECTION_OF,
+  GROUP_SIGNS,
+  PHILOX,
+  SET_PARAMS,
+  SIGN_BLOCK,
+  SIGNED_SIZE,
+  SIGNS_PER_BLOCK,
+} from './random.js';
 import { ROUNDING } from './rounding.js';
 import {
   dots,
@@ -31,12 +40,21 @@ export function alignSignBytes(rows: number): number {
   return rows * BLOCKS * 16;
 }
 
+/** `stride` is the vec4s of a row of errors or inputs, `depth` those that the rows of the batch fill. */
+const SHAPE_PARAMS = ['units', 'columns', 'stride', 'depth', 'first'] as const;
+
+const buffers = {
+  errorsLow: read('array<vec4<u32>>'),
+  errorsHigh: read('array<vec4<u32>>'),
+  inputs: read('array<vec4<u32>>'),
+};
+
 /** The operands of the product, zero past their ends. */
 const LOADS = (
   [
     ['low', 'errorsLow', 'units'],
     ['high', 'errorsHigh', 'units'],
-    ['right', 'inputs', 'inputs'],
+    ['right', 'inputs', 'columns'],
   ] as const
 ).map(
   ([name, buffer, count]) => `
@@ -46,44 +64,31 @@ fn load_${name}(row: u32, word: u32) -> vec4<u32> {
 }`,
 );
 
-/**
- * `stride` is the vec4s of a row of errors or inputs, `depth` those that the batch fills.
- * Workgroups: (tiles of units, tiles of inputs).
- */
-export function alignKernel(
-  counts: TileCounts,
-  features: Features,
-): Kernel<
-  'errorsLow' | 'errorsHigh' | 'inputs' | 'alignments',
-  (typeof SET_PARAMS)[number] | 'units' | 'inputs' | 'stride' | 'depth' | 'first' | 'shift'
-> {
+/** Adds to the directions of a set from word `first` on. Workgroups: `tileGroups` of units and columns. */
+export function alignSetKernel(counts: TileCounts, features: Features) {
   const rows = TILE_SIDE * counts.lefts;
   return kernel({
-    name: 'align',
-    params: [...SET_PARAMS, 'units', 'inputs', 'stride', 'depth', 'first', 'shift'],
-    buffers: {
-      errorsLow: read('array<vec4<u32>>'),
-      errorsHigh: read('array<vec4<u32>>'),
-      inputs: read('array<vec4<u32>>'),
-      alignments: write('array<atomic<i32>>'),
-    },
+    name: 'alignSet',
+    params: [...SET_PARAMS, ...SHAPE_PARAMS, 'shift'],
+    buffers: { ...buffers, alignments: write('array<atomic<i32>>') },
     code: [
       ROUNDING,
       PHILOX,
       SIGN_BLOCK,
       DIRECTION_OF,
+      BYTES,
       dots(features),
       ...LOADS,
       tileVariables(LEFTS, counts),
       `
 // The blocks of signs of each row of the tile, from the one that has its first weight.
 var<workgroup> signs: array<vec4<u32>, ${rows * BLOCKS}>;
-fn addWeight(row: u32, unit: u32, firstInput: u32, input: u32, product: i32) {
-  if (unit >= params.units || input >= params.inputs) { return; }
-  let index = unit * params.inputs + input;
+fn addWeight(row: u32, unit: u32, firstColumn: u32, column: u32, product: i32) {
+  if (unit >= params.units || column >= params.columns) { return; }
+  let index = unit * params.columns + column;
   let direction = directionOf(index);
   if (direction == NO_DIRECTION) { return; }
-  let block = index / ${SIGNS_PER_BLOCK}u - (unit * params.inputs + firstInput) / ${SIGNS_PER_BLOCK}u;
+  let block = index / ${SIGNS_PER_BLOCK}u - (unit * params.columns + firstColumn) / ${SIGNS_PER_BLOCK}u;
   let word = signs[row * ${BLOCKS}u + block][(index >> 5u) & 3u];
   let sign = 1 - 2 * i32((word >> (index & 31u)) & 1u);
   atomicAdd(&alignments[params.first + direction], sign * roundShift(product, params.shift));
@@ -93,7 +98,7 @@ fn addWeight(row: u32, unit: u32, firstInput: u32, input: u32, product: i32) {
         counts,
         `
   for (var slot = thread; slot < ${rows * BLOCKS}u; slot += ${TILE_SIDE * TILE_SIDE}u) {
-    let weight = (firstLeft + slot / ${BLOCKS}u) * params.inputs + firstRight;
+    let weight = (firstLeft + slot / ${BLOCKS}u) * params.columns + firstRight;
     signs[slot] = signBlock(weight / ${SIGNS_PER_BLOCK}u + slot % ${BLOCKS}u);
   }
 ${tiledProduct(LEFTS, counts, 'params.depth')}
@@ -103,42 +108,29 @@ ${tiledProduct(LEFTS, counts, 'params.depth')}
     .join(', ')});
   for (var at = 0u; at < ${counts.lefts * counts.rights}u; at++) {
     let row = local.y + ${TILE_SIDE}u * (at / ${counts.rights}u);
-    let input = firstRight + local.x + ${TILE_SIDE}u * (at % ${counts.rights}u);
-    addWeight(row, firstLeft + row, firstRight, input, products[at]);
+    let column = firstRight + local.x + ${TILE_SIDE}u * (at % ${counts.rights}u);
+    addWeight(row, firstLeft + row, firstRight, column, products[at]);
   }`,
       ),
     ],
   });
 }
 
-/**
- * Adds the sums of a matrix to those of its weights, [units, inputs] from word `first` on.
- * `stride` and `depth` as in `alignKernel`; workgroups: (tiles of units, tiles of inputs).
- */
-export function alignWeightsKernel(
-  counts: TileCounts,
-  features: Features,
-): Kernel<
-  'errorsLow' | 'errorsHigh' | 'inputs' | 'alignments',
-  'units' | 'inputs' | 'stride' | 'depth' | 'first'
-> {
+/** Adds to the sums of the weights, from word `first` on. Workgroups: `tileGroups` of units and columns. */
+export function alignWeightsKernel(counts: TileCounts, features: Features) {
   return kernel({
     name: 'alignWeights',
-    params: ['units', 'inputs', 'stride', 'depth', 'first'],
-    buffers: {
-      errorsLow: read('array<vec4<u32>>'),
-      errorsHigh: read('array<vec4<u32>>'),
-      inputs: read('array<vec4<u32>>'),
-      alignments: write('array<i32>'),
-    },
+    params: [...SHAPE_PARAMS],
+    buffers: { ...buffers, alignments: write('array<i32>') },
     code: [
+      BYTES,
       dots(features),
       ...LOADS,
       tileVariables(LEFTS, counts),
       `
-fn addWeight(unit: u32, input: u32, sum: i32) {
-  if (unit >= params.units || input >= params.inputs) { return; }
-  alignments[params.first + unit * params.inputs + input] += sum;
+fn addWeight(unit: u32, column: u32, sum: i32) {
+  if (unit >= params.units || column >= params.columns) { return; }
+  alignments[params.first + unit * params.columns + column] += sum;
 }
 `,
       tileMain(
@@ -147,8 +139,32 @@ fn addWeight(unit: u32, input: u32, sum: i32) {
 ${tiledProduct(LEFTS, counts, 'params.depth')}
 ${forEachSum(
   counts,
-  (end, unit, input) => `addWeight(${unit}, ${input}, sum_low_${end} + (sum_high_${end} << 8u));`,
+  (end, unit, column) => `addWeight(${unit}, ${column}, sum_low_${end} + (sum_high_${end} << 8u));`,
 )}`,
+      ),
+    ],
+  });
+}
+
+/** The alignments of a set's directions, from word `first` on, from the sums of all weights. Items: `size`, SIGNED_SIZE a workgroup. */
+export function directionsKernel() {
+  return kernel({
+    name: 'directions',
+    params: [...SET_PARAMS, 'first', 'shift'],
+    buffers: { sums: read('array<i32>'), alignments: write('array<atomic<i32>>') },
+    code: [
+      ROUNDING,
+      PHILOX,
+      DIRECTION_OF,
+      GROUP_SIGNS,
+      itemMain(
+        `
+  bringSigns(item, thread);
+  if (item >= params.size) { return; }
+  let direction = directionOf(item);
+  if (direction == NO_DIRECTION) { return; }
+  atomicAdd(&alignments[params.first + direction], signOf(thread) * roundShift(sums[params.offset + item], params.shift));`,
+        SIGNED_SIZE,
       ),
     ],
   });

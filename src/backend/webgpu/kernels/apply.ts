@@ -1,192 +1,196 @@
 /**
- * Draws and updates of latents and weights. Four latents share a word and sixteen trits do, while
- * every weight is changed by at most one thread; so a change is an atomic xor of its own bits
- * with old ^ new, which disturbs no neighbour.
+ * Draws and updates of latents and values, of any tensors. Four latents share a word and sixteen trits do, while
+ * every value is changed by at most one thread; so a change is an atomic xor of its own bits with old ^ new, which
+ * disturbs no neighbour.
  */
 
-import { Purpose, streamOf } from '../../../random/philox.js';
-import type { LayerPlan } from '../plan.js';
-import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
-import { DIRECTION_OF, PERMUTE, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
+import { kernel, itemMain, read, write } from './kernel.js';
+import {
+  DIRECTION_OF,
+  GROUP_SIGNS,
+  PERMUTE,
+  PHILOX,
+  SET_PARAMS,
+  SIGN_BLOCK,
+  SIGNED_SIZE,
+  SIGNS_PER_BLOCK,
+} from './random.js';
 
-/** Threads of a workgroup: two blocks of signs. */
-export const APPLY_SIZE = 2 * SIGNS_PER_BLOCK;
 /** Latents that share a Philox block. */
 export const LATENTS_PER_BLOCK = 8;
 
-type SetParam = (typeof SET_PARAMS)[number];
+/** The fields of a tensor in the buffer `tensors`, in their order: see `PlacedTensor`. */
+export const TENSOR_FIELDS = [
+  'offset',
+  'columns',
+  'at',
+  'depth',
+  'latentsAt',
+  'wide',
+  'least',
+  'most',
+] as const;
 
-/** `latentAt`, `setLatent` and `setWeight` of weight `index` in the model's order. */
-function access(layers: readonly LayerPlan[], latents: 'read' | 'write'): string {
-  const load = latents === 'read' ? 'latents[index >> 2u]' : 'atomicLoad(&latents[index >> 2u])';
-  const branches = layers.map(({ offset, units, inputs, depth, weightsAt }) => {
-    return `
-  if (index < ${offset + units * inputs}u) {
-    let row = (index - ${offset}u) / ${inputs}u;
-    let column = index - ${offset}u - row * ${inputs}u;
-    return vec2<u32>(${weightsAt}u + row * ${depth}u + (column >> 4u), 8u * (column & 3u) + 2u * ((column >> 2u) & 3u));
-  }`;
-  });
+/** The limits of latents, and the tensors firstTensor…endTensor − 1 that a set lies in. */
+const PLACE_PARAMS = ['cut', 'range', 'firstTensor', 'endTensor'] as const;
+
+/** `placeOf(index)` of a value in the model's order, `latentAt`, `setLatent` and `setValue`. */
+function access(latents: 'read' | 'write'): string {
+  const load = latents === 'read' ? 'latents[place.word]' : 'atomicLoad(&latents[place.word])';
   const setLatent = `
-fn setLatent(index: u32, old: i32, latent: i32) {
-  atomicXor(&latents[index >> 2u], (u32(old ^ latent) & 255u) << (8u * (index & 3u)));
+fn setLatent(place: Place, old: i32, latent: i32) {
+  atomicXor(&latents[place.word], (u32(old ^ latent) & 255u) << place.shift);
 }`;
   return `
-// The word of a trit and its bit there, see trits.ts.
-fn placeOf(index: u32) -> vec2<u32> {${branches.join('')}
-  return vec2<u32>();
+struct Tensor { ${TENSOR_FIELDS.map((field) => `${field}: u32`).join(', ')} }
+struct Place { tensor: u32, index: u32, word: u32, shift: u32 }
+// The last tensor that begins at or before a value.
+fn placeOf(index: u32) -> Place {
+  var low = params.firstTensor;
+  var high = params.endTensor;
+  while (high - low > 1u) {
+    let middle = (low + high) / 2u;
+    if (tensors[middle].offset <= index) { low = middle; } else { high = middle; }
+  }
+  let within = index - tensors[low].offset;
+  return Place(low, within, tensors[low].latentsAt + (within >> 2u), 8u * (within & 3u));
 }
-fn latentAt(index: u32) -> i32 {
-  return extractBits(bitcast<i32>(${load}), 8u * (index & 3u), 8u);
+fn latentAt(place: Place) -> i32 {
+  return extractBits(bitcast<i32>(${load}), place.shift, 8u);
 }
-fn setWeight(index: u32, latent: i32) {
+// The quotient of an index below 2^24, which float32 holds, may be one off; an integer division takes longer.
+fn rowOf(index: u32, columns: u32) -> u32 {
+  let row = u32(f32(index) / f32(columns));
+  let left = i32(index) - i32(row * columns);
+  return row + select(0u, 1u, left >= i32(columns)) - select(0u, 1u, left < 0);
+}
+fn setValue(place: Place, latent: i32) {
+  let tensor = tensors[place.tensor];
+  let row = rowOf(place.index, tensor.columns);
+  let column = place.index - row * tensor.columns;
+  var word = tensor.at + row * tensor.depth + (column >> 4u);
+  var shift = 8u * (column & 3u) + 2u * ((column >> 2u) & 3u); // see trits.ts
+  var mask = 3u;
   let cut = i32(params.cut);
-  let code = select(0u, 1u, latent > cut) | select(0u, 3u, latent < -cut);
-  let place = placeOf(index);
-  let old = (atomicLoad(&weights[place.x]) >> place.y) & 3u;
-  if (old != code) { atomicXor(&weights[place.x], (old ^ code) << place.y); }
+  var bits = select(0u, 1u, latent > cut) | select(0u, 3u, latent < -cut);
+  if (tensor.wide != 0u) {
+    word = tensor.at + 4u * row * tensor.depth + (column >> 2u);
+    shift = 8u * (column & 3u);
+    mask = 255u;
+    bits = u32(clamp(latent, i32(tensor.least), i32(tensor.most))) & 255u;
+  }
+  let old = (atomicLoad(&weights[word]) >> shift) & mask;
+  if (old != bits) { atomicXor(&weights[word], (old ^ bits) << shift); }
 }
 ${latents === 'write' ? setLatent : ''}`;
 }
 
-/** The signs of the workgroup's weights, one block of Philox for 128 of them. */
-const GROUP_SIGNS = `
-var<workgroup> signs: array<vec4<u32>, ${APPLY_SIZE / SIGNS_PER_BLOCK}>;
-fn bringSigns(item: u32, thread: u32) {
-  if (thread % ${SIGNS_PER_BLOCK}u == 0u) { signs[thread / ${SIGNS_PER_BLOCK}u] = signBlock(item / ${SIGNS_PER_BLOCK}u); }
-  workgroupBarrier();
-}
-fn signOf(thread: u32) -> i32 {
-  let word = signs[thread / ${SIGNS_PER_BLOCK}u][(thread >> 5u) & 3u];
-  return 1 - 2 * i32((word >> (thread & 31u)) & 1u);
-}`;
+const buffers = {
+  tensors: read('array<Tensor>'),
+  weights: write('array<atomic<u32>>'),
+  latents: write('array<atomic<u32>>'),
+};
 
-/** Latents of a tensor at their initial draw. Workgroups: linear, APPLY_SIZE blocks of latents each. */
-export function initKernel(
-  layers: readonly LayerPlan[],
-  tensor: number,
-): Kernel<'weights' | 'latents', 'key0' | 'key1' | 'cut' | 'range'> {
-  const { offset, units, inputs } = layers[tensor];
-  const size = units * inputs;
+/** Latents of a tensor of so many values at their initial draw. Items: blocks of latents. */
+export function initKernel() {
   return kernel({
     name: 'init',
-    params: ['key0', 'key1', 'cut', 'range'],
-    buffers: { weights: write('array<atomic<u32>>'), latents: write('array<atomic<u32>>') },
+    params: ['key0', 'key1', 'stream', 'first', 'size', ...PLACE_PARAMS],
+    buffers,
     code: [
       PHILOX,
-      access(layers, 'write'),
-      linearMain(
-        APPLY_SIZE,
-        `
-  if (item * ${LATENTS_PER_BLOCK}u >= ${size}u) { return; }
-  let block = philox(vec4<u32>(item, 0u, 0u, ${streamOf(Purpose.init, tensor)}u), vec2<u32>(params.key0, params.key1));
-  for (var place = 0u; place < ${LATENTS_PER_BLOCK}u; place++) {
-    let weight = item * ${LATENTS_PER_BLOCK}u + place;
-    if (weight >= ${size}u) { break; }
-    let draw = (block[place >> 1u] >> (16u * (place & 1u))) & 0xffffu;
+      access('write'),
+      itemMain(`
+  if (item * ${LATENTS_PER_BLOCK}u >= params.size) { return; }
+  let block = philox(vec4<u32>(item, 0u, 0u, params.stream), vec2<u32>(params.key0, params.key1));
+  for (var at = 0u; at < ${LATENTS_PER_BLOCK}u; at++) {
+    let index = item * ${LATENTS_PER_BLOCK}u + at;
+    if (index >= params.size) { break; }
+    let draw = (block[at >> 1u] >> (16u * (at & 1u))) & 0xffffu;
     let latent = i32((draw * (2u * params.range + 1u)) >> 16u) - i32(params.range);
-    let index = ${offset}u + weight;
-    setLatent(index, latentAt(index), latent);
-    setWeight(index, latent);
-  }`,
-      ),
+    let place = placeOf(params.first + index);
+    setLatent(place, latentAt(place), latent);
+    setValue(place, latent);
+  }`),
     ],
   });
 }
 
-/** `moveWeight(index, direction, sign)`: one weight of a log's step. */
+/** `moveValue(index, direction, sign)`: one value of a log's step. */
 const MOVE = `
-fn moveWeight(index: u32, direction: u32, sign: i32) {
+fn moveValue(index: u32, direction: u32, sign: i32) {
   let coefficient = extractBits(bitcast<i32>(coefficients[direction >> 2u]), 8u * (direction & 3u), 8u);
-  let old = latentAt(index);
-  let latent = clamp(old - coefficient * sign, -i32(params.range), i32(params.range));
-  setLatent(index, old, latent);
-  setWeight(index, latent);
+  let place = placeOf(index);
+  let tensor = tensors[place.tensor];
+  let most = i32(select(params.range, tensor.most, tensor.wide != 0u));
+  let old = latentAt(place);
+  let latent = clamp(old - coefficient * sign, -most, most);
+  setLatent(place, old, latent);
+  setValue(place, latent);
 }`;
 
-type StepKernel = Kernel<'weights' | 'latents' | 'coefficients', SetParam | 'cut' | 'range'>;
-
-function stepKernel(name: string, layers: readonly LayerPlan[], code: readonly string[]): StepKernel {
+function stepKernel(name: string, code: readonly string[]) {
   return kernel({
     name,
-    params: [...SET_PARAMS, 'cut', 'range'],
-    buffers: {
-      weights: write('array<atomic<u32>>'),
-      latents: write('array<atomic<u32>>'),
-      coefficients: read('array<u32>'), // four i8 a word
-    },
-    code: [PHILOX, SIGN_BLOCK, access(layers, 'write'), MOVE, ...code],
+    params: [...SET_PARAMS, ...PLACE_PARAMS],
+    buffers: { ...buffers, coefficients: read('array<u32>') }, // four i8 a word
+    code: [PHILOX, access('write'), MOVE, ...code],
   });
 }
 
-/**
- * A step of a log by scatter, one thread a position: cheap where few weights are touched.
- * Workgroups: linear, APPLY_SIZE of `touched` each.
- */
-export function scatterKernel(layers: readonly LayerPlan[]): StepKernel {
-  return stepKernel('scatter', layers, [
+/** A step of a log by scatter, a thread a position: cheap where few values are touched. Items: `touched`. */
+export function scatterKernel() {
+  return stepKernel('scatter', [
+    SIGN_BLOCK,
     PERMUTE,
-    linearMain(
-      APPLY_SIZE,
-      `
+    itemMain(`
   if (item >= params.touched) { return; }
   let weight = permute(item);
   let word = signBlock(weight / ${SIGNS_PER_BLOCK}u)[(weight >> 5u) & 3u];
-  moveWeight(params.offset + weight, item % params.directions, 1 - 2 * i32((word >> (weight & 31u)) & 1u));`,
-    ),
+  moveValue(params.offset + weight, item % params.directions, 1 - 2 * i32((word >> (weight & 31u)) & 1u));`),
   ]);
 }
 
 /**
- * The same by gather, one thread a weight through the inverse permutation: neighbours share
- * their words and their signs. Workgroups: linear, APPLY_SIZE of `size` each.
+ * The same by gather, a thread a value through the inverse permutation: neighbours share their words and their
+ * signs. Items: `size`, SIGNED_SIZE a workgroup.
  */
-export function gatherKernel(layers: readonly LayerPlan[]): StepKernel {
-  return stepKernel('gather', layers, [
+export function gatherKernel() {
+  return stepKernel('gather', [
     DIRECTION_OF,
     GROUP_SIGNS,
-    linearMain(
-      APPLY_SIZE,
+    itemMain(
       `
   bringSigns(item, thread);
   if (item >= params.size) { return; }
   let direction = directionOf(item);
   if (direction == NO_DIRECTION) { return; }
-  moveWeight(params.offset + item, direction, signOf(thread));`,
+  moveValue(params.offset + item, direction, signOf(thread));`,
+      SIGNED_SIZE,
     ),
   ]);
 }
 
-/**
- * The weights of a seed pool, one thread a weight; latents stay as they are.
- * Workgroups: linear, APPLY_SIZE of `size` each.
- */
-export function poolKernel(
-  layers: readonly LayerPlan[],
-): Kernel<'weights' | 'latents' | 'coefficients', SetParam | 'cut' | 'first'> {
+/** The values of a seed pool; latents stay as they are. Items: `size`, SIGNED_SIZE a workgroup. */
+export function poolKernel() {
   return kernel({
     name: 'pool',
-    params: [...SET_PARAMS, 'cut', 'first'],
-    buffers: {
-      weights: write('array<atomic<u32>>'),
-      latents: read('array<u32>'),
-      coefficients: read('array<u32>'), // two i16 a word
-    },
+    params: [...SET_PARAMS, 'first', ...PLACE_PARAMS],
+    buffers: { ...buffers, latents: read('array<u32>'), coefficients: read('array<u32>') }, // two i16 a word
     code: [
       PHILOX,
-      SIGN_BLOCK,
-      access(layers, 'read'),
+      access('read'),
       DIRECTION_OF,
       GROUP_SIGNS,
-      linearMain(
-        APPLY_SIZE,
+      itemMain(
         `
   bringSigns(item, thread);
   if (item >= params.size) { return; }
   let at = params.first + directionOf(item);
   let coefficient = extractBits(bitcast<i32>(coefficients[at >> 1u]), 16u * (at & 1u), 16u);
-  let index = params.offset + item;
-  setWeight(index, latentAt(index) + coefficient * signOf(thread));`,
+  let place = placeOf(params.offset + item);
+  setValue(place, latentAt(place) + coefficient * signOf(thread));`,
+        SIGNED_SIZE,
       ),
     ],
   });

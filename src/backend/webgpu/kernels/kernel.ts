@@ -1,8 +1,8 @@
 /**
  * What a kernel is to the host: its WGSL, and the names of what it takes. Binding 0 is a block
  * of 32-bit parameters that differ from dispatch to dispatch; the storage buffers follow in the
- * order in which they are declared. What belongs to the shape of a network is a constant in the
- * source, so that the compiler sees it.
+ * order in which they are declared. Shapes are parameters where they only move a bound, and constants
+ * in the source where the compiler gains by seeing them.
  */
 
 /** What the device's compiler has; results are the same without any of it. */
@@ -63,25 +63,41 @@ export function kernel<const Buffer extends string, const Param extends string>(
   return { name, source, params, buffers };
 }
 
+/** Workgroups of a dispatch: how many, in rows that the limit of a dimension allows. */
+export type Groups = readonly [x: number, y: number];
+
 /** Workgroups of a dispatch may not be more than this in one dimension. */
 const GROUPS_MAX = 65_535;
+/** Threads of a workgroup where each takes an item by itself. */
+export const ITEMS = 64;
 
 /**
- * Workgroups for so many items, in rows that the limit of a dimension allows.
- * @param items - of which one workgroup takes `size`
+ * Workgroups for so many items.
+ * @param size - of which one workgroup takes so many
  */
-export function linearGroups(items: number, size: number): readonly [x: number, y: number] {
+export function itemGroups(items: number, size: number = ITEMS): Groups {
   const groups = Math.ceil(items / size);
   const x = Math.min(groups, GROUPS_MAX);
   return [x, Math.ceil(groups / Math.max(1, x))];
 }
 
-/** A `main` whose threads are counted through by `item`, see `linearGroups`. */
-export function linearMain(size: number, body: string): string {
+/** A `main` whose threads are counted through by `item`, see `itemGroups`. */
+export function itemMain(body: string, size: number = ITEMS): string {
   return countedMain(size, `(group.y * groups.x + group.x) * ${size}u + thread`, body);
 }
 
-/** A `main` whose workgroups are counted through by `item`: `linearGroups(items, 1)`. */
+/** A kernel whose threads take an item each, of `items`: what `body` does with `item`. */
+export function itemKernel<const Buffer extends string, const Param extends string>({
+  params,
+  code,
+  body,
+  ...spec
+}: KernelSpec<Buffer, Param> & { readonly body: string }): Kernel<Buffer, Param | 'items'> {
+  const main = itemMain(`  if (item >= params.items) { return; }${body}`);
+  return kernel({ ...spec, params: ['items', ...params], code: [...code, main] });
+}
+
+/** A `main` whose workgroups of so many threads are counted through by `item`: `itemGroups(items, 1)`. */
 export function groupMain(size: number, body: string): string {
   return countedMain(size, 'group.y * groups.x + group.x', body);
 }

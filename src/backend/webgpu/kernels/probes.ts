@@ -1,24 +1,60 @@
-/** The probes of the `nodes` estimator: signs of a group of 16, rewards, and the errors they add up to. */
+/**
+ * Node perturbation: sizes and signs of probes, disturbed sums, rewards, and the errors they add up to. Copies of
+ * rows follow one another, two of all rows a probe: row (2·probe + side)·examples + example is disturbed by + or −.
+ */
 
-import { PROBABILITY_BITS } from '../../../ops/loss/op.js';
-import type { Network } from '../../../ternary/builders/perceptron.js';
-import { Purpose, streamOf } from '../../../random/philox.js';
-import type { LayerPlan } from '../plan.js';
-import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
-import { EXP2_NEGATIVE, LABEL_OF } from './loss.js';
+import type { Probe } from '../../../ternary/graph.js';
+import { BYTES } from './bytes.js';
+import { type Groups, groupMain, itemKernel, ITEMS, kernel, read, write } from './kernel.js';
 import { PHILOX } from './random.js';
 import { rowMain, sharingOf } from './reduce.js';
 import { ROUNDING } from './rounding.js';
 
 /** Units that share a Philox block, and threads of a workgroup. */
 export const UNITS_PER_BLOCK = 128;
-/** Probes of a group. */
-export const PROBES_PER_GROUP = 16;
-/** Threads of the other kernels here. */
-export const PROBE_SIZE = 64;
+/** Bits that terms of a coarse magnitude are rounded by before they are summed up. */
+const COARSE_SHIFT = 4;
+
+/** How far each row's probes move its sums. A workgroup a row: `itemGroups(rows, 1)`. */
+export function sizesKernel(size: Probe['size']) {
+  const coarse = size === 'coarse magnitude' ? COARSE_SHIFT : 0;
+  const mean = `
+  var plain = 0;
+  for (var unit = thread; unit < params.units; unit += ${ITEMS}u) { plain += sums[first + unit]; }
+  atomicAdd(&total, plain);
+  workgroupBarrier();
+  mean = roundDiv(atomicLoad(&total), params.units);`;
+  return kernel({
+    name: 'sizes',
+    params: ['rows', 'units', 'sigma'],
+    buffers: { sums: read('array<i32>'), sizes: write('array<i32>') },
+    code: [
+      ROUNDING,
+      'var<workgroup> total: atomic<i32>;\nvar<workgroup> absolute: atomic<i32>;',
+      groupMain(
+        ITEMS,
+        `
+  let row = item;
+  if (row >= params.rows) { return; }
+  let first = row * params.units;
+  var mean = 0;${size === 'centred magnitude' ? mean : ''}
+  var sum = 0;
+  for (var unit = thread; unit < params.units; unit += ${ITEMS}u) {
+    sum += roundShift(abs(sums[first + unit] - mean), ${coarse}u);
+  }
+  atomicAdd(&absolute, sum);
+  workgroupBarrier();
+  if (thread == 0u) {
+    let size = max(${coarse ? 0 : 1}, roundDiv(atomicLoad(&absolute), params.units));
+    sizes[row] = max(1, roundShift(size * i32(params.sigma), ${8 - coarse}u));
+  }`,
+      ),
+    ],
+  });
+}
 
 /** `signsOf(base, unit, rank)`: bit r is set where probe r of the group is −1, bit 16 always. */
-export const SIGNS_OF = `
+const SIGNS_OF = `
 // Bit r is the Walsh function r at a rank: parity(r & rank).
 fn walsh(rank: u32) -> u32 {
   return (0xaaaau * (rank & 1u)) ^ (0xccccu * ((rank >> 1u) & 1u))
@@ -27,67 +63,84 @@ fn walsh(rank: u32) -> u32 {
 fn signsOf(base: vec4<u32>, unit: u32, rank: u32) -> u32 {
   let bit = (base[(unit >> 5u) & 3u] >> (unit & 31u)) & 1u;
   return 0x10000u | ((0xffffu * bit) ^ walsh(rank));
+}
+fn baseBlock(block: u32, example: u32) -> vec4<u32> {
+  return philox(
+    vec4<u32>(block | (params.group << 16u), params.firstExample + example, params.step, params.stream),
+    vec2<u32>(params.key0, params.key1),
+  );
 }`;
+const SIGN_PARAMS = ['key0', 'key1', 'step', 'stream', 'group', 'firstExample', 'rows'] as const;
 
-/**
- * For each unit of an example a word: bit r is set where probe r of the group is −1, bit 16
- * where the unit is active. Workgroups: `rowGroups`.
- */
-export function signsKernel(
-  layer: LayerPlan,
-  index: number,
-): Kernel<'x' | 'signs', 'rows' | 'key0' | 'key1' | 'step' | 'group' | 'firstExample'> {
-  const { units, outputWords } = layer;
-  const { alone } = sharingOf(units);
+/** Signs of a group of 16 probes, a word for each unit of a row, all of them active. A workgroup a block of units. */
+export function signsKernel() {
   return kernel({
     name: 'signs',
-    params: ['rows', 'key0', 'key1', 'step', 'group', 'firstExample'],
-    buffers: { x: read('array<u32>'), signs: write('array<u32>') },
+    params: [...SIGN_PARAMS, 'units'],
+    buffers: { signs: write('array<u32>') },
     code: [
       PHILOX,
       SIGNS_OF,
-      `
-fn baseBlock(block: u32, example: u32) -> vec4<u32> {
-  return philox(
-    vec4<u32>(block | (params.group << 16u), params.firstExample + example, params.step, ${streamOf(Purpose.probe, index)}u),
-    vec2<u32>(params.key0, params.key1),
-  );
-}
-fn activeAt(example: u32, unit: u32) -> bool {
-  return ((x[example * ${outputWords}u + unit / 4u] >> (8u * (unit & 3u))) & 255u) != 0u;
-}`,
-      alone ? signsAlone(units) : signsShared(units),
+      'var<workgroup> base: vec4<u32>;',
+      groupMain(
+        UNITS_PER_BLOCK,
+        `
+  let blocks = (params.units + ${UNITS_PER_BLOCK - 1}u) / ${UNITS_PER_BLOCK}u;
+  let example = item / blocks;
+  let block = item % blocks;
+  if (example >= params.rows) { return; }
+  if (thread == 0u) { base = baseBlock(block, example); }
+  workgroupBarrier();
+  let unit = block * ${UNITS_PER_BLOCK}u + thread;
+  if (unit < params.units) { signs[example * params.units + unit] = signsOf(base, unit, unit); }`,
+      ),
     ],
   });
 }
 
-/** A thread an example: it counts as it goes. */
-function signsAlone(units: number): string {
-  return rowMain(
-    sharingOf(units),
-    `
+/**
+ * The same of units that are not zero in `x`, zero of all others.
+ * @param words - of a row of `x`, whose values are bytes; null: a word each
+ */
+export function activeSignsKernel(units: number, words: number | null) {
+  const sharing = sharingOf(units);
+  const value = words
+    ? `(x[example * ${words}u + unit / 4u] >> (8u * (unit & 3u))) & 255u`
+    : `x[example * ${units}u + unit]`;
+  return kernel({
+    name: 'activeSigns',
+    params: SIGN_PARAMS,
+    buffers: { x: read('array<u32>'), signs: write('array<u32>') },
+    code: [
+      PHILOX,
+      SIGNS_OF,
+      `fn activeAt(example: u32, unit: u32) -> bool { return (${value}) != 0u; }`,
+      sharing.alone ? rowMain(sharing, signsAlone(units)) : signsShared(units),
+    ],
+  });
+}
+
+/** `rowGroups` of `activeSignsKernel`: a thread or a workgroup a row. */
+const signsAlone = (units: number) => `
   let base = baseBlock(0u, row);
   var rank = 0u;
   for (var unit = 0u; unit < ${units}u; unit++) {
     let isActive = activeAt(row, unit);
     signs[row * ${units}u + unit] = select(0u, signsOf(base, unit, rank), isActive);
     rank += u32(isActive);
-  }`,
-  );
-}
+  }`;
 
-/** A workgroup an example and a thread a unit: the active ones are counted as bits of words. */
+/** A workgroup a row and a thread a unit: the active ones are counted as bits of words. */
 function signsShared(units: number): string {
   const blocks = Math.ceil(units / UNITS_PER_BLOCK);
   return `
 var<workgroup> bases: array<vec4<u32>, ${blocks}>;
 var<workgroup> activeBits: array<atomic<u32>, 4>; // a bit for each unit of a block
-@compute @workgroup_size(${UNITS_PER_BLOCK})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let example = group.x;
+${groupMain(
+  UNITS_PER_BLOCK,
+  `
+  let example = item;
+  if (example >= params.rows) { return; }
   for (var block = thread; block < ${blocks}u; block += ${UNITS_PER_BLOCK}u) {
     bases[block] = baseBlock(block, example);
   }
@@ -111,80 +164,103 @@ fn main(
       signs[example * ${units}u + unit] = select(0u, signsOf(bases[block], unit, rank), isActive);
     }
     workgroupBarrier(); // all have read the bits before the next block clears them
-  }
-}`;
+  }`,
+)}`;
 }
 
-/** Rewards from the losses of both sides of each probe. Workgroups: linear, PROBE_SIZE of `pairs` each. */
-export function rewardsKernel(): Kernel<'losses' | 'rewards', 'pairs' | 'rewardShift' | 'limit'> {
-  return kernel({
+/** Sums of all copies from those of the rows. Items: copies · examples · units. */
+export function disturbSumsKernel() {
+  return itemKernel({
+    name: 'disturbSums',
+    params: ['examples', 'units', 'firstProbe'],
+    buffers: {
+      sums: read('array<i32>'),
+      sizes: read('array<i32>'),
+      signs: read('array<u32>'),
+      copies: write('array<i32>'),
+    },
+    code: [],
+    body: `
+  let count = params.examples * params.units;
+  let copy = item / count;
+  let at = item % count;
+  let sign = signs[at];
+  let negative = ((sign >> ((params.firstProbe + copy / 2u) & 15u)) & 1u) ^ (copy & 1u);
+  copies[item] = sums[at] + sizes[at / params.units] * i32(sign >> 16u) * (1 - 2 * i32(negative));`,
+  });
+}
+
+/**
+ * Rewards [examples, probes] from the losses of all copies, those of the next `horizon` positions of a window with
+ * them. Items: examples · probes.
+ */
+export function rewardsKernel() {
+  return itemKernel({
     name: 'rewards',
-    params: ['pairs', 'rewardShift', 'limit'],
+    params: ['examples', 'probes', 'length', 'horizon', 'rewardShift', 'limit'],
     buffers: { losses: read('array<i32>'), rewards: write('array<i32>') },
-    code: [
-      ROUNDING,
-      linearMain(
-        PROBE_SIZE,
-        `
-  if (item >= params.pairs) { return; }
+    code: [ROUNDING],
+    body: `
+  let example = item / params.probes;
+  let plus = 2u * (item % params.probes) * params.examples;
+  let position = example % params.length;
+  let end = example + min(params.horizon + 1u, params.length - position);
+  var difference = 0;
+  for (var at = plus + example; at < plus + end; at++) { difference += losses[at] - losses[at + params.examples]; }
   let limit = i32(params.limit);
-  rewards[item] = clamp(roundShift(losses[2u * item] - losses[2u * item + 1u], params.rewardShift), -limit, limit);`,
-      ),
-    ],
+  rewards[item] = clamp(roundShift(difference, params.rewardShift), -limit, limit);`,
   });
 }
 
 /**
  * Errors go into two planes of signed bytes, transposed: a word has four examples of one unit, so that
- * their product with the inputs is one of bytes, too. A quad is four examples.
+ * their product with the inputs is one of bytes, too. A quad is four examples, `stride` the quads of a unit.
  */
-const STORE_QUAD = `
-fn bytesOf(values: vec4<u32>) -> u32 {
-  let bytes = (values & vec4<u32>(255u)) << vec4<u32>(0u, 8u, 16u, 24u);
-  return bytes.x | bytes.y | bytes.z | bytes.w;
-}
+export const STORE_QUAD = `${BYTES}
 fn storeQuad(at: u32, errors: vec4<i32>) {
-  errorsLow[at] = bytesOf(bitcast<vec4<u32>>(errors));
-  errorsHigh[at] = bytesOf(bitcast<vec4<u32>>((errors + vec4<i32>(128)) >> vec4<u32>(8u)));
+  errorsLow[at] = wordOf(errors);
+  errorsHigh[at] = wordOf((errors + vec4<i32>(128)) >> vec4<u32>(8u));
 }`;
 
-type ErrorParam = 'rows' | 'firstQuad' | 'stride';
+/** The planes, as kernels that write errors declare them. */
+export const PLANES = { errorsLow: write('array<u32>'), errorsHigh: write('array<u32>') };
 
-/**
- * δ̂ of a hidden layer: adds reward · sign of the probes at hand to what `errors` has, or to zero.
- * Workgroups: (PROBE_SIZE units each, quads).
- */
-export function errorsKernel({
-  units,
-}: Pick<LayerPlan, 'units'>): Kernel<
-  'signs' | 'rewards' | 'errorsLow' | 'errorsHigh',
-  ErrorParam | 'firstProbe' | 'probes' | 'add'
-> {
+/** A `main` for each unit of each quad. */
+export function quadMain(body: string): string {
+  return `
+@compute @workgroup_size(${ITEMS})
+fn main(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_index) thread: u32,
+) {
+  let unit = group.x * ${ITEMS}u + thread;
+  let quad = group.y;
+  if (unit >= params.units) { return; }
+${body}
+}`;
+}
+
+/** Workgroups for so many units and rows; quads up to the next 16 rows, so that a vec4 of them is whole. */
+export function quadGroups(units: number, rows: number): Groups {
+  return [Math.ceil(units / ITEMS), 4 * Math.ceil(rows / 16)];
+}
+
+/** δ̂: adds reward · sign of the probes at hand to what the planes have, or to zero. Workgroups: `quadGroups`. */
+export function errorsKernel() {
   return kernel({
     name: 'errors',
-    params: ['rows', 'firstQuad', 'stride', 'firstProbe', 'probes', 'add'],
-    buffers: {
-      signs: read('array<u32>'),
-      rewards: read('array<i32>'),
-      errorsLow: write('array<u32>'),
-      errorsHigh: write('array<u32>'),
-    },
+    params: ['rows', 'units', 'stride', 'firstProbe', 'probes', 'add'],
+    buffers: { signs: read('array<u32>'), rewards: read('array<i32>'), ...PLANES },
     code: [
       STORE_QUAD,
       quadMain(`
-  if (unit >= ${units}u) { return; }
-  let at = unit * params.stride + params.firstQuad + group.y;
+  let at = unit * params.stride + quad;
   var errors = vec4<i32>();
-  if (params.add != 0u) {
-    let places = vec4<u32>(24u, 16u, 8u, 0u);
-    let low = (vec4<i32>(bitcast<i32>(errorsLow[at])) << places) >> vec4<u32>(24u);
-    let high = (vec4<i32>(bitcast<i32>(errorsHigh[at])) << places) >> vec4<u32>(24u);
-    errors = high * 256 + low;
-  }
+  if (params.add != 0u) { errors = bytesOf(errorsHigh[at]) * 256 + bytesOf(errorsLow[at]); }
   for (var place = 0u; place < 4u; place++) {
-    let example = 4u * group.y + place;
+    let example = 4u * quad + place;
     if (example >= params.rows) { break; }
-    let sign = signs[example * ${units}u + unit];
+    let sign = signs[example * params.units + unit];
     if ((sign >> 16u) == 0u) { continue; }
     var error = 0;
     for (var probe = 0u; probe < params.probes; probe++) {
@@ -198,88 +274,25 @@ export function errorsKernel({
   });
 }
 
-/** δ̂ of the last layer: softmax less target. Workgroups: (PROBE_SIZE classes each, quads). */
-export function exactErrorsKernel({
-  widths,
-  logitScale,
-}: Pick<Network, 'widths' | 'logitScale'>): Kernel<
-  'tables' | 'labels' | 'z' | 'softmax' | 'errorsLow' | 'errorsHigh',
-  ErrorParam | 'firstExample'
-> {
-  const classes = widths.at(-1) as number;
-  return kernel({
-    name: 'exactErrors',
-    params: ['rows', 'firstQuad', 'stride', 'firstExample'],
-    buffers: {
-      tables: read('array<i32>'),
-      labels: read('array<u32>'),
-      z: read('array<i32>'),
-      softmax: read('array<vec2<i32>>'),
-      errorsLow: write('array<u32>'),
-      errorsHigh: write('array<u32>'),
-    },
-    code: [
-      LABEL_OF,
-      EXP2_NEGATIVE,
-      STORE_QUAD,
-      quadMain(`
-  if (unit >= ${classes}u) { return; }
-  var errors = vec4<i32>();
-  for (var place = 0u; place < 4u; place++) {
-    let example = 4u * group.y + place;
-    if (example >= params.rows) { break; }
-    let top = softmax[example].x;
-    let sum = u32(softmax[example].y);
-    let weight = exp2Negative(u32(top - z[example * ${classes}u + unit] * ${logitScale}));
-    let share = (weight * ${2 ** PROBABILITY_BITS}u + (sum >> 1u)) / sum; // below 2^32
-    let goal = select(0, ${2 ** PROBABILITY_BITS}, unit == labelOf(params.firstExample + example));
-    errors[place] = i32(share) - goal;
-  }
-  storeQuad(unit * params.stride + params.firstQuad + group.y, errors);`),
-    ],
-  });
-}
-
-/**
- * Activations of a tile, transposed: an example a byte, zero past the last one.
- * Workgroups: (PROBE_SIZE words of a row each, quads).
- */
-export function transposeKernel({
-  inputs,
-  depth,
-}: Pick<LayerPlan, 'inputs' | 'depth'>): Kernel<'x' | 'transposed', ErrorParam | 'firstRow'> {
-  const words = 4 * depth;
+/** Rows firstRow… of activations, transposed: a row a byte, zero past the last one. Workgroups: `quadGroups` of words. */
+export function transposeKernel() {
   return kernel({
     name: 'transpose',
-    params: ['rows', 'firstQuad', 'stride', 'firstRow'],
+    params: ['rows', 'units', 'columns', 'stride', 'firstRow'],
     buffers: { x: read('array<u32>'), transposed: write('array<u32>') },
     code: [
       quadMain(`
-  if (unit >= ${words}u) { return; }
-  var examples = vec4<u32>(); // of each, four neighbouring activations
+  var rows = vec4<u32>(); // of each, four neighbouring activations
   for (var place = 0u; place < 4u; place++) {
-    let example = 4u * group.y + place;
-    if (example < params.rows) { examples[place] = x[(params.firstRow + example) * ${words}u + unit]; }
+    let row = 4u * quad + place;
+    if (row < params.rows) { rows[place] = x[(params.firstRow + row) * params.units + unit]; }
   }
   for (var place = 0u; place < 4u; place++) {
-    let input = 4u * unit + place;
-    if (input >= ${inputs}u) { break; }
-    let bytes = (examples >> vec4<u32>(8u * place)) & vec4<u32>(255u);
-    transposed[input * params.stride + params.firstQuad + group.y] =
-      bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
+    let column = 4u * unit + place;
+    if (column >= params.columns) { break; }
+    let bytes = (rows >> vec4<u32>(8u * place)) & vec4<u32>(255u);
+    transposed[column * params.stride + quad] = bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
   }`),
     ],
   });
-}
-
-function quadMain(body: string): string {
-  return `
-@compute @workgroup_size(${PROBE_SIZE})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let unit = group.x * ${PROBE_SIZE}u + thread;
-${body}
-}`;
 }

@@ -70,6 +70,21 @@ fn signBlock(block: u32) -> vec4<u32> {
   return philox(vec4<u32>(block, 0u, params.step, params.signStream), vec2<u32>(params.key0, params.key1));
 }`;
 
+/** Threads of a workgroup that shares the signs of neighbouring weights: two blocks of them. */
+export const SIGNED_SIZE = 2 * SIGNS_PER_BLOCK;
+
+/** `bringSigns(item, thread)`, which all threads call together, and `signOf(thread)`: of the weight `item`. */
+export const GROUP_SIGNS = `${SIGN_BLOCK}
+var<workgroup> signs: array<vec4<u32>, ${SIGNED_SIZE / SIGNS_PER_BLOCK}>;
+fn bringSigns(item: u32, thread: u32) {
+  if (thread % ${SIGNS_PER_BLOCK}u == 0u) { signs[thread / ${SIGNS_PER_BLOCK}u] = signBlock(item / ${SIGNS_PER_BLOCK}u); }
+  workgroupBarrier();
+}
+fn signOf(thread: u32) -> i32 {
+  let word = signs[thread / ${SIGNS_PER_BLOCK}u][(thread >> 5u) & 3u];
+  return 1 - 2 * i32((word >> (thread & 31u)) & 1u);
+}`;
+
 const FEISTEL = `
 fn feistel(half: u32, key: u32, span: u32) -> u32 {
   var hash = (half ^ key) * 0x9e3779b1u;

@@ -1,6 +1,6 @@
 /** The sum of one value of every thread of a workgroup, given to all of them. */
 
-import type { Features } from './kernel.js';
+import { type Features, groupMain, type Groups, itemGroups, itemMain } from './kernel.js';
 
 /** The `enable` directives that `reduction` needs. */
 export function reductionEnables({ subgroups }: Features, alone = false): string[] {
@@ -49,9 +49,9 @@ export function threadsFor(items: number): number {
 }
 
 /** Rows of so few units are not worth sharing: a thread takes a whole one, and none waits for another. */
-export const UNITS_ALONE_MAX = 64;
+const UNITS_ALONE_MAX = 64;
 /** Threads of a workgroup, and so rows, where a thread takes a whole one. */
-export const ALONE_SIZE = 64;
+const ALONE_SIZE = 64;
 
 /** How a kernel deals rows out to threads. */
 export interface RowSharing {
@@ -67,8 +67,8 @@ export function sharingOf(units: number): RowSharing {
 }
 
 /** Workgroups for so many rows. */
-export function rowGroups(units: number, rows: number): readonly [x: number, y: number] {
-  return [sharingOf(units).alone ? Math.ceil(rows / ALONE_SIZE) : rows, 1];
+export function rowGroups(units: number, rows: number): Groups {
+  return itemGroups(rows, sharingOf(units).alone ? ALONE_SIZE : 1);
 }
 
 /**
@@ -76,16 +76,10 @@ export function rowGroups(units: number, rows: number): readonly [x: number, y: 
  * `MEMBERS` threads that share it.
  */
 export function rowMain({ alone, size }: RowSharing, body: string): string {
-  return `
-const MEMBERS = ${alone ? 1 : size}u;
-@compute @workgroup_size(${size})
-fn main(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let row = ${alone ? `group.x * ${size}u + thread` : 'group.x'};
+  const start = `
+  let row = item;
   let member = ${alone ? '0u' : 'thread'};
   if (row >= params.rows) { return; }
-${body}
-}`;
+${body}`;
+  return `const MEMBERS = ${alone ? 1 : size}u;${alone ? itemMain(start, size) : groupMain(size, start)}`;
 }

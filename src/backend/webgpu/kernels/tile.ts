@@ -6,7 +6,7 @@
  * lefts × rights sums in registers, so that each vec4 that it reads serves several of them.
  */
 
-import type { Features } from './kernel.js';
+import type { Features, Groups } from './kernel.js';
 
 /** Threads of a workgroup, each way. */
 export const TILE_SIDE = 16;
@@ -59,27 +59,14 @@ function countFor(rows: number): number {
 }
 
 /**
- * `dots(sum, a, b)`: a sum and 16 products of signed bytes more. Each dot product adds to what is there, so that a
- * device can do both in one instruction.
+ * `addDot(sum, a, b)` and `dots(sum, a, b)`: a sum and 4 or 16 products of signed bytes more. Each dot product adds
+ * to what is there, so that a device can do both in one instruction. Needs BYTES.
  */
 export function dots({ dot }: Features): string {
-  if (dot) {
-    return `
-fn dots(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
-  var next = dot4I8Packed(a.x, b.x) + sum;
-  next = dot4I8Packed(a.y, b.y) + next;
-  next = dot4I8Packed(a.z, b.z) + next;
-  return dot4I8Packed(a.w, b.w) + next;
-}`;
-  }
   return `
-const BYTES = vec4<u32>(24u, 16u, 8u, 0u);
-fn signedBytes(word: u32) -> vec4<i32> {
-  return (vec4<i32>(bitcast<i32>(word)) << BYTES) >> vec4<u32>(24u);
-}
+fn addDot(sum: i32, a: u32, b: u32) -> i32 { return ${dot ? 'dot4I8Packed(a, b)' : 'dot(bytesOf(a), bytesOf(b))'} + sum; }
 fn dots(sum: i32, a: vec4<u32>, b: vec4<u32>) -> i32 {
-  return sum + dot(signedBytes(a.x), signedBytes(b.x)) + dot(signedBytes(a.y), signedBytes(b.y))
-    + dot(signedBytes(a.z), signedBytes(b.z)) + dot(signedBytes(a.w), signedBytes(b.w));
+  return addDot(addDot(addDot(addDot(sum, a.x, b.x), a.y, b.y), a.z, b.z), a.w, b.w);
 }`;
 }
 
@@ -129,6 +116,11 @@ ${products.join('\n')}
     }
     workgroupBarrier();
   }`;
+}
+
+/** Workgroups for so many rows of each side. */
+export function tileGroups(leftRows: number, rightRows: number, { lefts, rights }: TileCounts): Groups {
+  return [Math.ceil(leftRows / (TILE_SIDE * lefts)), Math.ceil(rightRows / (TILE_SIDE * rights))];
 }
 
 /**

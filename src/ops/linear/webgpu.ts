@@ -1,20 +1,37 @@
 /**
- * The linear layer: z[row, unit] = Σ w·x for rows of activations, brought to a pre-activation as
- * the layer's precision says. Rows are examples, or disturbed copies of them. Trits lie in device
- * memory two bits each, 16 to a word, and become the bytes of one vec4 on their way into
- * workgroup memory: 16 times fewer bytes than activations are read for the same products.
+ * z[row, unit] = Σ w·x for rows of activations, rounded as the precision of the weights says; op.ts defines it. Trits
+ * lie in device memory two bits each, 16 to a word, and become the bytes of one vec4 on their way into workgroup
+ * memory: 16 times fewer bytes than activations are read for the same products.
  */
 
-import { SCALE_BITS } from '../../../ternary/precision.js';
-import { type Features, type Kernel, kernel, linearMain, read, write } from './kernel.js';
-import { ROUNDING } from './rounding.js';
-import { dots, forEachSum, type TileCounts, tiledProduct, tileMain, tileVariables } from './tile.js';
+import { BYTES } from '../../backend/webgpu/kernels/bytes.js';
+import {
+  type Features,
+  itemGroups,
+  itemMain,
+  kernel,
+  read,
+  write,
+} from '../../backend/webgpu/kernels/kernel.js';
+import { ROUNDING } from '../../backend/webgpu/kernels/rounding.js';
+import {
+  dots,
+  forEachSum,
+  type TileCounts,
+  tileCounts,
+  tiledProduct,
+  tileGroups,
+  tileMain,
+  tileVariables,
+} from '../../backend/webgpu/kernels/tile.js';
+import type { Recipe } from '../../backend/webgpu/recipe.js';
+import { SCALE_BITS } from '../../ternary/precision.js';
 
 /** Rows of activations are left and weights right, so that neighbouring threads store neighbouring units. */
 const LEFTS = ['x'];
 
 /** What makes one kernel differ from another; shapes are parameters, so that layers share kernels. */
-export interface LinearVariant {
+interface LinearVariant {
   /** Null: no tile, a thread a result; for rows so short that bringing them to workgroup memory costs more. */
   readonly counts: TileCounts | null;
   /** Whether weights are bytes, not trits. */
@@ -23,27 +40,23 @@ export interface LinearVariant {
   readonly scaled: boolean;
 }
 
-type LinearParam = 'firstRow' | 'rows' | 'units' | 'depth' | 'weightsAt' | 'shift' | 'scalesAt';
-
 /**
  * Rows firstRow…firstRow + rows − 1 of `x` give rows 0…rows − 1 of `z`.
- * Workgroups: (tiles of rows, tiles of units), or linear, DIRECT_SIZE results each.
+ * Workgroups: `tileGroups` of rows and units, or `itemGroups` of rows · units.
  */
-export function linearKernel(
-  { counts, wide, scaled }: LinearVariant,
-  features: Features,
-): Kernel<'weights' | 'scales' | 'x' | 'z', LinearParam> {
+function linearKernel({ counts, wide, scaled }: LinearVariant, features: Features) {
   return kernel({
     name: 'linear',
     params: ['firstRow', 'rows', 'units', 'depth', 'weightsAt', 'shift', 'scalesAt'],
     buffers: {
       weights: read(wide ? 'array<vec4<u32>>' : 'array<u32>'),
-      scales: read('array<i32>'),
+      scales: read('array<u32>'), // one a row of four words
       x: read('array<vec4<u32>>'),
       z: write('array<i32>'),
     },
     code: [
       ROUNDING,
+      BYTES,
       dots(features),
       wide ? LOAD_BYTES : LOAD_TRITS,
       `
@@ -55,7 +68,7 @@ fn load_x(row: u32, word: u32) -> vec4<u32> {
 fn store(row: u32, unit: u32, product: i32) {
   if (row >= params.rows || unit >= params.units) { return; }
   let sum = roundShift(product, params.shift);
-  z[row * params.units + unit] = ${scaled ? `roundShift(sum * scales[params.scalesAt + unit], ${SCALE_BITS}u)` : 'sum'};
+  z[row * params.units + unit] = ${scaled ? `roundShift(sum * i32(scales[params.scalesAt + 4u * unit] & 255u), ${SCALE_BITS}u)` : 'sum'};
 }`,
       ...(counts ? tiled(counts) : [DIRECT]),
     ],
@@ -63,13 +76,9 @@ fn store(row: u32, unit: u32, product: i32) {
 }
 
 /** Vec4s of a row up to which no tile is used. */
-export const DIRECT_DEPTH_MAX = 2;
-/** Threads of a workgroup without a tile. */
-export const DIRECT_SIZE = 64;
+const DIRECT_DEPTH_MAX = 2;
 
-const DIRECT = linearMain(
-  DIRECT_SIZE,
-  `
+const DIRECT = itemMain(`
   if (item >= params.rows * params.units) { return; }
   let row = item / params.units;
   let unit = item - row * params.units;
@@ -77,8 +86,7 @@ const DIRECT = linearMain(
   for (var word = 0u; word < params.depth; word++) {
     sum = dots(sum, load_x(row, word), load_right(unit, word));
   }
-  store(row, unit, sum);`,
-);
+  store(row, unit, sum);`);
 
 function tiled(counts: TileCounts): string[] {
   return [
@@ -92,7 +100,7 @@ ${forEachSum(counts, (end, row, unit) => `store(${row}, ${unit}, sum_x_${end});`
   ];
 }
 
-/** Four words of four signed bytes from one word of 16 trits, see trits.ts. */
+/** Four words of four signed bytes from one word of 16 trits, see trits.ts of the backend. */
 const LOAD_TRITS = `
 fn load_right(row: u32, word: u32) -> vec4<u32> {
   if (row >= params.units || word >= params.depth) { return vec4<u32>(); }
@@ -106,3 +114,22 @@ fn load_right(row: u32, word: u32) -> vec4<u32> {
   if (row >= params.units || word >= params.depth) { return vec4<u32>(); }
   return weights[params.weightsAt / 4u + row * params.depth + word];
 }`;
+
+export const linear: Recipe<'linear'> = {
+  record({ attributes: { shift }, tensors }, at) {
+    const { device, rows, weights } = at;
+    const { rows: units, depth, at: weightsAt, wide } = at.tensor(0);
+    const { buffer: x, first: firstRow } = at.input(0);
+    const counts =
+      depth <= DIRECT_DEPTH_MAX ? null : tileCounts(rows, units, 1, device.workgroupBytes, device.tiles);
+    const scaled = tensors.length > 1;
+    const variant = { counts, wide, scaled };
+    at.recorder.run(
+      `linear ${JSON.stringify(variant)}`,
+      () => linearKernel(variant, device.features),
+      { weights, scales: weights, x, z: at.output(0).buffer },
+      { firstRow, rows, units, depth, weightsAt, shift, scalesAt: scaled ? at.tensor(1).at : 0 },
+      counts ? tileGroups(rows, units, counts) : itemGroups(rows * units),
+    );
+  },
+};

@@ -1,17 +1,13 @@
-/** Cross-entropy in fixed point, one thread a row of logits; see src/ops/loss/op.ts. */
+/** Cross-entropy in fixed point, a thread a row of logits; op.ts defines it. */
 
-import { LOSS_BITS } from '../../../ops/loss/op.js';
-import { EXP2, LOG2, WEIGHT_BITS } from '../../../ops/loss/tables.js';
-import type { Network } from '../../../ternary/builders/perceptron.js';
-import { type Kernel, kernel, linearMain, read, write } from './kernel.js';
-
-/** Threads of a workgroup. */
-export const LOSS_SIZE = 64;
+import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
+import type { Recipe } from '../../backend/webgpu/recipe.js';
+import { classesOf } from '../../ternary/graph.js';
+import { LOSS_BITS } from './op.js';
+import { EXP2, LOG2, WEIGHT_BITS } from './tables.js';
 
 /** The two tables, one after the other, as `tables` takes them. */
-export function lossTables(): Int32Array<ArrayBuffer> {
-  return Int32Array.of(...EXP2, ...LOG2);
-}
+export const lossTables = (): Int32Array<ArrayBuffer> => Int32Array.of(...EXP2, ...LOG2);
 
 /** `exp2Negative(exponent)` from `tables`. */
 export const EXP2_NEGATIVE = `
@@ -38,21 +34,14 @@ fn log2Fixed(value: u32) -> i32 {
 export const LABEL_OF = `
 fn labelOf(example: u32) -> u32 { return (labels[example >> 2u] >> (8u * (example & 3u))) & 255u; }`;
 
-type LossParam = 'count' | 'firstExample' | 'copies' | 'examples' | 'firstResult';
-
 /**
- * Losses of rows 0…count − 1 of `z`; row r belongs to example firstExample + ⌊r / copies⌋ mod examples.
- * Workgroups: linear, LOSS_SIZE rows each.
- * @param whole - also writes each row's prediction, and the exponent and sum that `exactErrors` takes
+ * Losses of rows 0…count − 1 of `z`; row r belongs to example firstExample + r mod examples. Items: `count`.
+ * @param whole - also writes each row's prediction, and the exponent and sum that exact errors are made of
  */
-export function lossKernel(
-  { widths, logitScale }: Pick<Network, 'widths' | 'logitScale'>,
-  whole: boolean,
-): Kernel<'tables' | 'labels' | 'z' | 'losses' | 'predictions' | 'softmax', LossParam> {
-  const classes = widths.at(-1) as number;
-  return kernel({
+function lossKernel(classes: number, logitScale: number, whole: boolean) {
+  return itemKernel({
     name: whole ? 'loss' : 'lossAlone',
-    params: ['count', 'firstExample', 'copies', 'examples', 'firstResult'],
+    params: ['firstExample', 'examples', 'firstResult'],
     buffers: {
       tables: read('array<i32>'),
       labels: read('array<u32>'),
@@ -61,14 +50,8 @@ export function lossKernel(
       predictions: write('array<u32>'),
       softmax: write('array<vec2<i32>>'),
     },
-    code: [
-      EXP2_NEGATIVE,
-      LOG2_FIXED,
-      LABEL_OF,
-      linearMain(
-        LOSS_SIZE,
-        `
-  if (item >= params.count) { return; }
+    code: [EXP2_NEGATIVE, LOG2_FIXED, LABEL_OF],
+    body: `
   let at = item * ${classes}u;
   var best = 0u;
   var largest = z[at];
@@ -78,11 +61,27 @@ export function lossKernel(
   let top = largest * ${logitScale};
   var sum = 0u; // 2^20 ≤ sum ≤ 256·2^20
   for (var c = 0u; c < ${classes}u; c++) { sum += exp2Negative(u32(top - z[at + c] * ${logitScale})); }
-  let label = labelOf(params.firstExample + (item / params.copies) % params.examples);
+  let label = labelOf(params.firstExample + item % params.examples);
   let result = params.firstResult + item;
   losses[result] = log2Fixed(sum) - ${WEIGHT_BITS * 2 ** LOSS_BITS} + top - z[at + label] * ${logitScale};
   ${whole ? 'predictions[result] = best; softmax[item] = vec2<i32>(top, i32(sum));' : ''}`,
-      ),
-    ],
   });
 }
+
+export const loss: Recipe<'loss'> = {
+  record({ attributes: { logitScale } }, at): void {
+    const classes = classesOf(at.graph);
+    const whole = at.kind === 'batch';
+    const { buffer: losses, first: firstResult } = at.output(0);
+    at.recorder.runItems(
+      `loss ${classes} ${logitScale} ${whole}`,
+      () => lossKernel(classes, logitScale, whole),
+      {
+        ...{ tables: at.table('loss', lossTables), labels: at.labels, z: at.input(0).buffer, losses },
+        ...{ predictions: at.output(1).buffer, softmax: at.kept('softmax', 2) },
+      },
+      { firstExample: at.first, examples: at.examples, firstResult },
+      at.rows,
+    );
+  },
+};

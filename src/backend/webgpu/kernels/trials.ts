@@ -1,64 +1,43 @@
 /**
- * The `weights` estimator: copies of the examples go through the network with the weights of a
+ * The `weights` estimator: copies of the examples go through the layers with the weights of a
  * direction added (even copies) or subtracted (odd ones). A direction has few weights, so a
  * layer's sums are those of the weights as they are, and then each weight of the direction adds
- * its input to the sum of its row.
+ * its input to the sum of its row. Copy (2·direction + side)·examples + example is of an example.
  */
 
-import type { LayerPlan } from '../plan.js';
-import { type Features, type Kernel, kernel, linearMain, read, write } from './kernel.js';
+import { type Features, itemKernel, kernel, read, write } from './kernel.js';
 import { PERMUTE, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
 import { reduction, reductionEnables, threadsFor } from './reduce.js';
 
-export const ENTRIES_SIZE = 64;
-export const COPY_SIZE = 64;
-
 /**
- * The weights of some directions, nonzeros[k · nonzeros + j]: twice the index in the model's order,
- * plus one where the sign is −1; `0xffffffff` past a direction's last.
- * Workgroups: linear, ENTRIES_SIZE of count · nonzeros each.
+ * The weights of some directions, entries[k · nonzeros + j]: twice the index in the model's order,
+ * plus one where the sign is −1; `0xffffffff` past a direction's last. Items: count · nonzeros.
  */
-export function entriesKernel(): Kernel<
-  'entries',
-  (typeof SET_PARAMS)[number] | 'firstDirection' | 'count' | 'nonzeros'
-> {
-  return kernel({
+export function entriesKernel() {
+  return itemKernel({
     name: 'entries',
-    params: [...SET_PARAMS, 'firstDirection', 'count', 'nonzeros'],
+    params: [...SET_PARAMS, 'firstDirection', 'nonzeros'],
     buffers: { entries: write('array<u32>') },
-    code: [
-      PHILOX,
-      SIGN_BLOCK,
-      PERMUTE,
-      linearMain(
-        ENTRIES_SIZE,
-        `
-  if (item >= params.count * params.nonzeros) { return; }
+    code: [PHILOX, SIGN_BLOCK, PERMUTE],
+    body: `
   let direction = (params.firstDirection + item / params.nonzeros) % params.directions;
   let position = direction + (item % params.nonzeros) * params.directions;
   if (position >= params.touched) { entries[item] = 0xffffffffu; return; }
   let weight = permute(position);
   let word = signBlock(weight / ${SIGNS_PER_BLOCK}u)[(weight >> 5u) & 3u];
   entries[item] = 2u * (params.offset + weight) + ((word >> (weight & 31u)) & 1u);`,
-      ),
-    ],
   });
 }
 
-/** What examples have, `period` words, for all of their copies. Workgroups: linear, COPY_SIZE of `count` each. */
-export function spreadKernel(): Kernel<'z' | 'copies', 'count' | 'period'> {
-  return kernel({
+/** What examples have, `period` words, for all of their copies. Items: `count`. */
+export function spreadKernel() {
+  return itemKernel({
     name: 'spread',
-    params: ['count', 'period'],
+    params: ['period'],
     buffers: { z: read('array<i32>'), copies: write('array<i32>') },
-    code: [
-      linearMain(
-        COPY_SIZE,
-        `
-  if (item >= params.count) { return; }
+    code: [],
+    body: `
   copies[item] = z[item % params.period];`,
-      ),
-    ],
   });
 }
 
@@ -66,39 +45,32 @@ export function spreadKernel(): Kernel<'z' | 'copies', 'count' | 'period'> {
 export const SHARE_MAX = 64;
 
 /**
- * Adds the inputs of a direction's weights to a layer's sums; copy (direction · 2 + side) ·
- * examples + example is row copy of `copies`. `share` threads a copy take every share-th weight.
- * Workgroups: linear, COPY_SIZE of copies · share each.
- * @param first - whether the inputs are those of the examples, the copies' own otherwise
+ * Adds the inputs of a direction's weights to a layer's sums, of rows firstRow… of `x`, `xRows` of them over and over.
+ * `share` threads a copy take every share-th weight. Items: copies · share.
  */
-export function perturbKernel(
-  { offset, units, inputs, depth }: LayerPlan,
-  first: boolean,
-): Kernel<'entries' | 'x' | 'copies', 'count' | 'share' | 'nonzeros' | 'examples' | 'firstRow'> {
-  return kernel({
+export function perturbKernel() {
+  return itemKernel({
     name: 'perturb',
-    params: ['count', 'share', 'nonzeros', 'examples', 'firstRow'],
+    params: [
+      ...(['share', 'nonzeros', 'examples', 'firstRow', 'xRows'] as const),
+      ...(['offset', 'units', 'columns', 'words'] as const),
+    ],
     buffers: { entries: read('array<u32>'), x: read('array<u32>'), copies: write('array<atomic<i32>>') },
-    code: [
-      linearMain(
-        COPY_SIZE,
-        `
-  if (item >= params.count) { return; }
+    code: [],
+    body: `
   let copy = item / params.share;
   let direction = copy / params.examples / 2u;
   let side = (copy / params.examples) & 1u;
-  let row = ${first ? 'params.firstRow + copy % params.examples' : 'copy'};
+  let row = params.firstRow + copy % params.xRows;
   for (var at = item % params.share; at < params.nonzeros; at += params.share) {
     let entry = entries[direction * params.nonzeros + at];
-    let index = (entry >> 1u) - ${offset}u; // of weights of layers below it wraps, and is too large as well
-    if (entry == 0xffffffffu || index >= ${units * inputs}u) { continue; }
-    let unit = index / ${inputs}u;
-    let input = index - unit * ${inputs}u;
-    let activation = i32((x[row * ${4 * depth}u + input / 4u] >> (8u * (input & 3u))) & 255u);
-    atomicAdd(&copies[copy * ${units}u + unit], activation * (1 - 2 * i32((entry ^ side) & 1u)));
+    let index = (entry >> 1u) - params.offset; // of weights of layers below it wraps, and is too large as well
+    if (entry == 0xffffffffu || index >= params.units * params.columns) { continue; }
+    let unit = index / params.columns;
+    let column = index - unit * params.columns;
+    let activation = i32((x[row * params.words + column / 4u] >> (8u * (column & 3u))) & 255u);
+    atomicAdd(&copies[copy * params.units + unit], activation * (1 - 2 * i32((entry ^ side) & 1u)));
   }`,
-      ),
-    ],
   });
 }
 
@@ -106,13 +78,10 @@ export function perturbKernel(
  * Σ over the examples of loss(θ + ν) − loss(θ − ν) for each direction, in two words: WGSL has no
  * 64-bit integers. With |difference| < 2^30 and at most 2^16 examples, the low 16 bits add up
  * below 2^32 and the rest below 2^30. Workgroups: (directions).
- * @param tile - examples at a time
+ * @param most - examples at a time
  */
-export function differencesKernel(
-  tile: number,
-  features: Features,
-): Kernel<'losses' | 'sums', 'examples' | 'first' | 'add'> {
-  const size = threadsFor(tile);
+export function differencesKernel(most: number, features: Features) {
+  const size = threadsFor(most);
   return kernel({
     name: 'differences',
     params: ['examples', 'first', 'add'],
