@@ -106,7 +106,10 @@ export function checkSteConfig(config: SteConfig): Graph {
   for (const key of ['quantizer', 'threshold'] as const) {
     const { length } = config[key];
     if (length !== 1 && length !== layers) {
-      throw expected(key, `one entry for all layers, or ${layers}, one a layer`, `${length} entries`);
+      throw new ConfigError(
+        `"${key}" expected one entry for all layers, or ${layers}, one a layer, got ${length}: ` +
+          'give as many as the model has layers, where a preset has others',
+      );
     }
   }
   const { batch, shards = 1 } = config;
