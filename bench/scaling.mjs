@@ -9,7 +9,7 @@ import { openWasm } from '../dist/src/backend/wasm/wasm.js';
 import { PRESETS } from '../dist/src/perturb/presets.js';
 import { NoiseStepTrainer } from '../dist/src/perturb/trainer.js';
 import { directionSet } from '../dist/src/random/directions.js';
-import { networkOf } from '../dist/src/ternary/network.js';
+import { networkOf } from '../dist/src/ternary/builders/perceptron.js';
 import { curves } from './lines.mjs';
 import { circumstances, markdownTable, median, root, whole, writeReport } from './report.mjs';
 

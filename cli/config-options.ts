@@ -4,82 +4,25 @@
  */
 
 import { type Command, Option } from 'commander';
-import { ConfigError, expected, printable } from '../src/errors.js';
-import { STE_CHOICES, STE_KEYS } from '../src/backprop/config.js';
+import { STE_SETTINGS } from '../src/backprop/config.js';
 import { STE_PRESETS } from '../src/backprop/presets.js';
-import { TEXT_STE_CHOICES, TEXT_STE_KEYS } from '../src/backprop/text-config.js';
+import { TEXT_STE_SETTINGS } from '../src/backprop/text-config.js';
 import { TEXT_STE_PRESETS } from '../src/backprop/text-presets.js';
-import {
-  CONFIG_CHOICES,
-  CONFIG_KEYS,
-  TEXT_NOISE_STEP_CHOICES,
-  TEXT_NOISE_STEP_KEYS,
-} from '../src/perturb/config.js';
+import { ConfigError, expected, printable } from '../src/errors.js';
+import { NOISE_STEP_SETTINGS, TEXT_NOISE_STEP_SETTINGS } from '../src/perturb/config.js';
 import { PRESETS, TEXT_NOISE_STEP_PRESETS } from '../src/perturb/presets.js';
+import type { Kind } from '../src/train/rule.js';
+import { GROUPS, type Setting, type Settings } from '../src/train/setting.js';
 import { readBytes } from './files.js';
-import { METHODS, type Method } from './run.js';
+import { METHODS, type Method } from './subject.js';
 
-type Settings = Readonly<Record<string, unknown>>;
-
-/** What all settings are; the names that they take are those of their rules. */
-const HELP: Readonly<Record<string, string>> = {
-  model: 'layer widths, such as 784-256-10',
-  centred: 'whether normalization subtracts the mean',
-  gain: 'activation of a pre-activation of one mean absolute value',
-  logitScale: 'exponent of the softmax per unit of a logit, in 2^-16',
-  perturb: 'where the noise is',
-  artifact: 'what is kept',
-  train: 'what is trained; the head, which is the last layer, alone as a control',
-  seed: 'any text',
-  steps: 'updates of the weights',
-  holdout: 'keep the last training examples back and score on them, not on the test set',
-  batch: 'examples, or windows of a text, a step',
-  shift: 'images are shifted by up to so many pixels each way',
-  cut: 'latents above it give ±1; 0: no latents',
-  directions: 'directions probed or recorded in a step',
-  nonzeros: 'nonzeros of a log’s direction, a stage each: 16,4,1',
-  nonzerosBelow: 'losses in nats at which the next stage begins: 2,1',
-  keep: 'share of a log’s coefficients that is not zero',
-  pool: 'directions of the pool',
-  learningRate: 'largest step of the optimizer',
-  headRate: 'largest step of the optimizer for the head',
-  hold: 'share of the steps at the full learning rate',
-  beta1: 'decay of the mean of alignments',
-  beta2: 'decay of the mean of squares',
-  probes: 'antithetic probes of each hidden layer, or matrix',
-  sigma: 'size of a probe in 1/256 of the mean absolute value that it disturbs',
-  rewardShift: 'binary scale of a probe’s difference of losses',
-  horizon: 'positions after its own that count to the reward of a probe on what later ones see',
-  grain: 'of a delta: values of eight bits differ from the base’s by multiples of it',
-  quantizer: 'how weights become integers',
-  threshold: 'of the quantizer sparse: weights above so many σ are not zero',
-  optimizer: 'what moves the weights',
-  schedule: 'how the learning rate goes',
-  warmup: 'share of the steps over which the learning rate rises',
-  weightDecay: 'decoupled decay of the shadow weights, as a factor of the learning rate',
-  clipNorm: 'largest norm of the gradient over all weights; 0: no clipping',
-  momentum: 'momentum of muon',
-  blocks: 'blocks of a transformer that are stored',
-  width: 'of the residual stream',
-  heads: 'of queries in a block',
-  keyHeads: 'of keys and values in a block, a divisor of the heads',
-  hidden: 'width of a block’s feed-forward',
-  context: 'bytes of a window',
-  loopFrom: 'first block that is applied again and again, counted from 0',
-  loopTo: 'the block after the last that is',
-  loops: 'how many times those blocks are applied, with the same weights',
-  tied: 'whether the head is the embedding’s matrix; false for noise-step',
-  embedding: 'what embedding and head are made of',
-  shards: 'parts of a batch that threads share out; the result depends on it, not on the threads',
-};
+type Values = Readonly<Record<string, unknown>>;
 
 /** What `train` must know of a trainer's configuration. */
 interface MethodSettings {
-  readonly presets: Readonly<Record<string, Settings>>;
-  /** Settings, one an option. */
-  readonly keys: readonly string[];
-  /** The names that some of them take. */
-  readonly choices: Readonly<Record<string, readonly string[]>>;
+  readonly presets: Readonly<Record<string, Values>>;
+  /** Of each option. */
+  readonly settings: Settings;
 }
 
 /** The trainers of one kind of data. */
@@ -87,45 +30,39 @@ export interface SourceSettings {
   readonly methods: Readonly<Partial<Record<Method, MethodSettings>>>;
   /** The trainer that is taken where none is named. */
   readonly method: Method;
-  /** What options take beside the values of a setting, in words. */
-  readonly also: Readonly<Record<string, string>>;
 }
 
-const settingsOf = (
-  presets: object,
-  keys: readonly string[],
-  choices: MethodSettings['choices'],
-): MethodSettings => ({
-  presets: presets as Record<string, Settings>,
-  keys: keys.filter((key) => key !== 'method'),
-  choices,
+/** The method has an option of its own. */
+const settingsOf = (presets: object, settings: Settings): MethodSettings => ({
+  presets: presets as Record<string, Values>,
+  settings: Object.fromEntries(Object.entries(settings).filter(([key]) => key !== 'method')),
 });
 
-/** Of perceptrons, on labelled examples. */
+/** Of models on labelled examples. */
 export const EXAMPLE_SETTINGS: SourceSettings = {
   methods: {
-    'noise-step': settingsOf(PRESETS, CONFIG_KEYS, CONFIG_CHOICES),
-    ste: settingsOf(STE_PRESETS, STE_KEYS, STE_CHOICES),
+    'noise-step': settingsOf(PRESETS, NOISE_STEP_SETTINGS),
+    ste: settingsOf(STE_PRESETS, STE_SETTINGS),
   },
   method: 'noise-step',
-  also: { artifact: 'auto: as the preset, and then the smallest form' },
 };
 
-/** Of transformers, on texts. */
+/** Of models of texts. */
 export const TEXT_SETTINGS: SourceSettings = {
   methods: {
-    'noise-step': settingsOf(TEXT_NOISE_STEP_PRESETS, TEXT_NOISE_STEP_KEYS, TEXT_NOISE_STEP_CHOICES),
-    ste: settingsOf(TEXT_STE_PRESETS, TEXT_STE_KEYS, TEXT_STE_CHOICES),
+    'noise-step': settingsOf(TEXT_NOISE_STEP_PRESETS, TEXT_NOISE_STEP_SETTINGS),
+    ste: settingsOf(TEXT_STE_PRESETS, TEXT_STE_SETTINGS),
   },
   method: 'ste',
-  also: { artifact: 'auto: as the preset, and then the smallest form' },
 };
 
 const entriesOf = ({ methods }: SourceSettings) => Object.entries(methods) as [Method, MethodSettings][];
 
-/** All settings of a source's trainers. */
+/** All settings of a source's trainers, by group. */
 function keysOf(source: SourceSettings): string[] {
-  return [...new Set(entriesOf(source).flatMap(([, { keys }]) => keys))];
+  const all = entriesOf(source).flatMap(([, { settings }]) => Object.entries(settings));
+  const grouped = GROUPS.flatMap((group) => all.filter(([, setting]) => setting.group === group));
+  return [...new Set(grouped.map(([key]) => key))];
 }
 
 /** The trainers that a source has. */
@@ -135,42 +72,57 @@ export function methodsOf(source: SourceSettings): Method[] {
 
 /** Adds `--preset`, `--config` and an option for every setting, each with what the trainers of this source take. */
 export function addConfigOptions(command: Command, source: SourceSettings): Command {
-  const presets = byMethod(source, ({ presets }) => Object.keys(presets));
+  const presets = byMethod(source, ({ presets }) => Object.keys(presets).join(', '));
   command.addOption(new Option('--preset <name>', `start from: ${presets}`));
   command.option('--config <file>', 'settings in JSON, over the preset');
-  for (const key of keysOf(source)) command.option(`--${kebab(key)} <value>`, helpOf(key, source));
+  for (const key of keysOf(source)) {
+    const setting = entriesOf(source).flatMap(([, { settings }]) => settings[key] ?? [])[0];
+    const option = new Option(`--${kebab(key)} <value>`, helpOf(key, source)).helpGroup(`${setting.group}:`);
+    command.addOption(option);
+  }
   return command;
 }
 
-/** What a setting is, what it takes, and whose it is, if not of all trainers. */
+/** What a setting is, what it takes, whose it is, if not of all trainers, and what it is in the default preset. */
 function helpOf(key: string, source: SourceSettings): string {
-  const entries = entriesOf(source);
-  const owners = entries.filter(([, { keys }]) => keys.includes(key));
-  const perLayer =
-    ['quantizer', 'threshold'].includes(key) &&
-    owners.every(([, { presets }]) => Array.isArray(presets.default[key]));
-  const what = `${HELP[key]}${perLayer ? ', one for all layers or one a layer' : ''}`;
-  const names = byMethod(source, ({ choices }) => choices[key]);
-  const also = source.also[key];
-  if (names !== '') return `${what}: ${names}${also === undefined ? '' : `; ${also}`}`;
-  return owners.length < entries.length ? `${what} (${owners.map(([method]) => method).join()})` : what;
+  const has = ({ settings }: MethodSettings) => Object.hasOwn(settings, key);
+  const what = byMethod(source, (one) => (has(one) ? describe(key, one.settings[key]) : null));
+  const preset = byMethod(source, (one) => (has(one) ? written(one.presets.default[key]) : null), false);
+  return preset === '' ? what : `${what} [default: ${preset}]`;
 }
 
-/** `a, b` where all trainers of a source take the same names, `a (noise-step); b (ste)` where they differ. */
+function describe(key: string, { help, rule }: Setting<unknown>): string {
+  if (rule.names === undefined) return help;
+  const names = key === 'artifact' ? [...rule.names, 'auto (the smallest form)'] : rule.names;
+  return `${help}: ${names.join(', ')}`;
+}
+
+/** A value as the command line takes it. */
+function written(value: unknown): string | null {
+  return value === undefined ? null : String(value);
+}
+
+/**
+ * What all trainers of a source say, or, where they differ, what each says: `a (noise-step); b (ste)`.
+ * @param named - whether what one trainer alone says has its name with it, too
+ */
 export function byMethod(
   source: SourceSettings,
-  namesOf: (settings: MethodSettings, method: Method) => readonly string[] | undefined,
+  say: (settings: MethodSettings, method: Method) => string | null,
+  named = true,
 ): string {
-  const lists = entriesOf(source).map(([method, settings]): [Method, string | undefined] => [
-    method,
-    namesOf(settings, method)?.join(', '),
-  ]);
-  if (new Set(lists.map(([, names]) => names)).size === 1) return lists[0][1] ?? '';
-  return lists.flatMap(([method, names]) => (names === undefined ? [] : `${names} (${method})`)).join('; ');
+  const entries = entriesOf(source);
+  const said = entries.flatMap(([method, settings]): [Method, string][] => {
+    const words = say(settings, method);
+    return words === null ? [] : [[method, words]];
+  });
+  const isOne = new Set(said.map(([, words]) => words)).size <= 1;
+  if (isOne && (said.length === entries.length || !named || said.length === 0)) return said[0]?.[1] ?? '';
+  return said.map(([method, words]) => `${words} (${method})`).join('; ');
 }
 
 /** What the command line sets that a resumed run has fixed already. */
-export function namesOfSettings(source: SourceSettings, options: Settings): string[] {
+export function namesOfSettings(source: SourceSettings, options: Values): string[] {
   return ['preset', 'config', ...keysOf(source)].filter((key) => options[key] !== undefined).map(kebab);
 }
 
@@ -189,12 +141,11 @@ export async function resolveConfig(
   source: SourceSettings,
   method: Method,
   options: Readonly<Record<string, string | undefined>>,
-  over: Settings = {},
+  over: Values = {},
 ): Promise<Resolved> {
   const trainer = source.methods[method];
   if (!trainer) throw expected('--method', `${methodsOf(source).join(' or ')} here`, method);
   const config: Record<string, unknown> = { ...presetOf(trainer, method, options.preset), ...over };
-  const examples = { ...config };
   const said = new Set<string>();
   if (options.config !== undefined) {
     const settings = await readConfigFile(options.config, source, method, trainer);
@@ -204,14 +155,14 @@ export async function resolveConfig(
   for (const key of keysOf(source)) {
     const value = options[key];
     if (value === undefined) continue;
-    if (!trainer.keys.includes(key)) throw foreign(`--${kebab(key)}`, method);
-    config[key] = parseSetting(key, value, examples[key]);
+    if (!Object.hasOwn(trainer.settings, key)) throw foreign(`--${kebab(key)}`, method);
+    config[key] = parseSetting(`--${kebab(key)}`, value, trainer.settings[key].rule.kind);
     said.add(key);
   }
   return { config, said };
 }
 
-function presetOf({ presets }: MethodSettings, method: Method, name = 'default'): Settings {
+function presetOf({ presets }: MethodSettings, method: Method, name = 'default'): Values {
   const names = Object.keys(presets);
   if (!Object.hasOwn(presets, name)) {
     throw new ConfigError(
@@ -232,7 +183,7 @@ async function readConfigFile(
   path: string,
   source: SourceSettings,
   method: Method,
-  { keys }: MethodSettings,
+  trainer: MethodSettings,
 ): Promise<Record<string, unknown>> {
   let settings: unknown;
   try {
@@ -246,6 +197,7 @@ async function readConfigFile(
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) {
     throw new ConfigError(`"--config" expected an object of settings in "${printable(path)}"`);
   }
+  const keys = Object.keys(trainer.settings);
   for (const key of Object.keys(settings)) {
     if (keys.includes(key)) continue;
     if (keysOf(source).includes(key)) throw foreign(key, method);
@@ -256,19 +208,24 @@ async function readConfigFile(
   return settings as Record<string, unknown>;
 }
 
-/** The value that an option's text stands for: of the kind that the preset has there. */
-function parseSetting(key: string, text: string, example: unknown): unknown {
-  const option = `--${kebab(key)}`;
-  if (typeof example === 'string') return text;
-  if (typeof example === 'boolean') {
-    if (text !== 'true' && text !== 'false') throw expected(option, 'true or false', text);
-    return text === 'true';
+/** The value that an option's text stands for. */
+function parseSetting(option: string, text: string, kind: Kind): unknown {
+  const parts = () => (text.trim() === '' ? [] : text.split(',').map((part) => part.trim()));
+  switch (kind) {
+    case 'number':
+      return parseNumber(option, text);
+    case 'numbers':
+      return parts().map((part) => parseNumber(option, part));
+    case 'texts':
+      return parts();
+    case 'text':
+      return text;
+    case 'flag':
+      if (text !== 'true' && text !== 'false') throw expected(option, 'true or false', text);
+      return text === 'true';
+    default:
+      return kind satisfies never;
   }
-  if (Array.isArray(example)) {
-    const parts = text.trim() === '' ? [] : text.split(',').map((part) => part.trim());
-    return typeof example[0] === 'string' ? parts : parts.map((part) => parseNumber(option, part));
-  }
-  return parseNumber(option, text);
 }
 
 /** A finite number as people write it; everything else is refused. */

@@ -6,7 +6,8 @@ import { type InputsHeader, inputsOf } from '../src/artifact/inputs.js';
 import { type Dataset, loadData, type ReadingOptions } from '../src/data/dataset.js';
 import { BOOK } from '../src/data/text.js';
 import { printable } from '../src/errors.js';
-import { parseWidths } from '../src/ternary/network.js';
+import { graphOf } from '../src/ternary/builders/index.js';
+import { classesOf } from '../src/ternary/graph.js';
 import { note } from './output.js';
 
 /** What is taken from a package although a file or folder may have its name. */
@@ -42,21 +43,17 @@ export function asPath(path: string): string {
 }
 
 /** What of a header says how inputs are read. */
-interface Described {
-  readonly model: Header['model'];
-  readonly inputs?: InputsHeader;
+/** How a model reads its inputs, by its header. */
+export function readingOf(header: Header): ReadingOptions {
+  const graph = graphOf(header);
+  return graph.rows === 'examples' ? readingFor(graph.slots[0].width, classesOf(graph), header.inputs) : {};
 }
 
-/** How a model reads its inputs, by its header. */
-export function readingOf({ model, inputs: said = {} }: Described): ReadingOptions {
-  if (typeof model !== 'string') return {};
+/** How examples of so many values and classes are read; what is not said goes without saying. */
+export function readingFor(width: number, classes: number, said: InputsHeader = {}): ReadingOptions {
   const inputs = inputsOf({ inputs: said });
-  const widths = parseWidths(model);
-  const classes = widths.at(-1) as number;
-  return {
-    width: widths[0] as number,
-    inputs: { ...inputs, labels: inputs.labels ?? Array.from({ length: classes }, (_, i) => i) },
-  };
+  const labels = inputs.labels ?? Array.from({ length: classes }, (_, i) => i);
+  return { width, inputs: { ...inputs, labels } };
 }
 
 /**

@@ -1,11 +1,10 @@
 /** `ternseed diff A B`: in how many weights two networks of one shape differ. */
 
-import { type Artifact, isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
-import { modelName } from '../src/artifact/header.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { rebuild } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, InputError } from '../src/errors.js';
-import { isTernary, type Tensor } from '../src/ternary/network.js';
+import type { Tensor } from '../src/ternary/model.js';
 import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
 import { parseRange } from './config-options.js';
 import { readPathOrUrl, requireOneStdin } from './files.js';
@@ -29,7 +28,7 @@ export async function diff(a: string, b: string | undefined, options: DiffOption
   if (b === undefined) throw new ConfigError('"diff" expected two artifacts, or one log and "--steps A-B"');
   const [first, second] = [openArtifact(await readPathOrUrl(a)), openArtifact(await readPathOrUrl(b))];
   if (shapeOf(first) !== shapeOf(second)) {
-    throw new InputError(`expected two networks of one shape, got ${shapeOf(first)} and ${shapeOf(second)}`);
+    throw new InputError(`expected two models of one shape, got ${shapeOf(first)} and ${shapeOf(second)}`);
   }
   const backend = await openBackend(options.backend, options.threads);
   try {
@@ -90,8 +89,6 @@ function print(
 
 /** What two artifacts must have in common to be compared, as people read it. */
 function shapeOf(artifact: Artifact): string {
-  if (!isOfPerceptron(artifact))
-    return `${modelName(artifact.header)} of ${JSON.stringify(artifact.header.model)}`;
-  const { header, network } = artifact;
-  return isTernary(network) ? header.model : `${header.model} of ${network.precision.join(', ')}`;
+  const { name, details } = artifact.network;
+  return [name, ...details.map(([label, value]) => `${label} ${value}`)].join(', ');
 }

@@ -1,16 +1,10 @@
 /** `ternseed eval FILE --data …`: how good the model is that an artifact rebuilds to. */
 
-import {
-  type Artifact,
-  isOfPerceptron,
-  openArtifact,
-  type PerceptronArtifact,
-} from '../src/artifact/artifact.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples, evaluateText } from '../src/backend/evaluate.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected } from '../src/errors.js';
-import type { Transformer } from '../src/ternary/transformer.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger } from './config-options.js';
 import { isTrainedOn, openData, readingOf } from './data.js';
@@ -47,9 +41,8 @@ export async function evaluate(file: string, options: EvalOptions): Promise<void
   const backend = await openBackend(options.backend, options.threads);
   try {
     const started = performance.now();
-    const measured = isOfPerceptron(artifact)
-      ? await evaluatePerceptron(artifact, file, options, backend)
-      : await evaluateTransformer(artifact, file, options, backend);
+    const evaluateOn = artifact.network.rows === 'examples' ? onExamples : onText;
+    const measured = await evaluateOn(artifact, file, options, backend);
     const seconds = (performance.now() - started) / 1000;
     const { weightsHash } = artifact;
     printResult(options.json, { ...measured.json, weightsHash, seconds, backend: backend.name, split }, [
@@ -65,8 +58,8 @@ export async function evaluate(file: string, options: EvalOptions): Promise<void
   }
 }
 
-async function evaluatePerceptron(
-  artifact: PerceptronArtifact,
+async function onExamples(
+  artifact: Artifact,
   file: string,
   options: EvalOptions,
   backend: Backend,
@@ -90,13 +83,13 @@ async function evaluatePerceptron(
   };
 }
 
-async function evaluateTransformer(
+async function onText(
   artifact: Artifact,
   file: string,
   options: EvalOptions,
   backend: Backend,
 ): Promise<Measured> {
-  const model = artifact.network as Transformer;
+  const model = artifact.network;
   const what = `an integer in 1…${model.context}, the context`;
   const stride =
     options.stride === undefined

@@ -1,6 +1,6 @@
 /** `ternseed export FILE --to …`: the same network, or the same history, in another form. */
 
-import { type Artifact, encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, encodePacked, openArtifact } from '../src/artifact/artifact.js';
 import { withoutBase } from '../src/artifact/header.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, expected, printable } from '../src/errors.js';
@@ -8,6 +8,7 @@ import { exportGguf, GGUF_FORMS, type GgufForm, requireGguf } from '../src/excha
 import { exportJson } from '../src/exchange/export-json.js';
 import {
   exportSafetensors,
+  requireSafetensors,
   SAFETENSORS_FORMS,
   type SafetensorsForm,
 } from '../src/exchange/export-safetensors.js';
@@ -39,7 +40,7 @@ export async function exportArtifact(file: string, options: ExportOptions): Prom
   const artifact = openArtifact(await readPathOrUrl(file));
   // What has no such form is refused before work begins.
   if (to === 'gguf') requireGguf(artifact, dtype as GgufForm);
-  if (to === 'safetensors') perceptronArtifact(artifact);
+  if (to === 'safetensors') requireSafetensors(artifact);
   const backend = await openBackend(options.backend, options.threads);
   try {
     const weights = await rebuildOnBase(artifact, file, options, backend, out);
@@ -82,7 +83,7 @@ function contents(
       return [encodePacked(withoutBase(artifact.header), weights, artifact)];
     case 'safetensors':
       return [
-        exportSafetensors(perceptronArtifact(artifact), weights, {
+        exportSafetensors(artifact, weights, {
           form: dtype as SafetensorsForm,
           producer: PRODUCER,
         }),

@@ -1,13 +1,13 @@
 /** `ternseed import FILE --out …`: a network from safetensors, quantized where it is real, as a packed artifact. */
 
-import { encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
-import type { PerceptronHeader } from '../src/artifact/header.js';
+import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { perceptronArtifact, type PerceptronHeader } from '../src/artifact/perceptron.js';
 import { headerOfInputs, inputsOf } from '../src/artifact/inputs.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
-import { type Dataset, type Examples, loadData } from '../src/data/dataset.js';
+import { type Dataset, type Examples, loadData, type ReadingOptions } from '../src/data/dataset.js';
 import { ConfigError, expected, InputError, printable } from '../src/errors.js';
 import { type Calibration, calibrate } from '../src/exchange/calibrate.js';
 import {
@@ -24,9 +24,9 @@ import {
   MATRIX_QUANTIZER_NAMES,
   quantizeMatrix,
 } from '../src/quantize/matrix.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { parseNumber } from './config-options.js';
-import { noteName, readingOf, withNotes } from './data.js';
+import { noteName, readingFor, readingOf, withNotes } from './data.js';
 import { Destination } from './destination.js';
 import { readPathOrUrl } from './files.js';
 import { count, percent, printResult, shown, table } from './output.js';
@@ -81,8 +81,8 @@ export async function importModel(file: string, options: ImportOptions): Promise
     );
   }
   if (source !== undefined) noteName(source);
-  const described = describedInputs(model);
-  const data = source !== undefined && described ? await loadData(source, readingOf(described)) : raw;
+  const reading = describedReading(model);
+  const data = source !== undefined && reading ? await loadData(source, reading) : raw;
   if (data) withNotes(data);
   const backend = await openBackend(options.backend, options.threads);
   try {
@@ -145,11 +145,10 @@ export async function importModel(file: string, options: ImportOptions): Promise
 }
 
 /** An export says how it reads its inputs, also where its weights are taken as numbers. */
-function describedInputs(
-  model: ExportedModel | RealModel,
-): Pick<PerceptronHeader, 'model' | 'inputs'> | null {
-  if (model.kind === 'exported') return model.header;
-  return model.inputs ? { model: model.widths.join('-'), inputs: model.inputs } : null;
+function describedReading(model: ExportedModel | RealModel): ReadingOptions | null {
+  if (model.kind === 'exported') return readingOf(model.header);
+  const { widths, inputs } = model;
+  return inputs ? readingFor(widths[0], widths.at(-1) as number, inputs) : null;
 }
 
 /** Reads the file; a fault that a setting mends names the option. */

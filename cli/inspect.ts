@@ -1,15 +1,14 @@
 /** `ternseed inspect FILE`: what an artifact says of itself, without rebuilding it. */
 
-import { type Artifact, isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
-import { type Header, isPerceptron, modelName } from '../src/artifact/header.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import type { Graph } from '../src/ternary/graph.js';
+import type { Header } from '../src/artifact/header.js';
 import { inputsOf } from '../src/artifact/inputs.js';
 import { type DistantArtifact, openArtifactFrom } from '../src/artifact/open-from.js';
 import { isUrl } from '../src/artifact/url-request.js';
 import { urlSource } from '../src/artifact/url-source.js';
 import { namesInWords } from '../src/data/examples.js';
 import { printable } from '../src/errors.js';
-import { isTernary } from '../src/ternary/network.js';
-import type { TransformerShape } from '../src/ternary/transformer.js';
 import { readBytes } from './files.js';
 import { count, printResult, table } from './output.js';
 
@@ -32,8 +31,8 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
       sections,
       tensors: network.tensors,
     },
-    ...(isOfPerceptron(artifact) && { precision: artifact.network.precision }),
-    ...(isPerceptron(header) && header.inputs && { inputs: header.inputs }),
+    ...(network.rows === 'examples' && { precision: precisionsOf(network) }),
+    ...(header.inputs && { inputs: header.inputs }),
     ...(fetched && { fetched }),
   };
   const bits = ((8 * bytes) / network.parameters).toFixed(3);
@@ -41,8 +40,8 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
     `${printable(file)}: ${kind}, version ${version}`,
     ...table([
       ['bytes', `${count(bytes)} (${bits} bits a weight)`],
-      ['model', `${printable(modelName(header))}, ${count(network.parameters)} weights`],
-      ...shapeLines(artifact),
+      ['model', `${printable(network.name)}, ${count(network.parameters)} weights`],
+      ...network.details.map(([label, value]): [string, string] => [label, value]),
       ...(fetched
         ? ([
             ['fetched', `${count(fetched.bytes)} bytes in ${fetched.requests} requests${rangeNote(fetched)}`],
@@ -72,7 +71,7 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
 
 /** How inputs are read, and what the classes are called, where it does not go without saying. */
 function inputLines(header: Header): [label: string, value: string][] {
-  if (!isPerceptron(header) || header.inputs === undefined) return [];
+  if (header.inputs === undefined) return [];
   const { low, high, inverted, image, labels } = inputsOf(header);
   const { rows, columns, channels, planar } = image ?? {};
   const shape = planar ? [channels, rows, columns] : [rows, columns, ...(channels === 1 ? [] : [channels])];
@@ -85,23 +84,9 @@ function inputLines(header: Header): [label: string, value: string][] {
   ];
 }
 
-/** What the model's name leaves open. */
-function shapeLines(artifact: Artifact | DistantArtifact): [label: string, value: string][] {
-  if (isOfPerceptron(artifact)) {
-    const { network } = artifact;
-    return isTernary(network) ? [] : [['precision', network.precision.join(', ')]];
-  }
-  const { heads, keyHeads, hidden, context, loops, loopFrom, loopTo, tied, embedding } = artifact.header
-    .model as TransformerShape;
-  return [
-    ['heads', keyHeads === heads ? `${heads}` : `${heads} of queries, ${keyHeads} of keys and values`],
-    ['hidden', count(hidden)],
-    ['context', `${count(context)} bytes`],
-    ...(loops === 1
-      ? []
-      : [['loop', `blocks ${loopFrom} to ${loopTo - 1}, ${loops} times`] as [string, string]]),
-    ['embedding', `${embedding}, the head ${tied ? 'is the same matrix' : 'of its own'}`],
-  ];
+/** Of each layer. */
+function precisionsOf({ description, tensors }: Graph): unknown {
+  return description.precision ?? tensors.map(() => 'ternary');
 }
 
 interface Fetched {

@@ -36,8 +36,8 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     .option('--json', 'print one JSON object', false)
     .action(async (file, options) => (await import('./eval.js')).evaluate(file, options));
 
-  addRebuildOptions(program.command('sample').argument('<file>', 'an artifact of a transformer'))
-    .description('text from a transformer')
+  addRebuildOptions(program.command('sample').argument('<file>', 'an artifact of a model of texts'))
+    .description('text from a model')
     .option('--prompt <text>', 'what it goes on from', '\n')
     .option('--length <bytes>', 'how much', '400')
     .option('--temperature <number>', '0 takes the likeliest byte always', '0.8')
@@ -118,7 +118,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
 
   addRebuildOptions(program.command('export').argument('<file>', 'an artifact: a path, - or an http(s) URL'))
     .description('write an artifact in another form')
-    .requiredOption('--to <form>', 'packed, safetensors, json or, of a transformer, gguf')
+    .requiredOption('--to <form>', 'packed, safetensors, json or, of a model of texts, gguf')
     .option(
       '--dtype <name>',
       'of safetensors: u8 (packed) or f32; of gguf: tq2_0, tq1_0 or f16 (default: the first)',
@@ -132,7 +132,7 @@ async function buildProgram(argv: readonly string[]): Promise<Command> {
     ? (await import('../src/quantize/matrix.js')).MATRIX_QUANTIZER_NAMES
     : [];
   addBackendOptions(program.command('import').argument('<file>', 'a safetensors file'))
-    .description('pack a perceptron without biases, quantized where it is not already')
+    .description('pack a chain of layers without biases, quantized where it is not already')
     .requiredOption('--out <file>', 'where the packed artifact goes; -: to standard output')
     .option('--force', FORCE_HELP, false)
     .option('--quantizer <name>', `${quantizers.join(', ')} (default: trits stay, else int8-row)`)

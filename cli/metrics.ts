@@ -8,7 +8,8 @@ import { openReadable } from './files.js';
 import { unusable } from './system-error.js';
 import { identityOf, type Place, placeOf, STDOUT } from './place.js';
 import { temporaryPath, writeAll } from './replace-file.js';
-import { partialPath, type StepReport } from './run.js';
+import type { StepReport } from './run.js';
+import { partialPath } from './unfinished.js';
 import { lockPath } from './write-lock.js';
 
 export interface MetricsOptions {

@@ -10,19 +10,17 @@ import { formatKey, type Header, parseKey } from '../src/artifact/header.js';
 import { lossOfUnits } from '../src/artifact/seed-log.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
-import type { Dataset } from '../src/data/dataset.js';
-import type { TextData } from '../src/data/text.js';
 import { ConfigError, expected } from '../src/errors.js';
 import type { AnyNoiseStepConfig, NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { digestOf, keyOf } from '../src/random/key.js';
 import { historyOf } from '../src/artifact/edit.js';
 import { parseInteger } from './config-options.js';
-import { headerOfTrainer } from '../src/train/training.js';
-import { type NoiseStepSubject, ofExamples, ofText } from './noise-step-run.js';
+import { headerOfTrainer } from '../src/train/encode.js';
+import { type NoiseStepSubject, ofExamples, ofText } from './noise-step.js';
 import { openData, readingOf } from './data.js';
 import { readText } from './texts.js';
 import { count, percent, Progress } from './output.js';
-import { checkedConfig, isSameHeader, requireData } from './run.js';
+import { checkedConfig, isSameHeader, requireData } from './unfinished.js';
 
 /** What was recomputed, and whether it is what the artifact has. */
 export interface Retrained {
@@ -78,29 +76,28 @@ export async function retrain(
   base?: Int8Array,
 ): Promise<Retrained> {
   const { header } = artifact;
-  const check = <Config extends AnyNoiseStepConfig>(subject: NoiseStepSubject<Config, Dataset | TextData>) =>
-    retrainOn(subject, artifact, wanted, seed, backend, file, base);
-  if (typeof header.model === 'object') return check(ofText(await readText(source)));
-  return check(ofExamples(await openData(source, readingOf(header))));
+  const check = <Config extends AnyNoiseStepConfig>(subject: NoiseStepSubject<Config, never>) =>
+    retrainOn(subject, artifact, wanted, seed, file, base);
+  if (typeof header.model === 'object') return check(ofText(await readText(source), backend));
+  return check(ofExamples(await openData(source, readingOf(header)), backend));
 }
 
 async function retrainOn<Config extends AnyNoiseStepConfig>(
-  subject: NoiseStepSubject<Config, Dataset | TextData>,
+  subject: NoiseStepSubject<Config, never>,
   artifact: Artifact,
   wanted: number,
   seed: string,
-  backend: Backend,
   file: string,
   base: Int8Array | undefined,
 ): Promise<Retrained> {
   const { header, kind } = artifact;
   requireData(header, subject.data, file);
-  const config = checkedConfig<Config>(header, subject.keys, (found: Config) => subject.check(found));
-  const trainer = await subject.create(config, backend, { base, key: parseKey(header.key) });
+  const config = checkedConfig<Config>(header, subject.settings, (found: Config) => subject.check(found));
+  const trainer = await subject.create(config, { base, key: parseKey(header.key) });
   const progress = new Progress();
   try {
     const { inputs } = header as Partial<Extract<Header, { inputs?: unknown }>>;
-    const mine = headerOfTrainer(trainer, header.data, header.base, inputs);
+    const mine = headerOfTrainer(trainer, { ...header, inputs });
     const told: Header = kind === 'packed' ? { ...mine, kind, directions: [] } : mine;
     if (!isSameHeader(told, header)) {
       return { ok: false, detail: 'the header is not that of its configuration', steps: [], seed };
@@ -113,7 +110,7 @@ async function retrainOn<Config extends AnyNoiseStepConfig>(
     return { ...result, detail: `${result.detail}; the key is not that of the seed, as in files up to 0.1` };
   } finally {
     progress.clear();
-    await trainer.placed.release();
+    await trainer.release();
   }
 }
 
@@ -208,7 +205,7 @@ async function checkEnd(
   const steps = chooseSteps(artifact.steps, artifact.steps, seed);
   const all = `all ${count(artifact.steps)} steps`;
   if (artifact.kind === 'pool') {
-    const mine = trainer.poolCoefficients();
+    const mine = await trainer.poolCoefficients();
     const differing = differences(mine, artifact.coefficients);
     if (differing.length > 0) {
       const [k] = differing;

@@ -1,11 +1,11 @@
-/** `ternseed sample FILE`: text from a transformer, as it comes. The same seed gives the same text on every backend. */
+/** `ternseed sample FILE`: text from a model of texts, as it comes. The same seed gives the same text on every backend. */
 
-import { isOfPerceptron, openArtifact } from '../src/artifact/artifact.js';
+import { openArtifact } from '../src/artifact/artifact.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { sample, TEMPERATURE_MAX } from '../src/backend/sample.js';
 import { ArtifactError, escapeControls, expected } from '../src/errors.js';
 import { keyOf } from '../src/random/key.js';
-import { VOCABULARY } from '../src/ternary/transformer.js';
+import { VOCABULARY } from '../src/ternary/units.js';
 import { type BaseOptions, rebuildOnBase } from './bases.js';
 import { parseInteger, parseNumber } from './config-options.js';
 import { readPathOrUrl, requireOneStdin } from './files.js';
@@ -33,10 +33,9 @@ export async function sampleText(file: string, options: SampleCommandOptions): P
   if (options.prompt === '') throw expected('--prompt', 'at least one character', 'none');
   requireOneStdin([file, ...(options.base ?? [])]);
   const artifact = openArtifact(await readPathOrUrl(file));
-  if (isOfPerceptron(artifact)) {
-    throw new ArtifactError(
-      `header at byte 5: expected a transformer, got the perceptron ${artifact.header.model}`,
-    );
+  const { rows, name } = artifact.network;
+  if (rows !== 'positions') {
+    throw new ArtifactError(`header at byte 5: expected a model of texts, got ${name}, one of examples`);
   }
   const backend = await openBackend(options.backend, options.threads);
   try {

@@ -7,7 +7,9 @@ import type { Destination } from './destination.js';
 import { INTERRUPTED, Interrupted } from './interrupted.js';
 import type { Metrics } from './metrics.js';
 import { count, duration, type Progress, percent } from './output.js';
-import { partialPath, type Run, type RunConfig, SAVE_SECONDS, type StepReport } from './run.js';
+import type { RunConfig } from '../src/train/trainer.js';
+import { type Run, SAVE_SECONDS, type StepReport } from './run.js';
+import { partialPath } from './unfinished.js';
 import { SIGNALS } from './write-lock.js';
 
 /** A run of any trainer. */

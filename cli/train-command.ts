@@ -13,7 +13,7 @@ import {
   type SourceSettings,
   TEXT_SETTINGS,
 } from './config-options.js';
-import type { Method } from './run.js';
+import type { Method } from './subject.js';
 
 /** What each trainer may compute on. */
 const TRAIN_BACKENDS: Readonly<Record<Method, readonly string[]>> = {
@@ -43,7 +43,7 @@ export function addSources(train: Command): void {
       .option('--json', 'print one JSON object', false)
       .action(async (options) => (await import('./train-examples.js')).trainExamples(source, options));
   }
-  const command = train.command('text').description('a transformer on a text');
+  const command = train.command('text').description('on a text, byte by byte');
   addMethod(command, TEXT_SETTINGS).option('--text <file>', 'any file; its bytes are the text', BOOK);
   addConfigOptions(command, TEXT_SETTINGS);
   addRunOptions(command, 'text', TEXT_SETTINGS)
@@ -61,7 +61,7 @@ function addMethod(command: Command, source: SourceSettings): Command {
 
 /** The options of a run, whatever it trains. */
 function addRunOptions(command: Command, source: string, settings: SourceSettings): Command {
-  const backends = byMethod(settings, (_, method) => TRAIN_BACKENDS[method]);
+  const backends = byMethod(settings, (_, method) => TRAIN_BACKENDS[method].join(', '));
   return command
     .option('--backend <name>', `where to compute: ${backends}`, 'auto')
     .addOption(threadsOption())

@@ -2,24 +2,24 @@
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Artifact, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import type { ImageShape } from '../src/artifact/inputs.js';
 import { packWeights } from '../src/artifact/weights-hash.js';
 import { evaluateExamples } from '../src/backend/evaluate.js';
 import { checkSteConfig, type SteConfig } from '../src/backprop/config.js';
-import { shiftLimit } from '../src/data/batches.js';
 import { type Dataset, type Examples, loadIdxDirectory, loadMnist } from '../src/data/dataset.js';
 import { imageOfShape } from '../src/data/examples.js';
 import { ConfigError, expected, printable, TargetError } from '../src/errors.js';
 import { checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import { withoutVainShift } from '../src/train/training.js';
 import { rebuildOnBase } from './bases.js';
 import { costLines, costsOf } from './convert.js';
 import { EXAMPLE_SETTINGS, parseNumber } from './config-options.js';
 import { asPath, readingOf, withNotes } from './data.js';
 import { readBytes } from './files.js';
-import { ofExamples } from './noise-step-run.js';
+import { ofExamples } from './noise-step.js';
 import { count, duration, note, percent, printResult, shellWord, shown, table } from './output.js';
-import { splitTraining } from './run.js';
+import { splitTraining } from './subject.js';
 import { isWorseThanUniform } from './score.js';
 import { train, type Trained, type TrainOptions, type TrainSource } from './train.js';
 
@@ -40,9 +40,9 @@ export async function trainExamples(name: 'mnist' | 'idx', options: TrainExample
     presetOf: () => 'default',
     files: await filesOf(options.data),
     budgetBytes: Number.POSITIVE_INFINITY,
-    settingsOfBase(artifact) {
-      const { model, centred, gain, logitScale } = perceptronArtifact(artifact).header;
-      return { model, centred, gain, logitScale };
+    settingsOfBase({ network: { rows, name: base, description } }) {
+      if (rows === 'examples') return description;
+      throw new ConfigError(`"--base" expected a model of examples, got ${base}`);
     },
     async load(model) {
       const reading = { ...(model && readingOf(model)), ...(image && { image }) };
@@ -50,10 +50,10 @@ export async function trainExamples(name: 'mnist' | 'idx', options: TrainExample
         name === 'mnist' ? await loadMnist(reading) : await loadIdxDirectory(requireFolder(options), reading),
       );
     },
-    fitted: withoutVainShift,
+    fitted,
     checks: { noiseStep: checkConfig, ste: checkSteConfig },
     noiseStep: ofExamples,
-    ste: async (data) => (await import('./ste-run.js')).ofExamples(data),
+    ste: async (...place) => (await import('./ste.js')).ofExamples(...place),
     productsOf: roughProducts,
     report: (trained) => report(trained, options, target),
   };
@@ -75,15 +75,16 @@ function roughProducts(config: Readonly<Record<string, unknown>>): number {
   return steps * batch * weights * (perturb === 'nodes' ? probes : 2 * directions);
 }
 
-/** A preset's shift is for images; where there are none, or smaller ones, it falls away. */
-function withoutVainShift<Config extends { readonly shift: number }>(
+function fitted<Config extends { readonly shift: number }>(
   config: Config,
   { train }: Dataset,
   said: ReadonlySet<string>,
 ): Config {
-  if (config.shift < shiftLimit(train.image) || said.has('shift')) return config;
-  note(`the examples are no images that could be shifted by ${config.shift}: "shift" is 0`);
-  return { ...config, shift: 0 };
+  const changed = said.has('shift') ? config : withoutVainShift(config, train);
+  if (changed !== config) {
+    note(`the examples are no images that could be shifted by ${config.shift}: "shift" is 0`);
+  }
+  return changed;
 }
 
 /** `28x28`, `8x8x3`, `3x8x8`: what the examples are where their files do not say it. */
@@ -108,7 +109,7 @@ async function report(
   target: number | null,
 ): Promise<void> {
   const { seconds, forwardPasses, artifact: bytes } = figures;
-  const artifact = perceptronArtifact(openArtifact(bytes ?? (await readBytes(run.out))));
+  const artifact = openArtifact(bytes ?? (await readBytes(run.out)));
   const { heldOut } = splitTraining(dataset.train, (run.config as NoiseStepConfig).holdout);
   const placed = await backend.place(artifact.network, { batch: 1000 });
   const weights = await rebuildOnBase(artifact, run.out, options, backend);

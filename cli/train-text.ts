@@ -1,7 +1,6 @@
 /** `ternseed train text`: a text to train on, and what is said of a model of texts. */
 
 import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
-import { modelName } from '../src/artifact/header.js';
 import { evaluateText } from '../src/backend/evaluate.js';
 import { checkTextSteConfig, type TextSteConfig } from '../src/backprop/text-config.js';
 import { BOOK, JUDGED_BYTES_MAX, type TextData } from '../src/data/text.js';
@@ -11,7 +10,7 @@ import { rebuildOnBase } from './bases.js';
 import { costLines, costsOf } from './convert.js';
 import { parseInteger, parseNumber, TEXT_SETTINGS } from './config-options.js';
 import { readBytes } from './files.js';
-import { ofText } from './noise-step-run.js';
+import { ofText } from './noise-step.js';
 import { count, duration, evaluated, percent, printResult, shellWord, shown, table } from './output.js';
 import { isTextWorseThanUniform } from './score.js';
 import { readText } from './texts.js';
@@ -46,15 +45,15 @@ export async function trainText(options: TrainTextOptions): Promise<void> {
     },
     files: text === BOOK ? [] : [text],
     budgetBytes: goals.budget,
-    settingsOfBase({ header }) {
-      if (typeof header.model === 'object') return { ...header.model };
-      throw new ConfigError(`"--base" expected a model of texts, got ${modelName(header)}`);
+    settingsOfBase({ network: { rows, name, description } }) {
+      if (rows === 'positions') return description.model as Record<string, unknown>;
+      throw new ConfigError(`"--base" expected a model of texts, got ${name}`);
     },
     load: () => readText(text),
     fitted: (config) => config,
     checks: { noiseStep: checkTextNoiseStepConfig, ste: checkTextSteConfig },
     noiseStep: ofText,
-    ste: async (data) => (await import('./ste-run.js')).ofText(data),
+    ste: async (...place) => (await import('./ste.js')).ofText(...place),
     productsOf: () => Number.NaN,
     report: (trained) => report(trained, options, goals),
   };

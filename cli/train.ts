@@ -1,36 +1,35 @@
 /** `ternseed train mnist | idx | text`: trains, writes the artifact, and says what came out. */
 
-import { availableParallelism } from 'node:os';
 import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { type Form, formsOf, smallestOf } from '../src/artifact/compact.js';
-import type { Header } from '../src/artifact/header.js';
+import type { Base, Header } from '../src/artifact/header.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import type { Backend } from '../src/backend/backend.js';
 import { BACKEND_NAMES, type BackendChoice, openBackend } from '../src/backend/open.js';
-import { openTensorflow, TENSORFLOW_BACKENDS, type TensorflowChoice } from '../src/backprop/tensorflow.js';
+import {
+  openTensorflow,
+  TENSORFLOW_BACKENDS,
+  type TensorflowBackend,
+  type TensorflowChoice,
+} from '../src/backprop/tensorflow.js';
 import type { AnySteConfig } from '../src/backprop/trainer.js';
 import type { Dataset } from '../src/data/dataset.js';
 import type { TextData } from '../src/data/text.js';
 import { ConfigError, expected, printable } from '../src/errors.js';
 import type { AnyNoiseStepConfig } from '../src/perturb/trainer.js';
 import type { Graph } from '../src/ternary/graph.js';
-import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
+import { type BaseOptions, baseOf, rebuildBase, rebuildOnBase } from './bases.js';
 import { namesOfSettings, type Resolved, resolveConfig, type SourceSettings } from './config-options.js';
 import { Destination } from './destination.js';
 import { inputName, readPathOrUrl } from './files.js';
 import { Metrics } from './metrics.js';
-import { NoiseStepRun, type NoiseStepSubject, type TrainedBase } from './noise-step-run.js';
+import type { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import type { SteTrainer } from '../src/backprop/trainer.js';
+import type { RunConfig } from '../src/train/trainer.js';
 import { Progress, shellWord, shown } from './output.js';
-import {
-  METHODS,
-  type Method,
-  requireFree,
-  type Run,
-  type RunConfig,
-  unfinishedHeader,
-  unfinishedOf,
-} from './run.js';
-import type { SteSubject } from './ste-run.js';
+import { Run, type TrainedBase } from './run.js';
+import { METHODS, type Method, type Subject } from './subject.js';
+import { requireFree, unfinishedHeader, unfinishedOf } from './unfinished.js';
 import { type Figures, readStepLimits, runSteps } from './steps.js';
 
 /** The options of every source; those of its own stand beside them. */
@@ -81,14 +80,18 @@ export interface TrainSource<
   /** What the artifact may have. */
   readonly budgetBytes: number;
   /** Settings of a delta that are those of its base. */
-  settingsOfBase(artifact: Artifact): Record<string, unknown>;
+  settingsOfBase(artifact: Artifact): Readonly<Record<string, unknown>>;
   /** @param model - what reads the data; null for one that is new */
   load(model: Header | null): Promise<Data>;
   /** A preset's settings that the data have no use for fall away. */
   fitted<Config extends NoiseStep | Ste>(config: Config, data: Data, said: ReadonlySet<string>): Config;
   readonly checks: { noiseStep(config: NoiseStep): Graph; ste(config: Ste): Graph };
-  noiseStep(data: Data): NoiseStepSubject<NoiseStep, Data>;
-  ste(data: Data): Promise<SteSubject<Ste, Scored>>;
+  noiseStep(data: Data, backend: Backend): Subject<NoiseStep, Scored, NoiseStepTrainer<NoiseStep>>;
+  ste(
+    data: Data,
+    tensorflow: TensorflowBackend,
+    threads?: number,
+  ): Promise<Subject<Ste, Scored, SteTrainer<Ste>>>;
   /** How many products of a weight and an activation a run takes, roughly; NaN where that does not matter. */
   productsOf(config: Readonly<Record<string, unknown>>): number;
   /** Opens what was written, evaluates what it rebuilds to, and prints it. */
@@ -138,6 +141,7 @@ export async function train<
   } finally {
     progress.clear();
     run.close();
+    await run.trainer.release();
     await close();
   }
 
@@ -166,16 +170,14 @@ export async function train<
     const products = source.productsOf({ ...(wanted ?? (await unfinishedHeader(home)).config) });
     const backend = await openBackend(choice as BackendChoice, threads, products);
     try {
-      const subject = source.noiseStep(loaded);
-      const place = { backend, out: home, named: base ?? [], budgetBytes: source.budgetBytes };
+      const subject = source.noiseStep(loaded, backend);
+      const place = {
+        ...{ backend, out: home, budgetBytes: source.budgetBytes },
+        rebuildBase: (of: Base) => rebuildBase(of, home, base ?? [], backend),
+      };
       const started = wanted
-        ? await NoiseStepRun.start<NoiseStep, Scored>(
-            wanted,
-            subject,
-            place,
-            await trainedBase(wanted, backend),
-          )
-        : await NoiseStepRun.resume<NoiseStep, Scored>(subject, place);
+        ? await Run.start(wanted, subject, place, await trainedBase(wanted, backend))
+        : await Run.resume(subject, place);
       return { run: started, data: loaded, integers: async () => backend, close: () => backend.close() };
     } catch (error) {
       await backend.close();
@@ -196,15 +198,9 @@ export async function train<
       await tensorflow.close();
     };
     try {
-      const { SteRun } = await import('./ste-run.js'); // loads TensorFlow.js, which is optional
-      const subject = await source.ste(loaded);
-      const place = {
-        ...{ backend: tensorflow, out: home, budgetBytes: source.budgetBytes },
-        threads: threads ?? availableParallelism(),
-      };
-      const started = wanted
-        ? await SteRun.start(wanted, subject, place)
-        : await SteRun.resume(subject, place);
+      const subject = await source.ste(loaded, tensorflow, threads);
+      const place = { backend: tensorflow, out: home, budgetBytes: source.budgetBytes };
+      const started = wanted ? await Run.start(wanted, subject, place) : await Run.resume(subject, place);
       const open = async () => (evaluating ??= await openBackend('auto', threads));
       return { run: started, data: loaded, integers: open, close: closeAll };
     } catch (error) {

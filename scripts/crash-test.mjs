@@ -24,7 +24,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { readArrays, readCheckpoint } from '../dist/src/artifact/checkpoint.js';
+import { readCheckpoint } from '../dist/src/artifact/checkpoint.js';
 import { readUnfinishedLog } from '../dist/src/artifact/unfinished-log.js';
 import { writeCrashReport } from './crash-report.mjs';
 
@@ -174,10 +174,8 @@ function stepsOf(partial, kind) {
   switch (kind) {
     case 'log':
       return readUnfinishedLog(bytes).steps;
-    case 'pool':
-      return readCheckpoint(bytes).step;
     default:
-      return readArrays(bytes).step;
+      return readCheckpoint(bytes).step;
   }
 }
 

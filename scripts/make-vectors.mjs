@@ -75,12 +75,15 @@ for (const cut of [0, 1, 42]) {
   const run = await train({ ...base, perturb: 'nodes', cut, artifact: 'pool', steps: 60 });
   await write(
     `pool-cut${cut}`,
-    encodeSeedPool(run.header, run.trainer.poolCoefficients(), await run.outcome()),
+    encodeSeedPool(run.header, await run.trainer.poolCoefficients(), await run.outcome()),
   );
 }
 {
   const run = await train({ ...base, perturb: 'nodes', artifact: 'pool', train: 'head', pool: 20 });
-  await write('pool-head', encodeSeedPool(run.header, run.trainer.poolCoefficients(), await run.outcome()));
+  await write(
+    'pool-head',
+    encodeSeedPool(run.header, await run.trainer.poolCoefficients(), await run.outcome()),
+  );
 }
 if (VERSION >= 2) {
   // Coefficients that move the halves of all rows apart, as far as their directions can: for the prediction.
@@ -128,7 +131,7 @@ if (VERSION >= 2) {
   const pool = await train({ ...more, artifact: 'pool' }, root);
   await write(
     'delta-pool',
-    encodeSeedPool(pool.header, pool.trainer.poolCoefficients(), await pool.outcome()),
+    encodeSeedPool(pool.header, await pool.trainer.poolCoefficients(), await pool.outcome()),
     root,
   );
   const log = await train({ ...more, artifact: 'log' }, root);
@@ -187,7 +190,7 @@ if (VERSION >= 2) {
   );
 }
 if (VERSION >= 2) {
-  const { transformerOf } = await load('ternary/transformer.js');
+  const { transformerOf } = await load('ternary/builders/transformer.js');
   const { VALUE_RANGES } = await load('ternary/precision.js');
   const common = { blocks: 2, width: 16, heads: 4, hidden: 24, context: 8, loopTo: 2 };
   const shapes = {

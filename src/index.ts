@@ -52,12 +52,9 @@ export {
   TEXT_NOISE_STEP_PRESETS,
   type TextNoiseStepPresetName,
 } from './perturb/presets.js';
-export {
-  type LogEntry,
-  type NoiseStepStart,
-  NoiseStepTrainer,
-  type StepRecord,
-  type TrainerState,
-} from './perturb/trainer.js';
-export { train, type Training, type TrainingData, type TrainingOptions } from './train/training.js';
+export { type NoiseStepOptions, train } from './perturb/train.js';
+export { type ExactRecord, type NoiseStepStart, NoiseStepTrainer } from './perturb/trainer.js';
+export type { RunState } from './artifact/checkpoint.js';
+export type { LogEntry, StepRecord, Trainer } from './train/trainer.js';
+export type { Training, TrainingData, TrainingOptions } from './train/training.js';
 export { packTrits, unpackTrits } from './ternary/trits.js';

@@ -18,7 +18,7 @@ const BREATH_MS = 50;
  * Interrupts work in a loop, so that timers, clicks and signals have their turn.
  * @example
  * const breath = new Breath(watch);
- * for (…) if (breath.due()) await breath.take(done, total);
+ * for (let done = 0; done < total; done++) if (breath.due()) await breath.take(done, total);
  */
 export class Breath {
   #last = performance.now();

@@ -6,11 +6,11 @@ import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { encodePacked, openArtifact, type SeedLog } from '../src/artifact/artifact.js';
 import {
   encodeCheckpoint,
-  headerOfUnfinished,
   type PoolArrays,
+  headerOfUnfinished,
   readCheckpoint,
 } from '../src/artifact/checkpoint.js';
-import { networkOfHeader } from '../src/artifact/header.js';
+import { graphOf } from '../src/ternary/builders/index.js';
 import { rebuild, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { BLOCK_STEPS, encodeLogBlock, type LogStep, type ReadStep } from '../src/artifact/seed-log.js';
 import { openingOfLog, readUnfinishedLog } from '../src/artifact/unfinished-log.js';
@@ -52,12 +52,12 @@ describe.each([...LOGS, ...POOLS, ...PACKED])('a $artifact artifact ($perturb, c
     run = await tinyRun(changes, wasm);
   });
 
-  it('opens as what was written', () => {
+  it('opens as what was written', async () => {
     const artifact = openArtifact(run.bytes);
     expect(artifact).toMatchObject({ kind: changes.artifact, version: 2, bytes: run.bytes.length });
     expect(artifact).toMatchObject({ steps: 12, weightsHash: run.hash, header: run.header });
     if (artifact.kind === 'log') expect(stepsOf(artifact)).toEqual(run.steps);
-    if (artifact.kind === 'pool') expect(artifact.coefficients).toEqual(run.trainer.poolCoefficients());
+    if (artifact.kind === 'pool') expect(artifact.coefficients).toEqual(await run.trainer.poolCoefficients());
     if (artifact.kind === 'packed') expect(artifact.weights).toEqual(run.history.at(-1));
   });
 
@@ -193,15 +193,18 @@ describe('a checkpoint', () => {
     const states = fc.tuple(bytesOf(8 * size), bytesOf(8 * size), bytesOf(8 * size), bytesOf(4 * size));
     fc.assert(
       fc.property(fc.nat(10_000_000), states, (step, [values, mean, square, updates]) => {
-        const bytes = encodeCheckpoint(run.header, step, {
-          values: new Float64Array(values.buffer),
-          mean: new Float64Array(mean.buffer),
-          square: new Float64Array(square.buffer),
-          updates: new Uint32Array(updates.buffer),
+        const bytes = encodeCheckpoint(run.header, {
+          step,
+          pool: {
+            values: new Float64Array(values.buffer),
+            mean: new Float64Array(mean.buffer),
+            square: new Float64Array(square.buffer),
+            updates: new Uint32Array(updates.buffer),
+          },
         });
         for (const read of [readCheckpoint(bytes), readCheckpoint(Buffer.from(bytes))]) {
           expect(read).toMatchObject({ header: { ...run.header, kind: 'checkpoint' }, step });
-          const { pool } = read;
+          const pool = read.pool as PoolArrays;
           const arrays = [pool.values, pool.mean, pool.square, pool.updates];
           // As bytes, because −0 and the many NaN are different bits.
           const bits = arrays.map(
@@ -218,8 +221,8 @@ describe('a checkpoint', () => {
     const config = { ...tinyConfig, ...changes };
     const first = await NoiseStepTrainer.create(config, tinyTrainingSet, wasm);
     for (let step = 0; step < 5; step++) await first.next();
-    const { step, pool } = first.state();
-    const bytes = encodeCheckpoint(whole.header, step, pool as PoolArrays);
+    const state = await first.state();
+    const bytes = encodeCheckpoint(whole.header, state);
 
     const second = await NoiseStepTrainer.create(config, tinyTrainingSet, wasm);
     await second.restore(readCheckpoint(bytes));
@@ -228,12 +231,12 @@ describe('a checkpoint', () => {
       await second.next();
       expect(await second.placed.readWeights()).toEqual(whole.history[second.step]);
     }
-    expect(second.poolCoefficients()).toEqual(whole.trainer.poolCoefficients());
+    expect(await second.poolCoefficients()).toEqual(await whole.trainer.poolCoefficients());
   });
 
   it('is no artifact, and a pool or packed artifact is no unfinished run', async () => {
-    const { pool } = run.trainer.state();
-    expect(() => openArtifact(encodeCheckpoint(run.header, 12, pool as PoolArrays))).toThrow(ArtifactError);
+    const state = await run.trainer.state();
+    expect(() => openArtifact(encodeCheckpoint(run.header, state))).toThrow(ArtifactError);
     expect(() => headerOfUnfinished(run.bytes)).toThrow(ArtifactError);
     expect(() =>
       headerOfUnfinished(encodePacked(run.header, run.history[0] as Int8Array, openArtifact(run.bytes))),
@@ -252,7 +255,7 @@ describe('a packed artifact of layers of any precision', () => {
   /** A network of three layers, its header, and values that take in both ends of every range. */
   function networkWith(precision: readonly LayerPrecision[]) {
     const header = { ...run.header, model: '36-8-5-4', precision };
-    const network = networkOfHeader(header);
+    const network = graphOf(header);
     const weights = new Int8Array(network.parameters);
     for (const { values, offset, rows, columns } of network.tensors) {
       const [least, largest] = VALUE_RANGES[values];

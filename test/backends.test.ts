@@ -4,7 +4,8 @@ import type { Backend, Placed, Room } from '../src/backend/backend.js';
 import { type DirectionSet, directionSet } from '../src/random/directions.js';
 import type { Key } from '../src/random/philox.js';
 import { ConfigError } from '../src/errors.js';
-import { EXPONENT_MAX, type Network, isTernary, networkOf, WIDTH_MAX } from '../src/ternary/network.js';
+import { EXPONENT_MAX, WIDTH_MAX } from '../src/ternary/units.js';
+import { type Network, isTernary, networkOf } from '../src/ternary/builders/perceptron.js';
 import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { fastBackends, reference, runsOn } from './support/backends.js';
 

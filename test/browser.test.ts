@@ -14,7 +14,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ISOLATION, serve } from '../examples/serve.mjs';
 import { BROWSER_MODULES, bundleForBrowsers } from '../scripts/browser.mjs';
 import * as Ternseed from '../src/index.js';
-import { openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { openArtifact } from '../src/artifact/artifact.js';
+import { perceptronArtifact } from '../src/artifact/perceptron.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { openBackend } from '../src/backend/open.js';
 import { loadMnist } from '../src/data/dataset.js';
@@ -31,7 +32,7 @@ const EXAMPLES = 2_000;
 
 const config: NoiseStepConfig = {
   ...PRESETS.small,
-  steps: 20,
+  steps: 12,
   batch: 64,
   probes: 2,
   pool: 4096,

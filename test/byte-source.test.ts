@@ -17,7 +17,7 @@ import { rebuild, rebuildRows, rebuildTensor } from '../src/artifact/rebuild.js'
 import { FIRST_BYTES, urlSource } from '../src/artifact/url-source.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { ArtifactError, InputError } from '../src/errors.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { reference } from './support/backends.js';
 import { cli, cliJson } from './support/cli.js';
 import { type Behaviour, type FileServer, honest, serve, withoutRanges } from './support/http-server.js';

@@ -99,7 +99,7 @@ describe('exit code 3:', () => {
   it('diff of two shapes', async () => {
     await cliJson(train(at('other.tern'), '--model', '36-9-4'));
     const { code, stderr } = await cli(['diff', made.pool, at('other.tern')]);
-    expect(stderr).toContain('expected two networks of one shape, got 36-8-4 and 36-9-4');
+    expect(stderr).toContain('expected two models of one shape, got 36-8-4 and 36-9-4');
     expect(code).toBe(3);
   });
 

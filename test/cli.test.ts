@@ -5,7 +5,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
-import { networkOfHeader } from '../src/artifact/header.js';
+import { graphOf } from '../src/ternary/builders/index.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { PRESETS } from '../src/perturb/presets.js';
 import { cli, cliJson, onlyObject, startCli } from './support/cli.js';
@@ -190,7 +190,7 @@ describe('a packed network of int8 and int4 layers', () => {
     const weights = Int8Array.from({ length: 324 }, (_v, i) =>
       i < 288 ? ((i * 37) % 255) - 127 : i < 320 ? ((i * 7) % 15) - 7 : 127 - (i % 4),
     ).with(0, first);
-    const hash = await weightsHash(weights, networkOfHeader(mixed).tensors);
+    const hash = await weightsHash(weights, graphOf(mixed).tensors);
     await writeFile(path, encodePacked(mixed, weights, { steps: 5, weightsHash: hash }));
     return hash;
   }

@@ -12,8 +12,8 @@ import { openArtifactFrom } from '../src/artifact/open-from.js';
 import { rebuild, rebuildRows, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { exportJson } from '../src/exchange/export-json.js';
 import { VALUE_RANGES } from '../src/ternary/precision.js';
-import { transformerOf } from '../src/ternary/transformer.js';
-import { fastBackends, reference } from './support/backends.js';
+import { transformerOf } from '../src/ternary/builders/transformer.js';
+import { fastBackends, keepOpen, reference } from './support/backends.js';
 import { cli, onlyObject, startCli, stepped } from './support/cli.js';
 import { writeTinyData } from './support/tiny-data.js';
 import { type TinyBase, tinyOptions, tinyRun, type TrainedRun } from './support/tiny-runs.js';
@@ -48,6 +48,8 @@ describe('differences', () => {
   });
 });
 
+const backendOf = keepOpen();
+
 let base: TrainedRun;
 let onBase: TinyBase;
 beforeAll(async () => {
@@ -75,20 +77,13 @@ describe.each([
     expect(delta.history.at(-1)).not.toEqual(onBase.weights);
   });
 
-  it.each(fastBackends)('trains and rebuilds to the same weights on %s', async (_, open) => {
-    const backend = await open();
-    try {
-      const same = await tinyRun(
-        { artifact, perturb, seed: 'other', steps: 20, learningRate: 0.6 },
-        backend,
-        onBase,
-      );
-      expect(same.bytes).toEqual(delta.bytes);
-      const opened = openArtifact(delta.bytes);
-      expect(await rebuildVerified(opened, backend, onBase.weights)).toEqual(delta.history.at(-1));
-    } finally {
-      await backend.close();
-    }
+  it.each(fastBackends)('trains and rebuilds to the same weights on %s', async (name) => {
+    const backend = backendOf(name);
+    const config = { artifact, perturb, seed: 'other', steps: 20, learningRate: 0.6 };
+    const same = await tinyRun(config, backend, onBase);
+    expect(same.bytes).toEqual(delta.bytes);
+    const opened = openArtifact(delta.bytes);
+    expect(await rebuildVerified(opened, backend, onBase.weights)).toEqual(delta.history.at(-1));
   });
 
   it('rebuilds by tensor and rows, from a source, too', async () => {

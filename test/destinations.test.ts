@@ -18,7 +18,8 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { NoiseStepRun, ofExamples } from '../cli/noise-step-run.js';
+import { ofExamples } from '../cli/noise-step.js';
+import { Run } from '../cli/run.js';
 import { loadIdxDirectory } from '../src/data/dataset.js';
 import { cli, cliJson, MAIN, startCli } from './support/cli.js';
 import { at, data, folder, made, makeArtifacts, STEPS, train } from './support/cli-artifacts.js';
@@ -389,12 +390,12 @@ describe('one writer a file', () => {
   });
 
   it('does not write over what has come to be there while it worked', async () => {
-    const run = await NoiseStepRun.start(tinyConfig, ofExamples(await loadIdxDirectory(data)), {
+    const run = await Run.start(tinyConfig, ofExamples(await loadIdxDirectory(data), reference), {
       backend: reference,
       out: at('a.tern'),
     });
     run.close();
-    await run.trainer.placed.release();
+    await run.trainer.release();
     const resumed = startCli(['train', 'idx', '--data', data, '--resume', at('a.tern')]);
     expect((await resumed.ended).code).toBe(0);
     const long = startCli(train(at('b.tern'), '--steps', '3000', '--threads', '1'));

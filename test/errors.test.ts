@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { expected, printable } from '../src/errors.js';
-import { parseWidths } from '../src/ternary/network.js';
+import { parseWidths } from '../src/ternary/builders/perceptron.js';
 
 describe('a message', () => {
   it('shows no character that steers a terminal, wherever it came from', () => {

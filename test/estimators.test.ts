@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import type { Probes, Placed } from '../src/backend/backend.js';
 import { type DirectionSet, directionOfWeight, directionSet, Signs } from '../src/random/directions.js';
 import { type Key, philox } from '../src/random/philox.js';
-import { type Network, networkOf } from '../src/ternary/network.js';
+import { type Network, networkOf } from '../src/ternary/builders/perceptron.js';
 import { reference } from './support/backends.js';
 
 const KEY: Key = [31, 41];

@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { openArtifact } from '../src/artifact/artifact.js';
+import { perceptronArtifact } from '../src/artifact/perceptron.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { loadIdxDirectory, type Dataset } from '../src/data/dataset.js';
 import { InputError } from '../src/errors.js';
@@ -20,7 +21,7 @@ import { exportSafetensors, SAFETENSORS_FORMS } from '../src/exchange/export-saf
 import { assembleLayers, importSafetensors } from '../src/exchange/import-safetensors.js';
 import { encodeSafetensors, readSafetensors, type SafeTensor } from '../src/exchange/safetensors.js';
 import { quantizeMatrix } from '../src/quantize/matrix.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { reference } from './support/backends.js';
 import { cli, cliJson } from './support/cli.js';
@@ -219,6 +220,7 @@ describe('the JSON of an artifact', () => {
       ...{ header: JSON.parse(JSON.stringify(opened.header)), network: { widths: [36, 8, 4] } },
     });
     const weights = run.history.at(-1) as Int8Array;
+    const pool = artifact === 'pool' ? await run.trainer.poolCoefficients() : [];
     const contents = {
       log: () => ({
         log: run.steps.map(({ nonzeros, loss, coefficients }, i) => ({
@@ -227,7 +229,7 @@ describe('the JSON of an artifact', () => {
         })),
       }),
       pool: () => {
-        const all = [...run.trainer.poolCoefficients()];
+        const all = [...pool];
         const first = run.trainer.counts[0];
         return { coefficients: { 'layer0.weight': all.slice(0, first), 'layer1.weight': all.slice(first) } };
       },

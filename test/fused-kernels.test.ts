@@ -24,8 +24,8 @@ import { openTensorflow } from '../src/backprop/tensorflow.js';
 import { ABSMEAN } from '../src/quantize/rules.js';
 import { poolSets } from '../src/random/directions.js';
 import { softmaxScale } from '../src/ops/attention/op.js';
-import { networkOf } from '../src/ternary/network.js';
-import { LOGIT_MAX } from '../src/ternary/transformer.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
+import { LOGIT_MAX } from '../src/ternary/units.js';
 import { GuardedMemory } from './support/guarded-memory.js';
 
 /** Sizes of a case; which of them count depends on the operation. */

@@ -6,10 +6,9 @@ import { join } from 'node:path';
 import { type GGUFParseOutput, gguf } from '@huggingface/gguf';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { TransformerHeader } from '../src/artifact/header.js';
 import { exportGguf, type GgufForm, requireGguf } from '../src/exchange/export-gguf.js';
 import { float16, toFloat16 } from '../src/exchange/half-floats.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { FloatTransformer } from './support/float-transformer.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 
@@ -30,8 +29,7 @@ function exported(
   values = randomValues(transformerOf(shape), 4),
 ): Uint8Array {
   const network = transformerOf(shape);
-  const header = { model: shape } as TransformerHeader;
-  return exportGguf({ header, network, weightsHash: 'ab' }, values, { form, producer: 'test 1' });
+  return exportGguf({ network, weightsHash: 'ab' }, values, { form, producer: 'test 1' });
 }
 
 async function parsed(bytes: Uint8Array): Promise<GGUFParseOutput> {
@@ -217,8 +215,7 @@ describe('a GGUF export', () => {
   it('of a small artifact whose loops make a long file is refused before work', () => {
     const looped = { ...WIDE, width: 2048, hidden: 2048, blocks: 2, loopFrom: 0, loopTo: 2, loops: 64 };
     const network = transformerOf(looped);
-    const header = { model: looped } as TransformerHeader;
-    expect(() => requireGguf({ header, network }, 'f16')).toThrow(
+    expect(() => requireGguf({ network }, 'f16')).toThrow(
       '"dtype" expected a form of at most 1073741824 bytes',
     );
   });

@@ -11,7 +11,7 @@ import type { TrainingSet } from '../src/data/batches.js';
 import type { NoiseStepConfig } from '../src/perturb/config.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { philox } from '../src/random/philox.js';
-import { fastBackends, reference } from './support/backends.js';
+import { fastBackends, keepOpen, reference } from './support/backends.js';
 
 /** Philox bytes under a key of the data's own, so that no run draws them, too. */
 function noise(count: number, stream: number): Uint8Array {
@@ -121,6 +121,8 @@ function lastBits(losses: readonly number[]): number {
   return losses.slice(-5).reduce((sum, units) => sum + units / 65_536, 0) / 5;
 }
 
+const backendOf = keepOpen();
+
 describe.each(GOLDEN)('%s', (_, change, hash, lossBits) => {
   let oracle: Awaited<ReturnType<typeof run>>;
   beforeAll(async () => {
@@ -131,10 +133,8 @@ describe.each(GOLDEN)('%s', (_, change, hash, lossBits) => {
     expect(oracle.hash).toBe(hash);
   });
 
-  it.each(fastBackends)('has the same weights and losses on %s', async (_name, open) => {
-    const backend = await open();
-    expect(await run(change, backend)).toEqual(oracle);
-    await backend.close();
+  it.each(fastBackends)('has the same weights and losses on %s', async (name) => {
+    expect(await run(change, backendOf(name))).toEqual(oracle);
   });
 
   it('learns', () => {

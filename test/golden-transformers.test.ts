@@ -17,7 +17,7 @@ import type { TextNoiseStepConfig } from '../src/perturb/config.js';
 import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/presets.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { philox } from '../src/random/philox.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { fastBackends, reference } from './support/backends.js';
 import { randomValues } from './support/transformers.js';
 
@@ -208,12 +208,16 @@ async function runSte(name: 'cpu' | 'wasm', shape: TransformerShape): Promise<Ru
   const losses: number[] = [];
   while (trainer.step < config.steps) losses.push((await trainer.next()).loss);
   const weights = await weightsHash(await trainer.values(), trainer.graph.tensors);
-  trainer.dispose();
+  await trainer.release();
   await backend.close();
   return { losses, weights };
 }
 
-const backends = [['reference', async () => reference] as const, ...fastBackends];
+// A GPU of few features is tested by properties: a software adapter would take a minute for it here.
+const backends = [
+  ['reference', async () => reference] as const,
+  ...fastBackends.filter(([name]) => !name.startsWith('webgpu, no')),
+];
 
 describe.each(Object.entries(GOLDEN))('%s', (_, golden) => {
   it.each(backends)('has its golden logits, losses and alignments on %s', async (_name, open) => {

@@ -6,7 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startGradientThreads } from '../dist/src/backprop/gradient-threads.js';
 import { openTensorflow, SteTrainer, TEXT_STE_PRESETS } from '../dist/src/backprop/index.js';
 import { BackendError } from '../dist/src/errors.js';
-import { transformerOf } from '../dist/src/ternary/transformer.js';
+import { transformerOf } from '../dist/src/ternary/builders/transformer.js';
 import { randomText, SMALL_SHAPE } from './support/transformers.js';
 
 const config = {
@@ -51,7 +51,7 @@ describe('threads that compute gradients', () => {
     expect((fault as Error).message).toMatch(/but one ended: exit code \d+: use fewer/);
     await Promise.all(exits);
     await expect(trainer.next()).rejects.toThrow(BackendError);
-    trainer.dispose();
+    await trainer.release();
   });
 
   it('one that ends before it is ready is a BackendError, and none is left', async () => {
@@ -76,8 +76,7 @@ describe('threads that compute gradients', () => {
         if (awaited) await steps.at(-1);
       }
       losses.push((await Promise.all(steps)).map(({ loss }) => loss));
-      await helpers?.stop();
-      trainer.dispose();
+      await trainer.release();
     }
     expect(losses[1]).toEqual(losses[0]);
   });

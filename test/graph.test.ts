@@ -5,9 +5,11 @@ import { describe, expect, it } from 'vitest';
 import { limitsOf } from '../src/ops/bounds.js';
 import { OPS } from '../src/ops/index.js';
 import type { Graph } from '../src/ternary/graph.js';
-import { networkOf, TENSOR_WEIGHTS_MAX, WIDTH_MAX } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
+import { TENSOR_WEIGHTS_MAX } from '../src/ternary/model.js';
+import { WIDTH_MAX } from '../src/ternary/units.js';
 import { type LayerPrecision, PRECISIONS } from '../src/ternary/precision.js';
-import { transformerOf } from '../src/ternary/transformer.js';
+import { transformerOf } from '../src/ternary/builders/transformer.js';
 import { SMALL_SHAPE } from './support/transformers.js';
 
 const networks: fc.Arbitrary<Graph> = fc

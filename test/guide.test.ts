@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { encodePacked } from '../src/artifact/artifact.js';
 import { headerOf } from '../src/artifact/header.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const run = promisify(execFile);

@@ -1,7 +1,8 @@
 /** How raw values and labels become what a model reads: decided on the training part, and refused where nothing is in them. */
 
 import { describe, expect, it } from 'vitest';
-import { encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { perceptronArtifact } from '../src/artifact/perceptron.js';
 import {
   headerOfInputs,
   type Inputs,
@@ -239,7 +240,7 @@ describe('a header', () => {
     [[1]],
     ['text'],
   ])('that says %j is refused', (inputs) => {
-    expect(isInputsHeader(inputs, [4, 2])).toBe(false);
+    expect(isInputsHeader(inputs, 4, 2)).toBe(false);
     expect(() => open(inputs)).toThrow(ArtifactError);
   });
 });

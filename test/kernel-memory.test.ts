@@ -13,9 +13,9 @@ import { openWasm } from '../src/backend/wasm/wasm.js';
 import { encodersOf } from '../src/ops/instructions.js';
 import { type DirectionSet, directionSet } from '../src/random/directions.js';
 import type { Graph } from '../src/ternary/graph.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { reference } from './support/backends.js';
 import { randomText, randomValues } from './support/transformers.js';
 

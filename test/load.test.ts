@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { train as trainSte } from '../src/backprop/index.js';
 import { load, openArtifact, train } from '../src/index.js';
 import { differences } from '../src/artifact/delta.js';
 import { encodePacked } from '../src/artifact/artifact.js';
@@ -155,6 +156,24 @@ describe('train', () => {
     for await (const byte of model.sample('ab', { length: 20, seed: 's' })) bytes.push(byte);
     expect(bytes).toHaveLength(20);
     await expect(model.predict([1, 2])).rejects.toThrow('takes a text');
+    await model.close();
+  });
+
+  it('by backprop continues from a checkpoint to the same bytes', async () => {
+    const config = { model: '36-8-4', logitScale: 480, shards: 2, steps: 6, batch: 32 };
+    const options = { config, backend: 'wasm' } as const;
+    const whole = await trainSte(tinyTrainingSet, { ...options, threads: 1 });
+    for await (const { learningRate } of whole) expect(learningRate).toBeGreaterThanOrEqual(0);
+    const first = await trainSte(tinyTrainingSet, { ...options, threads: 1 });
+    for await (const { step } of first) if (step === 3) break;
+    const checkpoint = await first.checkpoint();
+    const second = await trainSte(tinyTrainingSet, { checkpoint, backend: 'wasm', threads: 1 });
+    for await (const { step } of second) expect(step).toBeGreaterThan(3);
+    const bytes = await whole.save();
+    expect(Buffer.compare(await second.save(), bytes)).toBe(0);
+    for (const training of [whole, first, second]) await training.close();
+    const model = await load(bytes, { backend });
+    expect((await model.predict(example(0))).probabilities).toHaveLength(model.labels.length);
     await model.close();
   });
 

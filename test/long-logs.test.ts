@@ -7,7 +7,8 @@ import { setFlagsFromString } from 'node:v8';
 import { setImmediate } from 'node:timers/promises';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NoiseStepRun, ofExamples } from '../cli/noise-step-run.js';
+import { ofExamples } from '../cli/noise-step.js';
+import { Run } from '../cli/run.js';
 import { encodeSeedLog, openArtifact, withEnd } from '../src/artifact/artifact.js';
 import { rebuild } from '../src/artifact/rebuild.js';
 import type { LogStep } from '../src/artifact/seed-log.js';
@@ -89,10 +90,10 @@ describe('the run of a log', () => {
 
   it('keeps none of its steps, nor does a run that goes on', async () => {
     await writeTinyData(at('tiny'));
-    const subject = ofExamples(await loadIdxDirectory(at('tiny')));
     const backend = await openWasm({ threads: 1 });
+    const subject = ofExamples(await loadIdxDirectory(at('tiny')), backend);
     const place = { backend, out: at('run.tern') };
-    const run = await NoiseStepRun.start(config, subject, place);
+    const run = await Run.start(config, subject, place);
     const trainTo = async (step: number) => {
       while (run.step < step) await run.next();
     };
@@ -102,7 +103,7 @@ describe('the run of a log', () => {
     expect((await used()) - before).toBeLessThan(kept(4000) / 2);
     run.close();
     const without = await used();
-    const again = await NoiseStepRun.resume(subject, place);
+    const again = await Run.resume(subject, place);
     expect(again.step).toBe(4100);
     expect((await used()) - without).toBeLessThan(kept(4100) / 2);
     again.discard();

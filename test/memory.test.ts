@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { directionSet } from '../src/random/directions.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 
 /** Work memory after one `nodes` step with a pool of 100 directions a tensor, on one thread. */
 async function workBytes(widths: number[], batch: number): Promise<number> {

@@ -15,7 +15,7 @@ import { encodePacked } from '../src/artifact/artifact.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { evaluateText } from '../src/backend/evaluate.js';
 import { ConfigError } from '../src/errors.js';
-import { transformerOf } from '../src/ternary/transformer.js';
+import { transformerOf } from '../src/ternary/builders/transformer.js';
 import { reference } from './support/backends.js';
 import { cli } from './support/cli.js';
 import { writeTinyData } from './support/tiny-data.js';

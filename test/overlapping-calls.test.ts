@@ -10,9 +10,9 @@ import type { Evaluation, Placed } from '../src/backend/backend.js';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { BackendError, ConfigError } from '../src/errors.js';
 import { poolSets } from '../src/random/directions.js';
-import { networkOf } from '../src/ternary/network.js';
-import { transformerOf } from '../src/ternary/transformer.js';
-import { fastBackends, reference } from './support/backends.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
+import { transformerOf } from '../src/ternary/builders/transformer.js';
+import { fastBackends, keepOpen, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 
 const network = networkOf([40, 24, 16, 10], { centred: true, gain: 25, logitScale: 900 });
@@ -29,13 +29,15 @@ const weightsOf = (seed: number) =>
 const batches = [0, 1, 2, 3].map(batchOf);
 const windows = [0, 1, 2, 3].map((seed) => randomText(6, LENGTH + 1, 20 + seed));
 
-const everywhere = [['reference', async () => reference] as const, ...fastBackends];
+const everywhere = ['reference', ...fastBackends.map(([name]) => name)];
+const fast = keepOpen();
+const backendOf = (name: string) => (name === 'reference' ? reference : fast(name));
 
-describe.each(everywhere)('calls that overlap on %s', (name, open) => {
+describe.each(everywhere)('calls that overlap on %s', (name) => {
   const rounds = name.startsWith('webgpu') ? 2 : 12;
 
   it('have the results of calls one after another, for a perceptron', async () => {
-    const backend = await open();
+    const backend = backendOf(name);
     const right = await reference.place(network, { batch: 70, probes: 2 });
     const work = (on: Placed, await_: boolean) => inOrder(await_, callsOf(on));
     const expected = await work(right, true);
@@ -44,11 +46,10 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
       expect(await work(mine, false)).toEqual(expected);
       await mine.release();
     }
-    if (backend !== reference) await backend.close();
   });
 
   it('have the results of calls one after another, for a transformer', async () => {
-    const backend = await open();
+    const backend = backendOf(name);
     const work = (on: Placed, await_: boolean) => inOrder(await_, textCallsOf(on));
     const expected = await work(await reference.place(model, { batch: 6 }), true);
     for (let round = 0; round < rounds; round++) {
@@ -56,11 +57,10 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
       expect(await work(mine, false)).toEqual(expected);
       await mine.release();
     }
-    if (backend !== reference) await backend.close();
   });
 
   it('see what was loaded when they were called, whatever becomes of the caller’s arrays', async () => {
-    const backend = await open();
+    const backend = backendOf(name);
     const on = await backend.place(network, { batch: 70 });
     const right = await reference.place(network, { batch: 70 });
     for (const one of [on, right]) await one.writeWeights(weightsOf(1));
@@ -78,11 +78,10 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
       expect(await calls[i]).toEqual(await right.evaluate());
     }
     await on.release();
-    if (backend !== reference) await backend.close();
   });
 
   it('fail alone, and are refused after the release, which waits for those before', async () => {
-    const backend = await open();
+    const backend = backendOf(name);
     const on = await backend.place(network, { batch: 70 });
     on.load(batches[0]);
     const first = on.evaluate();
@@ -98,7 +97,6 @@ describe.each(everywhere)('calls that overlap on %s', (name, open) => {
     expect(() => on.load(batches[0])).toThrow('the model was released');
     await released;
     await on.release(); // again is no fault
-    if (backend !== reference) await backend.close();
   });
 });
 

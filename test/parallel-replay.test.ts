@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openWasm } from '../src/backend/wasm/wasm.js';
 import { logSets, poolSets } from '../src/random/directions.js';
 import type { Key } from '../src/random/philox.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 
 const key: Key = [3, 4];
 const options = { centred: true, gain: 25, logitScale: 100 };

@@ -8,13 +8,13 @@ import { describe, expect, it } from 'vitest';
 import { ConfigError } from '../src/errors.js';
 import { allocateDirections } from '../src/random/allocation.js';
 import { Batches, type TrainingSet } from '../src/data/batches.js';
-import { CONFIG_KEYS, checkConfig, type NoiseStepConfig } from '../src/perturb/config.js';
+import { checkConfig, NOISE_STEP_SETTINGS, type NoiseStepConfig } from '../src/perturb/config.js';
 import { PoolOptimizer } from '../src/perturb/pool-optimizer.js';
 import { PRESETS } from '../src/perturb/presets.js';
 import { selectCoefficients } from '../src/perturb/selection.js';
-import { NoiseStepTrainer, type StepRecord } from '../src/perturb/trainer.js';
+import { type ExactRecord, NoiseStepTrainer } from '../src/perturb/trainer.js';
 import { coefficientLimit, initLatents, latentRange, tritOf } from '../src/random/latents.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { reference } from './support/backends.js';
 
 const options = { centred: true, gain: 40, logitScale: 1 };
@@ -363,20 +363,23 @@ describe('checkConfig', () => {
   const check = (change: Record<string, unknown>) => () =>
     checkConfig({ ...base, ...change } as NoiseStepConfig);
 
-  it.each(CONFIG_KEYS)('names "%s" out of range, what was expected and what was got', (key) => {
-    for (const value of out[key]) {
-      let message = '';
-      try {
-        check({ [key]: value })();
-      } catch (error) {
-        expect(error).toBeInstanceOf(ConfigError);
-        ({ message } = error as ConfigError);
+  it.each(Object.keys(NOISE_STEP_SETTINGS) as (keyof NoiseStepConfig)[])(
+    'names "%s" out of range, what was expected and what was got',
+    (key) => {
+      for (const value of out[key]) {
+        let message = '';
+        try {
+          check({ [key]: value })();
+        } catch (error) {
+          expect(error).toBeInstanceOf(ConfigError);
+          ({ message } = error as ConfigError);
+        }
+        expect(message, `${key} = ${JSON.stringify(value)}`).toMatch(
+          new RegExp(`^"${key}" expected [^,]+.*, got .+`, 's'),
+        );
       }
-      expect(message, `${key} = ${JSON.stringify(value)}`).toMatch(
-        new RegExp(`^"${key}" expected [^,]+.*, got .+`, 's'),
-      );
-    }
-  });
+    },
+  );
 
   it.each([
     [{ batch: 0 }, '"batch" expected an integer in 1…65536, got 0'],
@@ -450,7 +453,7 @@ describe('the trainer', () => {
   async function run(change: Partial<NoiseStepConfig>) {
     const config = { ...small, ...change };
     const trainer = await NoiseStepTrainer.create(config, data, reference);
-    const records: StepRecord[] = [];
+    const records: ExactRecord[] = [];
     while (trainer.step < config.steps) records.push(await trainer.next());
     return { trainer, records, weights: await trainer.placed.readWeights() };
   }
@@ -509,7 +512,7 @@ describe('the trainer', () => {
     const { trainer } = await run({ learningRate: 5, steps: 20 });
     const limit = coefficientLimit(small.cut);
     expect(limit).toBe(latentRange(1) + 1 + 1);
-    expect(Math.max(...trainer.poolCoefficients().map(Math.abs))).toBe(limit);
+    expect(Math.max(...(await trainer.poolCoefficients()).map(Math.abs))).toBe(limit);
   });
 
   it('counts the passes of the published recipe: 2K a step', async () => {

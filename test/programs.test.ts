@@ -8,7 +8,7 @@ import type { Placed } from '../src/backend/backend.js';
 import { limitsOf } from '../src/ops/bounds.js';
 import { directionSet, poolSets } from '../src/random/directions.js';
 import { type Graph, GraphBuilder, type Probe } from '../src/ternary/graph.js';
-import type { Tensor } from '../src/ternary/network.js';
+import type { Tensor } from '../src/ternary/model.js';
 import type { Values } from '../src/ternary/precision.js';
 import { fastBackends, reference } from './support/backends.js';
 
@@ -60,7 +60,7 @@ function mixed(rows: Graph['rows'], width: number, times: number): Graph {
   program.end(logits, 100);
   return {
     ...program.parts,
-    ...{ tensors, parameters, rows, name: 'mixed', description: {}, scaling: null },
+    ...{ tensors, parameters, rows, name: 'mixed', details: [], description: {}, scaling: null },
     ...{ context: rows === 'examples' ? 1 : CONTEXT, applications: times, fanIns: tensors.map(() => 1) },
     initial: ['drawn', 'drawn', 'drawn', 'zeros', Int8Array.of(90, 6)],
   };

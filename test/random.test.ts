@@ -23,7 +23,7 @@ import {
 import { CUT_MAX, initLatents, latentRange, tritOf } from '../src/random/latents.js';
 import { permutationOf, permute, unpermute } from '../src/random/permutation.js';
 import { type Key, Purpose, philox, streamOf } from '../src/random/philox.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 
 /** Counters that were drawn since the last test began, as text. */
 const counters = vi.hoisted(() => ({ drawn: [] as string[] }));

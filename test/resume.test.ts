@@ -5,7 +5,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { NoiseStepRun, ofExamples } from '../cli/noise-step-run.js';
+import { ofExamples } from '../cli/noise-step.js';
+import { Run } from '../cli/run.js';
 import { openArtifact } from '../src/artifact/artifact.js';
 import { headerOfUnfinished, readCheckpoint } from '../src/artifact/checkpoint.js';
 import { formatKey } from '../src/artifact/header.js';
@@ -46,13 +47,13 @@ afterAll(async () => {
 /** A path in a folder of its own. */
 const fresh = async (name: string) => join(await mkdtemp(join(root, 'run-')), name);
 const start = (config: NoiseStepConfig, out: string) =>
-  NoiseStepRun.start(config, ofExamples(dataset), { backend: wasm, out });
-const resume = (out: string) => NoiseStepRun.resume(ofExamples(dataset), { backend: wasm, out });
+  Run.start(config, ofExamples(dataset, wasm), { backend: wasm, out });
+const resume = (out: string) => Run.resume(ofExamples(dataset, wasm), { backend: wasm, out });
 
-async function finished(run: NoiseStepRun): Promise<Buffer> {
+async function finished(run: Awaited<ReturnType<typeof start>>): Promise<Buffer> {
   while (run.trainer.step < run.trainer.config.steps) await run.next();
   await run.finish();
-  await run.trainer.placed.release();
+  await run.trainer.release();
   return readFile(run.out);
 }
 
@@ -63,7 +64,7 @@ async function partialAfter(config: NoiseStepConfig, steps: number): Promise<Buf
   while (run.trainer.step < steps) await run.next();
   await run.save();
   run.close();
-  await run.trainer.placed.release();
+  await run.trainer.release();
   return readFile(`${out}.partial`);
 }
 
@@ -98,7 +99,7 @@ describe.each([
       await run.next();
       await run.save();
       run.close();
-      await run.trainer.placed.release();
+      await run.trainer.release();
       run = await resume(out);
     }
     expect(await finished(run)).toEqual(whole);
@@ -197,7 +198,7 @@ describe('a log whose last steps were being written', () => {
       expect(run.trainer.step).toBe(step);
       await run.next();
       run.close();
-      await run.trainer.placed.release();
+      await run.trainer.release();
     }
   });
 });

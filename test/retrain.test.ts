@@ -103,7 +103,7 @@ describe('an honest artifact', () => {
       const weights = run.history.at(-1) as Int8Array;
       const bytes =
         artifact === 'pool'
-          ? encodeSeedPool(headerOf(run), run.trainer.poolCoefficients(), outcome)
+          ? encodeSeedPool(headerOf(run), await run.trainer.poolCoefficients(), outcome)
           : encodePacked(headerOf(run), weights, outcome);
       expect(await check(bytes, 'all')).toMatchObject({
         ok: true,
@@ -200,7 +200,7 @@ describe('a log that lies', () => {
 describe('a pool of which one coefficient was changed', () => {
   it('is found', async () => {
     const run = await tinyRun({ artifact: 'pool' }, reference);
-    const coefficients = run.trainer.poolCoefficients();
+    const coefficients = await run.trainer.poolCoefficients();
     coefficients[3] += coefficients[3] > 0 ? -1 : 1;
     const bytes = encodeSeedPool(headerOf(run), coefficients, { steps: STEPS, weightsHash: run.hash });
     const { ok, detail } = await check(bytes, 'all');

@@ -8,8 +8,8 @@ import { batchOfWindows } from '../src/backend/batch.js';
 import { alignmentsOfDirections } from '../src/backend/host-latents.js';
 import { poolSets } from '../src/random/directions.js';
 import type { Graph } from '../src/ternary/graph.js';
-import { networkOf } from '../src/ternary/network.js';
-import { transformerOf } from '../src/ternary/transformer.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
+import { transformerOf } from '../src/ternary/builders/transformer.js';
 import { fastBackends, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 

@@ -78,11 +78,11 @@ describe.each(KINDS)('an ste artifact, %s,', (name) => {
   });
 
   it('killed with SIGKILL at any moment and resumed ends in the same bytes', async () => {
-    const long = [...RUNS[name], '--steps', '1500'];
+    const long = [...RUNS[name], '--steps', '600'];
     await cliJson(train(at('whole.tern'), ...long));
     const out = at('killed.tern');
-    await killed(train(out, ...long, '--save-every', '0'), 150);
-    for (const after of [0, 1, 80, 200, 330]) await killed(resumeOf(out, '--save-every', '0'), after);
+    await killed(train(out, ...long, '--save-every', '0'), 60);
+    for (const after of [0, 1, 60, 120, 150]) await killed(resumeOf(out, '--save-every', '0'), after);
     expect((await cli(resumeOf(out))).code).toBe(0);
     expect(existsSync(`${out}.partial`)).toBe(false);
     expect(await readFile(out)).toEqual(await readFile(at('whole.tern')));

@@ -10,7 +10,7 @@ import { PoolTensor } from '../src/backprop/pool-tensor.js';
 import type { TensorflowBackend } from '../src/backprop/tensorflow.js';
 import { directionOfWeight, poolSets, Signs } from '../src/random/directions.js';
 import { initLatents, tritOf } from '../src/random/latents.js';
-import { networkOf } from '../src/ternary/network.js';
+import { networkOf } from '../src/ternary/builders/perceptron.js';
 import { normalizeRelu as normalizeExactly, scaleOf } from '../src/ops/normalize/op.js';
 import { finishSum } from '../src/ternary/precision.js';
 import { webgpuFault } from './support/adapter.js';

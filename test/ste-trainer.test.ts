@@ -5,7 +5,8 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodePacked, encodeSeedPool, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { encodePacked, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
+import { perceptronArtifact } from '../src/artifact/perceptron.js';
 import { formatKey, headerOf } from '../src/artifact/header.js';
 import { rebuildVerified } from '../src/artifact/rebuild.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
@@ -85,7 +86,7 @@ describe.each(tensorflowBackends)('on %s', (name, open) => {
         const all = await losses(trainer);
         expect(all.at(-1)).toBeLessThan(all[0] * 0.95);
         await expectSameScore(trainer);
-        trainer.dispose();
+        await trainer.release();
       },
     );
 
@@ -94,7 +95,7 @@ describe.each(tensorflowBackends)('on %s', (name, open) => {
       const trainer = await SteTrainer.create({ ...tinySte, steps: 3 }, tinyTrainingSet, { key: GOLDEN_KEY });
       const all = await losses(trainer);
       GOLDEN_LOSSES.forEach((loss, i) => expect(all[i]).toBeCloseTo(loss, i === 0 ? 5 : 3));
-      trainer.dispose();
+      await trainer.release();
     });
 
     it('leaves no tensor behind', async () => {
@@ -105,7 +106,7 @@ describe.each(tensorflowBackends)('on %s', (name, open) => {
       const steps = name === 'webgpu' ? 10 : 99;
       for (let step = 0; step < steps; step++) await trainer.next();
       expect(tf.memory().numTensors).toBe(numTensors);
-      trainer.dispose();
+      await trainer.release();
       expect(tf.memory().numTensors).toBe(before);
     });
 
@@ -120,13 +121,13 @@ describe.each(tensorflowBackends)('on %s', (name, open) => {
       const first = await SteTrainer.create(config, tinyTrainingSet);
       for (let step = 0; step < 5; step++) await first.next();
       const state = await first.state();
-      first.dispose();
+      await first.release();
       const second = await SteTrainer.create(config, tinyTrainingSet);
-      second.restore(state);
+      await second.restore(state);
       expect(await losses(second)).toEqual(all.slice(5));
       expect(await encode(second)).toEqual(await encode(whole));
-      whole.dispose();
-      second.dispose();
+      await whole.release();
+      await second.release();
     });
   });
 });
@@ -149,7 +150,7 @@ describe('on wasm', () => {
       await expectSameScore(trainer);
       const { precision } = perceptronArtifact(openArtifact(await encode(trainer))).network;
       expect(new Set(precision)).toEqual(new Set([QUANTIZER_PRECISIONS[quantizer]]));
-      trainer.dispose();
+      await trainer.release();
     }
   });
 
@@ -162,7 +163,7 @@ describe('on wasm', () => {
     const trainer = await SteTrainer.create(config, tinyTrainingSet);
     await losses(trainer);
     await expectSameScore(trainer);
-    trainer.dispose();
+    await trainer.release();
   });
 
   it.each(['adamw', 'muon'] as const)('%s lowers the loss under every schedule', async (optimizer) => {
@@ -170,7 +171,7 @@ describe('on wasm', () => {
       const trainer = await SteTrainer.create({ ...tinySte, optimizer, schedule }, tinyTrainingSet);
       const all = await losses(trainer);
       expect(all.at(-1), schedule).toBeLessThan(all[0]);
-      trainer.dispose();
+      await trainer.release();
     }
   });
 
@@ -179,7 +180,7 @@ describe('on wasm', () => {
       const trainer = await SteTrainer.create({ ...tinySte, seed }, tinyTrainingSet);
       await losses(trainer);
       const result = await encode(trainer);
-      trainer.dispose();
+      await trainer.release();
       return result;
     };
     expect(await bytes('one')).toEqual(await bytes('one'));
@@ -188,10 +189,11 @@ describe('on wasm', () => {
 
   it('a state of another shape is refused', async () => {
     const trainer = await SteTrainer.create(tinySte, tinyTrainingSet);
-    const { step, arrays } = await trainer.state();
-    expect(() => trainer.restore({ step, arrays: arrays.slice(1) })).toThrow(RangeError);
-    expect(() => trainer.restore({ step, arrays: arrays.with(0, new Float32Array(3)) })).toThrow(RangeError);
-    trainer.dispose();
+    const { step, arrays = [] } = await trainer.state();
+    await expect(trainer.restore({ step, arrays: arrays.slice(1) })).rejects.toThrow(RangeError);
+    const other = arrays.with(0, new Float32Array(3));
+    await expect(trainer.restore({ step, arrays: other })).rejects.toThrow(RangeError);
+    await trainer.release();
   });
 });
 

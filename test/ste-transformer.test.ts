@@ -9,7 +9,11 @@ import { batchOfWindows } from '../src/backend/batch.js';
 import { rescalingOf } from '../src/ops/rescale/ste.js';
 import { openTensorflow, type TensorflowBackend } from '../src/backprop/tensorflow.js';
 import { type BatchTensors, type Integers, SteProgram } from '../src/backprop/ops.js';
-import { type Transformer, transformerOf, type TransformerShape } from '../src/ternary/transformer.js';
+import {
+  type Transformer,
+  transformerOf,
+  type TransformerShape,
+} from '../src/ternary/builders/transformer.js';
 import { reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
 import { ByteReader } from '../src/artifact/bytes.js';
 import { decodePool, encodePool } from '../src/artifact/pool.js';
-import { decodeByDefinition, type Frequencies } from '../src/artifact/interleaved-coder.js';
-import { openInterleavedKernel } from '../src/artifact/kernels/interleaved.js';
+import { decodeByDefinition } from '../src/artifact/interleaved-coder.js';
+import { type Frequencies, openInterleavedKernel } from '../src/artifact/kernels/interleaved.js';
 import { openRangeCodedKernel, type RangeCodedKernel } from '../src/artifact/kernels/range-coded.js';
 import {
   decodePlainByDefinition,
@@ -20,13 +20,14 @@ import {
   encodeNeighbours,
 } from '../src/artifact/neighbour-coder.js';
 import { RangeDecoder } from '../src/artifact/range-coder.js';
-import { type Header, networkOfHeader, parseKey } from '../src/artifact/header.js';
+import { type Header, parseKey } from '../src/artifact/header.js';
+import { graphOf } from '../src/ternary/builders/index.js';
 import { levelOf, LinearPredictor } from '../src/artifact/linear-predictor.js';
 import { ArtifactError, ConfigError } from '../src/errors.js';
 import { poolSets, Signs, weightsOfDirection } from '../src/random/directions.js';
 import { coefficientLimit } from '../src/random/latents.js';
 import { philox } from '../src/random/philox.js';
-import type { Tensor } from '../src/ternary/network.js';
+import type { Tensor } from '../src/ternary/model.js';
 
 /** Payloads of a tensor under each coding of trits. */
 const CODINGS = {
@@ -369,7 +370,7 @@ function image(rows: number, columns: number, seed: number): Int8Array {
 
 /** Coefficients that move the weights of a column up or down together, as far as their directions can. */
 function alike(header: Header): Int16Array {
-  const { tensors } = networkOfHeader(header);
+  const { tensors } = graphOf(header);
   return Int16Array.from(
     poolSets(tensors, parseKey(header.key), header.directions).flatMap((set) => {
       const { columns } = tensors[set.group];

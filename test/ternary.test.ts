@@ -8,16 +8,14 @@ import { describe, expect, it } from 'vitest';
 import { crossEntropy, exp2Negative, log2Fixed, NATS_PER_UNIT } from '../src/ops/loss/op.js';
 import { EXP2, LOG2 } from '../src/ops/loss/tables.js';
 import { ReferenceBackend } from '../src/backend/reference/reference.js';
+import { CLASSES_MAX, EXPONENT_MAX, WIDTH_MAX } from '../src/ternary/units.js';
 import {
-  CLASSES_MAX,
-  EXPONENT_MAX,
   isTernary,
   type NetworkOptions,
   networkOf,
   parseWidths,
-  TENSOR_WEIGHTS_MAX,
-  WIDTH_MAX,
-} from '../src/ternary/network.js';
+} from '../src/ternary/builders/perceptron.js';
+import { TENSOR_WEIGHTS_MAX } from '../src/ternary/model.js';
 import { normalizeRelu, scaleOf } from '../src/ops/normalize/op.js';
 import { finishSum, type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
 import { roundDiv, roundShift } from '../src/ternary/rounding.js';

@@ -4,16 +4,17 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodePacked, openArtifact, perceptronArtifact } from '../src/artifact/artifact.js';
+import { encodePacked, openArtifact } from '../src/artifact/artifact.js';
+import { perceptronArtifact } from '../src/artifact/perceptron.js';
 import { bytesSource } from '../src/artifact/byte-source.js';
-import type { TransformerHeader } from '../src/artifact/header.js';
+import type { Header } from '../src/artifact/header.js';
 import { openArtifactFrom } from '../src/artifact/open-from.js';
 import { rebuildRows, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { weightsHash } from '../src/artifact/weights-hash.js';
 import { batchOfWindows } from '../src/backend/batch.js';
 import { evaluateText } from '../src/backend/evaluate.js';
 import { sample } from '../src/backend/sample.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { reference } from './support/backends.js';
 import { cli, onlyObject } from './support/cli.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
@@ -23,7 +24,7 @@ const TINY: TransformerShape = { ...SMALL_SHAPE, keyHeads: 2 };
 async function textArtifact(shape: TransformerShape = TINY): Promise<Uint8Array> {
   const model = transformerOf(shape);
   const values = randomValues(model, 5);
-  const header: TransformerHeader = {
+  const header: Header = {
     ...{ kind: 'packed', model: shape, key: '0'.repeat(16), cut: 0, directions: [] },
     ...{ config: { seed: '5' }, data: { name: 'none', hash: '0'.repeat(64) } },
   };
@@ -54,10 +55,9 @@ describe('a packed transformer', () => {
   it('says which part of its shape is wrong', async () => {
     const model = transformerOf(TINY);
     const outcome = { steps: 0, weightsHash: '0'.repeat(64) };
-    const header = openArtifact(await textArtifact()).header as TransformerHeader;
+    const header = openArtifact(await textArtifact()).header as Header;
     const values = randomValues(model, 5);
-    const write = (changed: object) =>
-      encodePacked({ ...header, ...changed } as TransformerHeader, values, outcome);
+    const write = (changed: object) => encodePacked({ ...header, ...changed } as Header, values, outcome);
     expect(() => write({ model: { ...TINY, heads: 5 } })).toThrow(/"keyHeads" expected a divisor of 5/);
     expect(() => openArtifact(write({ kind: 'packed', cut: 99 }))).toThrow(
       /header at byte 8: expected "cut"/,

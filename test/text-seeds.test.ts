@@ -6,16 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { encodeSeedLog, encodeSeedPool, openArtifact } from '../src/artifact/artifact.js';
+import { openArtifact } from '../src/artifact/artifact.js';
 import { formsOf } from '../src/artifact/compact.js';
 import { formatKey, headerOf } from '../src/artifact/header.js';
 import { rebuildRows, rebuildTensor, rebuildVerified } from '../src/artifact/rebuild.js';
 import { lossOfUnits, type LogStep } from '../src/artifact/seed-log.js';
-import { weightsHash } from '../src/artifact/weights-hash.js';
 import type { Backend } from '../src/backend/backend.js';
 import type { TextNoiseStepConfig } from '../src/perturb/config.js';
 import { TEXT_NOISE_STEP_PRESETS } from '../src/perturb/presets.js';
 import { NoiseStepTrainer } from '../src/perturb/trainer.js';
+import { encodeTrained } from '../src/train/encode.js';
 import { fastBackends, reference } from './support/backends.js';
 import { cli, onlyObject } from './support/cli.js';
 import { because, pythonFault } from './support/missing.js';
@@ -70,11 +70,7 @@ async function trained(kind: 'pool' | 'log', embedding: 'int8' | 'ternary', back
     ...{ kind, key: formatKey(key), cut: config.cut as number, directions: counts, config: { ...config } },
     data: { name: 'none', hash: '' },
   });
-  const outcome = { steps: config.steps, weightsHash: await weightsHash(values, graph.tensors) };
-  const bytes =
-    kind === 'log'
-      ? encodeSeedLog(header, steps, outcome)
-      : encodeSeedPool(header, trainer.poolCoefficients(), outcome);
+  const bytes = await encodeTrained(trainer, header, { steps });
   await trainer.placed.release();
   return { bytes, values };
 }

@@ -9,7 +9,7 @@ import {
   type SourceSettings,
   TEXT_SETTINGS,
 } from '../cli/config-options.js';
-import type { Method } from '../cli/run.js';
+import type { Method } from '../cli/subject.js';
 import { addSources } from '../cli/train-command.js';
 import { checkSteConfig } from '../src/backprop/config.js';
 import { QUANTIZERS } from '../src/backprop/quantizers/names.js';
@@ -33,21 +33,27 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   embedding: ['int8', 'ternary', 'int4'],
 };
 
-/** What the help says of an option. */
-function helpOf(source: string, option: string): string | undefined {
+function optionOf(source: string, name: string) {
   const train = new Command('train');
   addSources(train);
   const command = train.commands.find((one) => one.name() === source);
-  return command?.options.find(({ long }) => long === `--${option}`)?.description;
+  return command?.options.find(({ long }) => long === `--${name}`);
 }
 
-/** The names that an option offers for a trainer: `what it is: a, b (noise-step); a (ste); …`. */
+/** What the help says of an option. */
+const helpOf = (source: string, option: string) => optionOf(source, option)?.description;
+const groupOf = (source: string, option: string) => optionOf(source, option)?.helpGroupHeading;
+
+/** The names that an option offers for a trainer: `what it is: a, b (noise-step); what it is: a (ste) [default: a]`. */
 function offered(help: string | undefined, method: Method): string[] {
-  const parts = help?.split(/: |; /) ?? [];
+  const parts = help?.replace(/ \[default: .*\]$/, '').split('; ') ?? [];
   const own = parts.find((part) => part.endsWith(` (${method})`));
   const others = parts.some((part) => /\((noise-step|ste)\)$/.test(part));
-  const list = own?.replace(` (${method})`, '') ?? (others ? '' : parts.at(1));
-  return list ? list.split(', ') : [];
+  const list = (own ?? (others ? '' : parts.join('; ')))
+    .replace(` (${method})`, '')
+    .split(': ')
+    .at(-1) as string;
+  return list.split(', ').filter((name) => name !== '' && !name.startsWith('auto'));
 }
 
 describe.each(SOURCES)('train %s --help', (source, settings, checks) => {
@@ -66,6 +72,18 @@ describe.each(SOURCES)('train %s --help', (source, settings, checks) => {
       }
       expect(offered(helpOf(source, option), method).sort()).toEqual([...taken].sort());
     });
+  });
+
+  it('groups options by what they are about, with the default preset’s values', () => {
+    expect(groupOf(source, 'learning-rate')).toBe('Optimizer:');
+    expect(groupOf(source, 'probes')).toBe('Probes:');
+    expect(groupOf(source, 'out')).toBeUndefined();
+    for (const method of methodsOf(settings)) {
+      const { learningRate } = settings.methods[method]?.presets.default ?? {};
+      expect(helpOf(source, 'learning-rate')).toMatch(
+        new RegExp(`\\[default: .*\\b${learningRate} \\(${method}\\)`),
+      );
+    }
   });
 
   it('offers "auto" for --artifact', () => {

@@ -7,7 +7,7 @@ import type { Backend } from '../src/backend/backend.js';
 import { evaluateText } from '../src/backend/evaluate.js';
 import { sample } from '../src/backend/sample.js';
 import { VALUE_RANGES } from '../src/ternary/precision.js';
-import { type TransformerShape, transformerOf } from '../src/ternary/transformer.js';
+import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
 import { fastBackends, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 
@@ -66,7 +66,7 @@ describe.each(fastBackends)('%s', (name, open) => {
         }
         await mine.release();
       }),
-      { numRuns: name.startsWith('webgpu') ? 6 : 25 },
+      { numRuns: name.startsWith('webgpu') ? 4 : 25 },
     ));
 
   it.each(['least', 'largest', 'mixed'])(

@@ -9,14 +9,12 @@ import { rmsNorm } from '../src/ops/rms-norm/op.js';
 import { rotaryTables } from '../src/ops/rotary/op.js';
 import { cosSin, exp } from '../src/ternary/series.js';
 import { SILU, siluGate } from '../src/ops/gate/op.js';
+import { RESIDUAL_MAX, rescale, scaleOfReal } from '../src/ternary/units.js';
 import {
-  RESIDUAL_MAX,
-  rescale,
-  scaleOfReal,
   type Transformer,
   type TransformerShape,
   transformerOf,
-} from '../src/ternary/transformer.js';
+} from '../src/ternary/builders/transformer.js';
 import { reference } from './support/backends.js';
 import { FloatTransformer } from './support/float-transformer.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';

@@ -6,7 +6,7 @@ import { recipesOf } from '../../dist/src/ops/webgpu.js';
 import * as nodes from '../../dist/src/backend/webgpu/nodes.js';
 import { WebgpuPlaced } from '../../dist/src/backend/webgpu/placed.js';
 import { directionSet } from '../../dist/src/random/directions.js';
-import { networkOf } from '../../dist/src/ternary/network.js';
+import { networkOf } from '../../dist/src/ternary/builders/perceptron.js';
 
 const KEY = [1, 2];
 const PROBES = { key: KEY, step: 1, probes: 4, sigma: 51, rewardShift: 5 };

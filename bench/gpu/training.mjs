@@ -6,8 +6,8 @@ import { rebuild } from '../../dist/src/artifact/rebuild.js';
 import { weightsHash } from '../../dist/src/artifact/weights-hash.js';
 import { PRESETS, TEXT_NOISE_STEP_PRESETS } from '../../dist/src/perturb/presets.js';
 import { NoiseStepTrainer } from '../../dist/src/perturb/trainer.js';
-import { networkOf } from '../../dist/src/ternary/network.js';
-import { transformerName } from '../../dist/src/ternary/transformer.js';
+import { networkOf } from '../../dist/src/ternary/builders/perceptron.js';
+import { transformerName } from '../../dist/src/ternary/builders/transformer.js';
 import { median } from '../report.mjs';
 
 /** A preset for data of any width. */

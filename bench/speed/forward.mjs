@@ -3,7 +3,7 @@
 import { encodePacked, openArtifact } from '../../dist/src/artifact/artifact.js';
 import { rebuild } from '../../dist/src/artifact/rebuild.js';
 import { openWasm } from '../../dist/src/backend/wasm/wasm.js';
-import { networkOf } from '../../dist/src/ternary/network.js';
+import { networkOf } from '../../dist/src/ternary/builders/perceptron.js';
 import { poolFile } from '../gpu/training.mjs';
 import { rate } from '../peers/rate.mjs';
 import { median } from '../report.mjs';

@@ -13,7 +13,7 @@ import { setFlagsFromString } from 'node:v8';
 import { planMemory } from '../../dist/src/backend/wasm/plan.js';
 import { CONTROL } from '../../dist/src/backend/wasm/structures.js';
 import { encodersOf } from '../../dist/src/ops/instructions.js';
-import { networkOf } from '../../dist/src/ternary/network.js';
+import { networkOf } from '../../dist/src/ternary/builders/perceptron.js';
 import { root } from '../report.mjs';
 
 if (process.versions.node.startsWith('20.')) setFlagsFromString('--experimental-wasm-relaxed-simd');

@@ -10,7 +10,7 @@ import { decodePlainByDefinition } from '../../dist/src/artifact/tensor-coder.js
 import { gunzipBounded, parseIdx } from '../../dist/src/data/idx.js';
 import { assembleLayers, importSafetensors } from '../../dist/src/exchange/import-safetensors.js';
 import { MATRIX_QUANTIZER_NAMES, quantizeMatrix } from '../../dist/src/quantize/matrix.js';
-import { networkOf } from '../../dist/src/ternary/network.js';
+import { networkOf } from '../../dist/src/ternary/builders/perceptron.js';
 import { isWithin } from '../../dist/src/ternary/precision.js';
 import { bytesOf, same, text } from './bytes.mjs';
 import {

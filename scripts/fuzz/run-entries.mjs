@@ -1,6 +1,6 @@
 // Entry points: what unfinished runs leave, which may end at any byte: logs, checkpoints of pools and of arrays.
 
-import { headerOfUnfinished, readArrays, readCheckpoint } from '../../dist/src/artifact/checkpoint.js';
+import { headerOfUnfinished, readCheckpoint } from '../../dist/src/artifact/checkpoint.js';
 import { readUnfinishedLog } from '../../dist/src/artifact/unfinished-log.js';
 import { same } from './bytes.mjs';
 import { artifactRefusal, Failure, read } from './checks.mjs';
@@ -40,17 +40,12 @@ function checkLog(choices, bytes, origin, damage) {
 function checkCheckpoint(_, bytes) {
   const checkpoint = read(readCheckpoint, bytes, artifactRefusal);
   if (!checkpoint) return 'refused';
-  const size = checkpoint.header.directions.reduce((sum, one) => sum + one, 0);
-  for (const array of Object.values(checkpoint.pool)) {
+  const { header, pool, arrays = [] } = checkpoint;
+  const size = header.directions.reduce((sum, one) => sum + one, 0);
+  for (const array of Object.values(pool ?? {})) {
     if (array.length !== size) throw new Failure('a checkpoint with arrays of another length');
   }
-  return 'read';
-}
-
-function checkArrays(_, bytes) {
-  const checkpoint = read(readArrays, bytes, artifactRefusal);
-  if (!checkpoint) return 'refused';
-  const total = checkpoint.arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  const total = arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
   if (total > bytes.length) throw new Failure('arrays of more bytes than the file has');
   return 'read';
 }
@@ -69,5 +64,5 @@ const entry = (name, share, wanted, check) => ({
 export const runEntries = [
   entry('readUnfinishedLog', 70, 'unfinished log', checkLog),
   entry('readCheckpoint', 25, 'checkpoint', checkCheckpoint),
-  entry('readArrays', 25, 'arrays', checkArrays),
+  entry('readCheckpoint of arrays', 25, 'arrays', checkCheckpoint),
 ];

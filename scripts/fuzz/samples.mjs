@@ -7,12 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { TextDecoder } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { openArtifact } from '../../dist/src/artifact/artifact.js';
-import {
-  encodeArrays,
-  encodeCheckpoint,
-  readArrays,
-  readCheckpoint,
-} from '../../dist/src/artifact/checkpoint.js';
+import { encodeCheckpoint, readCheckpoint } from '../../dist/src/artifact/checkpoint.js';
 import { readUnfinishedLog } from '../../dist/src/artifact/unfinished-log.js';
 import { rebuildVerified } from '../../dist/src/artifact/rebuild.js';
 import { ReferenceBackend } from '../../dist/src/backend/reference/reference.js';
@@ -30,7 +25,7 @@ const OPENERS = {
   artifact: (bytes) => openArtifact(bytes),
   log: (bytes) => readUnfinishedLog(bytes),
   checkpoint: (bytes) => readCheckpoint(bytes),
-  arrays: (bytes) => readArrays(bytes),
+  arrays: (bytes) => readCheckpoint(bytes),
 };
 
 /** A file of the container, in its parts. */
@@ -54,9 +49,9 @@ function containers() {
   const size = pool.directions.reduce((sum, one) => sum + one, 0);
   const reals = () => Float64Array.from({ length: size }, (_, i) => Math.sin(i));
   const arrays = { values: reals(), mean: reals(), square: reals(), updates: new Uint32Array(size).fill(7) };
-  list.push(sample('checkpoint', encodeCheckpoint(pool, 7, arrays), 'checkpoint'));
+  list.push(sample('checkpoint', encodeCheckpoint(pool, { step: 7, pool: arrays }), 'checkpoint'));
   const shadow = [49, 40].map((length) => Float32Array.from({ length }, (_, i) => Math.cos(i)));
-  list.push(sample('arrays', encodeArrays(pool, 7, shadow), 'arrays'));
+  list.push(sample('arrays', encodeCheckpoint(pool, { step: 7, arrays: shadow }), 'arrays'));
   return list;
 }
 

@@ -5,8 +5,8 @@
 
 import { ArtifactError, expected } from '../errors.js';
 import { poolSets, STEPS_MAX } from '../random/directions.js';
-import type { Model, Network, Tensor } from '../ternary/network.js';
-import type { Transformer } from '../ternary/transformer.js';
+import type { Model, Tensor } from '../ternary/model.js';
+import type { Graph } from '../ternary/graph.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import {
   encodeSection,
@@ -20,16 +20,8 @@ import {
   versionOf,
 } from './container.js';
 import { valuesMax } from './expansion.js';
-import {
-  decodeHeader,
-  encodeHeader,
-  type Header,
-  type Kind,
-  modelName,
-  networkOfHeader,
-  parseKey,
-  type PerceptronHeader,
-} from './header.js';
+import { decodeHeader, encodeHeader, type Header, type Kind, parseKey } from './header.js';
+import { graphOf } from '../ternary/builders/index.js';
 import { decodePool, encodePool } from './pool.js';
 import {
   type BlockRange,
@@ -54,7 +46,7 @@ export interface Opened {
   readonly version: Version;
   readonly bytes: number;
   readonly header: Header;
-  readonly network: Network | Transformer;
+  readonly network: Graph;
   readonly sections: readonly Section[];
   /** Steps of training behind the weights. */
   readonly steps: number;
@@ -94,12 +86,6 @@ export interface Packed extends Opened {
 
 export type Artifact = SeedLog | SeedPool | Packed;
 
-/** An artifact of a perceptron; the others are of transformers. */
-export type PerceptronArtifact = Artifact & {
-  readonly network: Network;
-  readonly header: PerceptronHeader;
-};
-
 /** How a run ended, beside its coefficients. */
 export interface Outcome {
   readonly steps: number;
@@ -123,7 +109,7 @@ export function openArtifact(bytes: Uint8Array): Artifact {
     );
   }
   const body = sections.slice(1, -1);
-  const network = networkOfHeader(header);
+  const network = graphOf(header);
   const opened = {
     version: versionOf(bytes),
     bytes: bytes.length,
@@ -158,26 +144,6 @@ export function headerOf(bytes: Uint8Array, sections: readonly Section[]): Heade
     );
   }
   return decodeHeader(payload(bytes, first), versionOf(bytes));
-}
-
-/**
- * An artifact for whoever takes perceptrons alone.
- * @throws {ArtifactError} when it is a transformer's
- */
-export function perceptronArtifact<Any extends Pick<Opened, 'network' | 'header'>>(
-  artifact: Any,
-): Any & { readonly network: Network; readonly header: PerceptronHeader } {
-  if (isOfPerceptron(artifact)) return artifact;
-  throw new ArtifactError(
-    `header at byte ${PREAMBLE_BYTES}: expected a perceptron, got ${modelName(artifact.header)}`,
-  );
-}
-
-/** Whether an artifact is that of a perceptron. */
-export function isOfPerceptron<Any extends Pick<Opened, 'network' | 'header'>>(
-  artifact: Any,
-): artifact is Any & { readonly network: Network; readonly header: PerceptronHeader } {
-  return artifact.network.architecture === 'perceptron';
 }
 
 /**
@@ -230,7 +196,7 @@ export function encodeSeedPool(header: Header, coefficients: Int16Array, outcome
  * @throws {ConfigError} when one is out of its tensor's range
  */
 export function encodePacked(header: Header, weights: Int8Array, outcome: Outcome): Uint8Array {
-  const sections = networkOfHeader(header).tensors.map((tensor) =>
+  const sections = graphOf(header).tensors.map((tensor) =>
     encodeSection(SectionType.trits, encodeTensor(tensor, valuesOf(tensor, weights))),
   );
   return assemble({ ...header, kind: 'packed', directions: [] }, sections, outcome);
@@ -259,7 +225,7 @@ function* partsOf(
     yield counted(section);
   }
   yield counted(endOf(outcome));
-  const values = valuesOfHeader(header, networkOfHeader(header), outcome.steps);
+  const values = valuesOfHeader(header, graphOf(header), outcome.steps);
   if (values > valuesMax(bytes)) {
     throw expected('values', `at most ${valuesMax(bytes)} in ${bytes} bytes`, values);
   }

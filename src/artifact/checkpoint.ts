@@ -1,7 +1,6 @@
 /**
- * What an unfinished run leaves behind, so that it can go on to the very same bits. A pool's run leaves
- * a checkpoint: the real coefficients and the optimizer's moments; one by backprop, arrays of real numbers. A log's
- * run leaves the log itself (unfinished-log.ts).
+ * What an unfinished run leaves behind, so that it can continue to the very same bits: a checkpoint of what its
+ * trainer keeps. A log's run leaves the log itself (unfinished-log.ts).
  */
 
 import { ArtifactError } from '../errors.js';
@@ -19,74 +18,39 @@ export interface PoolArrays {
   readonly updates: Uint32Array;
 }
 
+/** What a run needs to continue where it stopped. */
+export interface RunState {
+  readonly step: number;
+  /** Of a pool: the optimizer's coefficients and means. */
+  readonly pool?: PoolArrays;
+  /** Of others: arrays of real numbers, as their trainer knows them. A log is its own state. */
+  readonly arrays?: readonly Float32Array[];
+}
+
 /** A checkpoint as it is read. */
-export interface Checkpoint {
+export interface Checkpoint extends RunState {
   readonly header: Header;
-  readonly step: number;
-  readonly pool: PoolArrays;
 }
 
-/** A checkpoint file. */
-export function encodeCheckpoint(header: Header, step: number, pool: PoolArrays): Uint8Array {
-  const writer = new ByteWriter().integer(step);
-  for (const array of [pool.values, pool.mean, pool.square, pool.updates]) {
-    writer.raw(new Uint8Array(array.buffer, array.byteOffset, array.byteLength)); // little-endian, as wasm is
-  }
+/** A checkpoint file: of a pool a section, of arrays one for the step and one for each. */
+export function encodeCheckpoint(header: Header, { step, pool, arrays = [] }: RunState): Uint8Array {
   const file = new ByteWriter().raw(preamble());
   file.raw(encodeSection(SectionType.header, encodeHeader({ ...header, kind: 'checkpoint' })));
-  return file.raw(encodeSection(SectionType.state, writer.finish())).finish();
-}
-
-/**
- * Reads a checkpoint.
- * @throws {ArtifactError} when it is not one, or damaged
- */
-export function readCheckpoint(bytes: Uint8Array): Checkpoint {
-  const sections = readSections(bytes);
-  const header = headerOf(bytes, sections);
-  const state = sections[1];
-  if (header.kind !== 'checkpoint' || state?.type !== SectionType.state || sections.length !== 2) {
-    throw new ArtifactError('header at byte 5: expected a checkpoint');
-  }
-  const reader = payload(bytes, state);
-  const step = reader.integer('step', STEPS_MAX);
-  const size = header.directions.reduce((sum, count) => sum + count, 0);
-  // A copy of its own, aligned; a Buffer's `slice` would be a view.
-  const copy = (length: number) => Uint8Array.from(reader.take(length, 'state')).buffer;
-  const doubles = () => new Float64Array(copy(size * 8));
-  const pool = {
-    values: doubles(),
-    mean: doubles(),
-    square: doubles(),
-    updates: new Uint32Array(copy(size * 4)),
-  };
-  reader.expectEnd();
-  return { header, step, pool };
-}
-
-/** A checkpoint of a run whose state is arrays of real numbers, as it is read. */
-export interface ArraysCheckpoint {
-  readonly header: Header;
-  readonly step: number;
-  readonly arrays: readonly Float32Array[];
-}
-
-/** A checkpoint file of arrays: a section for the step, one for each array. */
-export function encodeArrays(header: Header, step: number, arrays: readonly Float32Array[]): Uint8Array {
-  const file = new ByteWriter().raw(preamble());
-  file.raw(encodeSection(SectionType.header, encodeHeader({ ...header, kind: 'checkpoint' })));
-  file.raw(encodeSection(SectionType.state, new ByteWriter().integer(step).finish()));
-  for (const { buffer, byteOffset, byteLength } of arrays) {
-    file.raw(encodeSection(SectionType.state, new Uint8Array(buffer, byteOffset, byteLength))); // little-endian
-  }
+  const state = new ByteWriter().integer(step);
+  // Little-endian, as wasm is.
+  const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Float64Array | Uint32Array) =>
+    new Uint8Array(buffer, byteOffset, byteLength);
+  if (pool) for (const key of ['values', 'mean', 'square', 'updates'] as const) state.raw(bytesOf(pool[key]));
+  file.raw(encodeSection(SectionType.state, state.finish()));
+  for (const array of arrays) file.raw(encodeSection(SectionType.state, bytesOf(array)));
   return file.finish();
 }
 
 /**
- * Reads a checkpoint of arrays; that they fit its configuration is the trainer's to check.
+ * Reads a checkpoint; that its arrays fit its configuration is the trainer's to check.
  * @throws {ArtifactError} when it is not one, or damaged
  */
-export function readArrays(bytes: Uint8Array): ArraysCheckpoint {
+export function readCheckpoint(bytes: Uint8Array): Checkpoint {
   const sections = readSections(bytes);
   const header = headerOf(bytes, sections);
   const [state, ...rest] = sections.slice(1);
@@ -98,6 +62,7 @@ export function readArrays(bytes: Uint8Array): ArraysCheckpoint {
   }
   const reader = payload(bytes, state);
   const step = reader.integer('step', STEPS_MAX);
+  if (rest.length === 0) return { header, step, pool: readPool(reader, header) };
   reader.expectEnd();
   const arrays = rest.map((section) => {
     const { left } = payload(bytes, section);
@@ -109,6 +74,21 @@ export function readArrays(bytes: Uint8Array): ArraysCheckpoint {
     return new Float32Array(Uint8Array.from(bytes.subarray(section.start, section.end)).buffer);
   });
   return { header, step, arrays };
+}
+
+function readPool(reader: ByteReader, { directions }: Header): PoolArrays {
+  const size = directions.reduce((sum, count) => sum + count, 0);
+  // A copy of its own, aligned; a Buffer's `slice` would be a view.
+  const copy = (length: number) => Uint8Array.from(reader.take(length, 'state')).buffer;
+  const doubles = () => new Float64Array(copy(size * 8));
+  const pool = {
+    values: doubles(),
+    mean: doubles(),
+    square: doubles(),
+    updates: new Uint32Array(copy(size * 4)),
+  };
+  reader.expectEnd();
+  return pool;
 }
 
 /** The header of an unfinished run, which is a log or a checkpoint; throws when it is neither. */

@@ -5,7 +5,7 @@
 
 import { poolSets, weightsOfDirection, Signs } from '../random/directions.js';
 import { coefficientLimit } from '../random/latents.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { firstLatents, latentsOfValues, partOf, valueOfLatent } from '../backend/latents.js';
 import { type Artifact, encodePacked, encodeSeedPool } from './artifact.js';
 import { differences, requireBase } from './delta.js';

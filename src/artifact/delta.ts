@@ -5,7 +5,7 @@
  */
 
 import { ArtifactError } from '../errors.js';
-import type { Model, Tensor } from '../ternary/network.js';
+import type { Model, Tensor } from '../ternary/model.js';
 import { VALUE_RANGES } from '../ternary/precision.js';
 import type { Opened } from './artifact.js';
 import { PREAMBLE_BYTES } from './container.js';

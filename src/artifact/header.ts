@@ -9,17 +9,13 @@ import { DIRECTIONS_MAX } from '../random/directions.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import { ARITHMETIC } from '../ternary/arithmetic.js';
-import { isTernary, type Network, networkOf, parseWidths } from '../ternary/network.js';
-import type { Graph } from '../ternary/graph.js';
-import { isPrecision, type LayerPrecision, PRECISIONS } from '../ternary/precision.js';
 import {
-  SHAPE_KEYS,
-  shapeOf,
-  type Transformer,
-  transformerName,
-  transformerOf,
-  type TransformerShape,
-} from '../ternary/transformer.js';
+  descriptionRules,
+  graphOf,
+  type KeyRules,
+  type ModelDescription,
+} from '../ternary/builders/index.js';
+import { classesOf, type Graph } from '../ternary/graph.js';
 import { printable } from '../errors.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { VERSION, type Version } from './container.js';
@@ -53,25 +49,12 @@ export interface Base {
   readonly hash: string;
 }
 
-/** The header of a perceptron's artifact. */
-export interface PerceptronHeader extends AnyHeader {
-  /** Layer widths, `784-512-10`. */
-  readonly model: string;
-  readonly centred: boolean;
-  readonly gain: number;
-  readonly logitScale: number;
-  /** One a layer; left out where all are ternary, as they are in a log and a pool. */
-  readonly precision?: readonly LayerPrecision[];
-  /** How raw values become inputs, and the labels of the classes; left out where it goes without saying. */
-  readonly inputs?: InputsHeader;
-}
-
-/** The header of a transformer's artifact. */
-export interface TransformerHeader extends AnyHeader {
-  readonly model: TransformerShape;
-}
-
-export type Header = PerceptronHeader | TransformerHeader;
+/** A header: what every one has, and what describes its model. */
+export type Header = AnyHeader &
+  ModelDescription & {
+    /** How raw values become inputs, and the labels of the classes; left out where it goes without saying. */
+    readonly inputs?: InputsHeader;
+  };
 
 /** The unpacked JSON may not be longer. */
 export const HEADER_BYTES_MAX = 65_536;
@@ -79,8 +62,6 @@ export const HEADER_BYTES_MAX = 65_536;
 const DEFLATE_OVERHEAD_BYTES = 64;
 /** Objects and lists may not be nested deeper, so that whatever walks a header may recurse. */
 export const NESTING_MAX = 16;
-/** A model may not have more layers of weights. */
-export const LAYERS_MAX = 64;
 
 /**
  * What deflate knows before it starts: typical headers, the commonest last. Part of the format: it
@@ -113,11 +94,10 @@ const DICTIONARIES: Record<Version, Uint8Array> = {
 
 /** The header's payload. */
 export function encodeHeader(header: Header): Uint8Array {
-  const { kind, key, cut, directions, config, data, base } = header;
+  const { kind, key, cut, directions, config, data, base, inputs } = header;
   const arithmetic = ARITHMETIC === 1 ? {} : { arithmetic: ARITHMETIC };
-  const inputs = isPerceptron(header) ? header.inputs : undefined;
   const ordered = {
-    ...{ kind, ...arithmetic, ...modelKeys(header), key, cut, directions, config, data },
+    ...{ kind, ...arithmetic, ...graphOf(header).description, key, cut, directions, config, data },
     ...(base && { base }),
     ...(inputs && { inputs }),
   };
@@ -131,14 +111,6 @@ export function headerOf({ description }: Pick<Graph, 'description'>, keys: AnyH
   return { ...description, ...keys } as Header; // a description has the keys of its kind of model
 }
 
-/** The keys that describe the model, in their order. */
-function modelKeys(header: Header): object {
-  if (!isPerceptron(header)) return { model: shapeOf(header.model) };
-  const { model, centred, gain, logitScale, precision } = header;
-  const mixed = precision?.some((one) => one !== 'ternary') ? { precision } : {};
-  return { model, centred, gain, logitScale, ...mixed };
-}
-
 /** The header of what stands by itself. */
 export function withoutBase(header: Header): Header {
   const alone: { base?: Base } & Header = { ...header };
@@ -146,14 +118,9 @@ export function withoutBase(header: Header): Header {
   return alone;
 }
 
-/** Whether a header is that of a perceptron. */
-export function isPerceptron(header: Header): header is PerceptronHeader {
-  return typeof header.model === 'string';
-}
-
 /** The model's name for people. */
 export function modelName(header: Header): string {
-  return isPerceptron(header) ? header.model : transformerName(header.model);
+  return graphOf(header).name;
 }
 
 /**
@@ -185,25 +152,7 @@ export function decodeHeader(reader: ByteReader, version: Version = VERSION): He
   return checkHeader(value, (what) => reader.fault(what, start));
 }
 
-type Rules = Record<string, [what: string, holds: (value: unknown) => boolean]>;
-
-const PERCEPTRON_RULES: Rules = {
-  model: ['layer widths', (value) => typeof value === 'string' && value.length <= 512],
-  centred: ['true or false', (value) => typeof value === 'boolean'],
-  gain: ['an integer', Number.isInteger],
-  logitScale: ['an integer', Number.isInteger],
-  inputs: ['scaling, image or labels', (value) => value === undefined || isRecord(value)],
-  precision: [
-    `${Object.keys(PRECISIONS).join(', ')} for each layer`,
-    (value) => value === undefined || (Array.isArray(value) && value.every(isPrecision)),
-  ],
-};
-
-const TRANSFORMER_RULES: Rules = {
-  model: ['the shape of a transformer', (value) => isRecord(value) && hasKeys(value, SHAPE_KEYS)],
-};
-
-const COMMON_RULES: Rules = {
+const COMMON_RULES: KeyRules = {
   kind: [KINDS.join(', '), (value) => KINDS.includes(value as Kind)],
   key: ['16 hex digits', (value) => typeof value === 'string' && /^[0-9a-f]{16}$/.test(value)],
   cut: [`0…${CUT_MAX}`, (value) => isIntegerIn(value, 0, CUT_MAX)],
@@ -217,6 +166,7 @@ const COMMON_RULES: Rules = {
     (value) => isRecord(value) && typeof value.name === 'string' && typeof value.hash === 'string',
   ],
   base: ['a name and the hash of weights', (value) => value === undefined || isBase(value)],
+  inputs: ['scaling, image or labels', (value) => value === undefined || isRecord(value)],
 };
 
 function checkHeader(json: unknown, fault: (what: string) => Error): Header {
@@ -224,29 +174,33 @@ function checkHeader(json: unknown, fault: (what: string) => Error): Header {
   if (isNestedDeeper(json, NESTING_MAX)) throw fault(`expected at most ${NESTING_MAX} levels of JSON`);
   const { arithmetic, ...value } = json;
   checkArithmetic(arithmetic, fault); // before all else, of which another arithmetic may have other rules
-  const rules = { ...COMMON_RULES, ...(isRecord(value.model) ? TRANSFORMER_RULES : PERCEPTRON_RULES) };
+  const rules = { ...COMMON_RULES, ...descriptionRules(value.model) };
   for (const [key, [what, holds]] of Object.entries(rules)) {
     if (!holds(value[key])) throw fault(`expected "${key}" to be ${what}`);
   }
   const unknown = Object.keys(value).find((key) => !Object.hasOwn(rules, key));
   if (unknown !== undefined) throw fault('expected no other keys');
   const header = value as unknown as Header;
-  let network: Network | Transformer;
+  let graph: Graph;
   try {
-    network = networkOfHeader(header);
+    graph = graphOf(header);
   } catch (error) {
     throw fault(printable((error as Error).message)); // which shows what stands in the file
   }
-  if (isPerceptron(header)) {
-    checkPrecision(header, network as Network, fault);
-    if (header.inputs !== undefined && !isInputsHeader(header.inputs, (network as Network).widths))
-      throw fault(
-        'expected "inputs" to be a scaling, image or labels of this model, and no more than needs saying',
-      );
-  } else if ((header.kind === 'log' || header.kind === 'pool') && typeof network.initial === 'string') {
-    throw fault(`expected packed weights: ${printable(network.initial)}`);
+  const { description, initial } = graph;
+  const redundant = Object.keys(descriptionRules(value.model)).find(
+    (key) => value[key] !== undefined && !Object.hasOwn(description, key),
+  );
+  if (redundant !== undefined) throw fault(`expected no "${redundant}" where it goes without saying`);
+  if (header.inputs !== undefined && !fitsInputs(graph, header.inputs)) {
+    throw fault(
+      'expected "inputs" to be a scaling, image or labels of this model, and no more than needs saying',
+    );
   }
-  checkDirections(header, network, fault);
+  if ((header.kind === 'log' || header.kind === 'pool') && typeof initial === 'string') {
+    throw fault(`expected packed weights: ${printable(initial)}`);
+  }
+  checkDirections(header, graph, fault);
   return header;
 }
 
@@ -264,52 +218,30 @@ function checkArithmetic(arithmetic: unknown, fault: (what: string) => Error): v
   );
 }
 
-/** Seeds are for trits; and what goes without saying is not said. */
-function checkPrecision(
-  { kind, precision }: PerceptronHeader,
-  network: Network,
-  fault: (what: string) => Error,
-): void {
-  if (precision === undefined) return;
-  if (kind === 'log' || kind === 'pool') throw fault(`expected no "precision" in a ${kind}`);
-  if (isTernary(network)) throw fault('expected no "precision" where all layers are ternary');
+/** Texts have no scaling and no labels. */
+function fitsInputs(graph: Graph, inputs: unknown): boolean {
+  return graph.rows === 'examples' && isInputsHeader(inputs, graph.slots[0].width, classesOf(graph));
 }
 
-function checkDirections(header: Header, network: Graph, fault: (what: string) => Error): void {
+function checkDirections(header: Header, graph: Graph, fault: (what: string) => Error): void {
   const { kind, directions } = header;
   const total = directions.reduce((sum, count) => sum + count, 0);
   if (total > DIRECTIONS_MAX) throw fault(`expected at most ${DIRECTIONS_MAX} directions, got ${total}`);
-  const sizes = network.tensors.map(({ rows, columns }) => rows * columns);
+  const sizes = graph.tensors.map(({ rows, columns }) => rows * columns);
   // Values that are the same for every key have no directions.
-  const isFixed = (tensor: number) => typeof network.initial[tensor] === 'object';
+  const isFixed = (tensor: number) => typeof graph.initial[tensor] === 'object';
   const perTensor =
     directions.length === sizes.length &&
     directions.every((count, i) => count === 0 || (count <= sizes[i] && !isFixed(i)));
   const whole =
-    directions.length === 1 && directions[0] <= network.parameters && !sizes.some((_, i) => isFixed(i));
+    directions.length === 1 && directions[0] <= graph.parameters && !sizes.some((_, i) => isFixed(i));
   const fits = {
     log: perTensor || whole,
     pool: perTensor,
     checkpoint: perTensor,
     packed: directions.length === 0,
   };
-  if (!fits[kind]) throw fault(`expected "directions" to fit the tensors of ${modelName(header)}`);
-}
-
-/** The keys of a perceptron's header that describe it. */
-type PerceptronKeys = Pick<PerceptronHeader, 'model' | 'centred' | 'gain' | 'logitScale' | 'precision'>;
-
-/**
- * The model that a header describes.
- * @throws {RangeError} when a bound of the arithmetic is not met
- */
-export function networkOfHeader(header: PerceptronKeys): Network;
-export function networkOfHeader(header: Header): Network | Transformer;
-export function networkOfHeader(header: PerceptronKeys | TransformerHeader): Network | Transformer {
-  if (typeof header.model !== 'string') return transformerOf(header.model);
-  const widths = parseWidths(header.model);
-  if (widths.length > LAYERS_MAX + 1) throw new RangeError(`"model" expected at most ${LAYERS_MAX} layers`);
-  return networkOf(widths, header as PerceptronKeys);
+  if (!fits[kind]) throw fault(`expected "directions" to fit the tensors of ${graph.name}`);
 }
 
 /** 16 hex digits, high word first. */

@@ -10,28 +10,21 @@ export type { SampleOptions } from '../backend/sample.js';
 export { ReferenceBackend } from '../backend/reference/reference.js';
 export { openWasm, type WasmOptions } from '../backend/wasm/wasm.js';
 export { ArtifactError, BackendError, ConfigError, InputError, TernseedError } from '../errors.js';
-export {
-  type Layer,
-  type Model,
-  type Network,
-  type NetworkOptions,
-  networkOf,
-  type Tensor,
-} from '../ternary/network.js';
-export { type Transformer, type TransformerShape, transformerOf } from '../ternary/transformer.js';
+export { type Layer, type Network, type NetworkOptions, networkOf } from '../ternary/builders/perceptron.js';
+export { type Model, type Tensor } from '../ternary/model.js';
+export { type Transformer, type TransformerShape, transformerOf } from '../ternary/builders/transformer.js';
 export type { LayerPrecision, Values } from '../ternary/precision.js';
 export {
   type Artifact,
   type ArtifactKind,
-  isOfPerceptron,
   openArtifact,
   type Packed,
-  perceptronArtifact,
-  type PerceptronArtifact,
   type SeedLog,
   type SeedPool,
 } from './artifact.js';
-export type { Header, PerceptronHeader, TransformerHeader } from './header.js';
+export { isOfPerceptron, perceptronArtifact, type PerceptronArtifact } from './perceptron.js';
+export type { Header } from './header.js';
+export type { PerceptronHeader } from './perceptron.js';
 export { type ImageShape, type Inputs, inputsOf, type RawValues, scaleInputs } from './inputs.js';
 export {
   evaluateExamples,

@@ -1,10 +1,10 @@
 /**
- * How raw values become the inputs of a perceptron, and what its classes are called: decided on the training data,
+ * How raw values become the inputs of a model, and what its classes are called: decided on the training data,
  * kept in the header, and applied to everything that the model is shown afterwards. What goes without saying (bytes
  * of 0…255, not inverted, classes called 0, 1, 2, …) is not kept.
  */
 
-import { ACTIVATION_MAX } from '../ternary/network.js';
+import { ACTIVATION_MAX } from '../ternary/units.js';
 
 /** Numbers as files and canvases have them. */
 export type RawValues =
@@ -139,9 +139,9 @@ const RULES: Rules = {
 /**
  * Whether a header may say this of its inputs.
  * @param value - what stands in the header, of any kind
- * @param widths - of the model's layers
+ * @param width - values of an example
  */
-export function isInputsHeader(value: unknown, widths: readonly number[]): value is InputsHeader {
+export function isInputsHeader(value: unknown, width: number, classes: number): value is InputsHeader {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const entries = Object.entries(value);
   const known = entries.every(
@@ -152,7 +152,7 @@ export function isInputsHeader(value: unknown, widths: readonly number[]): value
   return (
     Number.isFinite(high - low) &&
     low < high &&
-    (image ? image.rows * image.columns * image.channels === widths[0] : !Object.hasOwn(value, 'planar')) &&
-    (labels?.length ?? 0) <= (widths.at(-1) as number)
+    (image ? image.rows * image.columns * image.channels === width : !Object.hasOwn(value, 'planar')) &&
+    (labels?.length ?? 0) <= classes
   );
 }

@@ -11,7 +11,7 @@
 
 import { expected } from '../errors.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
-import { openInterleavedKernel } from './kernels/interleaved.js';
+import { type Frequencies, type InterleavedDecode, openInterleavedKernel } from './kernels/interleaved.js';
 
 /** States, and trits of a group. */
 export const LANES = 16;
@@ -22,15 +22,6 @@ export const FREQUENCY_BITS = 14;
 const WHOLE = 2 ** FREQUENCY_BITS;
 /** States are in 2^16…2^32 − 1 between two trits; a word of 16 bits brings one back up. */
 const STATE_FLOOR = 2 ** 16;
-
-/** How often each trit is expected in each column. */
-export interface Frequencies {
-  /** [classes] of 2^14: that of zero, at least 1, and that of zero and +1 together, at least one more. */
-  readonly zero: Uint16Array;
-  readonly positive: Uint16Array;
-  /** [columns] the class of each. */
-  readonly classes: Uint8Array;
-}
 
 /**
  * Codes a matrix of trits.
@@ -64,14 +55,6 @@ export function decodeInterleaved(reader: ByteReader, trits: Int8Array, columns:
     throw reader.fault('expected the states that writing starts from, got others');
   }
 }
-
-/** A way to read trits; the kernel is one, too. */
-export type InterleavedDecode = (
-  words: Uint8Array,
-  states: Uint32Array,
-  frequencies: Frequencies,
-  trits: Int8Array,
-) => number | null;
 
 /**
  * Reads trits.

@@ -9,6 +9,7 @@
 import { expected } from '../errors.js';
 import { levelOf, LinearPredictor } from './linear-predictor.js';
 import { KERNEL_TRITS, openRangeCodedKernel } from './kernels/range-coded.js';
+import { neighbourOffsets } from './neighbours.js';
 import { BitModel, type RangeDecoder, RangeEncoder } from './range-coder.js';
 
 const VALUE_RATE = 0.004;
@@ -23,18 +24,6 @@ const NONZERO_LEVEL_MAX = 20;
 /** Inputs: of the value, neighbours and means; of "not zero", the same without signs and four more. */
 const VALUE_INPUTS = 11;
 const NONZERO_INPUTS = VALUE_INPUTS + 4;
-
-/** Neighbours in the row: so many to the right, so many strides down. */
-const NEIGHBOURS = [
-  [-1, 0],
-  [0, -1],
-  [-1, -1],
-  [1, -1],
-  [-2, 0],
-  [0, -2],
-  [2, -1],
-  [-2, -1],
-] as const;
 
 /** Predicts the trits of a matrix, in order. */
 class Neighbourhood {
@@ -124,16 +113,6 @@ export function encodeNeighbours(trits: Int8Array, columns: number, stride: numb
     around.learn(trit);
   }
   return encoder.finish();
-}
-
-/**
- * [8] Where the neighbours of a trit are, in columns from its own.
- * @param none - of those that are in no image
- */
-export function neighbourOffsets(stride: number, none: number): Int32Array {
-  return Int32Array.from(NEIGHBOURS, ([right, down]) =>
-    down === 0 || stride > 0 ? right + down * stride : none,
-  );
 }
 
 /**

@@ -5,8 +5,7 @@
  */
 
 import { ArtifactError } from '../errors.js';
-import type { Network } from '../ternary/network.js';
-import type { Transformer } from '../ternary/transformer.js';
+import type { Graph } from '../ternary/graph.js';
 import {
   type Artifact,
   type ArtifactKind,
@@ -27,7 +26,8 @@ import {
   type Version,
   versionOf,
 } from './container.js';
-import { type Header, HEADER_BYTES_MAX, networkOfHeader } from './header.js';
+import { type Header, HEADER_BYTES_MAX } from './header.js';
+import { graphOf } from '../ternary/builders/index.js';
 import { requireBase } from './delta.js';
 import { decodePool } from './pool.js';
 import { rebuildPart, type Rows, tensorOf } from './rebuild.js';
@@ -50,7 +50,7 @@ export interface DistantArtifact {
   readonly version: Version;
   readonly bytes: number;
   readonly header: Header;
-  readonly network: Network | Transformer;
+  readonly network: Graph;
   readonly sections: readonly Section[];
   readonly steps: number;
   readonly weightsHash: string;
@@ -102,7 +102,7 @@ export async function openArtifactFrom(source: ByteSource): Promise<DistantArtif
       'header at byte 5: expected an artifact, got the checkpoint of an unfinished run',
     );
   }
-  const network = networkOfHeader(header);
+  const network = graphOf(header);
   const parts = kind === 'packed' && version > 1 ? network.tensors.length : 1;
   // Of what is no log, the first section too many is enough to refuse it.
   const most = kind === 'log' ? Number.POSITIVE_INFINITY : parts + 3;

@@ -7,7 +7,8 @@ import { type DirectionSet, poolSets } from '../random/directions.js';
 import { coefficientLimit } from '../random/latents.js';
 import { ByteReader, ByteWriter } from './bytes.js';
 import { decoderOf } from './container.js';
-import { type Header, networkOfHeader, parseKey } from './header.js';
+import { type Header, parseKey } from './header.js';
+import { graphOf } from '../ternary/builders/index.js';
 import { imageStrides } from './image-stride.js';
 import { decodeMoves, decodePlain, encodeMoves, encodePlain, PoolCoding, type Shape } from './pool-coder.js';
 
@@ -88,7 +89,7 @@ export function decodePool(reader: ByteReader, header: Header, only?: number): I
 
 /** The tensors that have directions, in model order. */
 function partsOf(header: Header): Part[] {
-  const { tensors } = networkOfHeader(header);
+  const { tensors } = graphOf(header);
   let first = 0;
   return poolSets(tensors, parseKey(header.key), header.directions).map((set) => {
     const part = { set, shape: tensors[set.group], first };

@@ -15,7 +15,7 @@ import {
   Signs,
   weightsOfDirection,
 } from '../random/directions.js';
-import type { Model, Tensor } from '../ternary/network.js';
+import type { Model, Tensor } from '../ternary/model.js';
 import { type Artifact, atEnd, type SeedLog, type SeedPool, setsOfPool } from './artifact.js';
 import { checkedBase, requireBase, withDifferences } from './delta.js';
 import { parseKey } from './header.js';

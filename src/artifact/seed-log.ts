@@ -12,10 +12,11 @@
 import { expected } from '../errors.js';
 import { LOOKED_AT_MAX, logSets, NONZEROS_MAX, STEPS_MAX, weightsOfDirection } from '../random/directions.js';
 import type { Key } from '../random/philox.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { decoderOf, encodeSection, SectionType } from './container.js';
-import { type Header, networkOfHeader, parseKey } from './header.js';
+import { type Header, parseKey } from './header.js';
+import { graphOf } from '../ternary/builders/index.js';
 import { SignedCoder } from './integer-coder.js';
 import { levelOf } from './linear-predictor.js';
 import { BitModel, RangeEncoder } from './range-coder.js';
@@ -90,7 +91,7 @@ class BlockModels {
     this.key = parseKey(header.key);
     this.counts = header.directions;
     this.cost = new StepWork(header);
-    this.seen = networkOfHeader(header).tensors.map((tensor) => ({
+    this.seen = graphOf(header).tensors.map((tensor) => ({
       tensor,
       count: new Float64Array(tensor.columns),
       kept: new Float64Array(tensor.columns),

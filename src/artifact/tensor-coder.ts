@@ -4,7 +4,7 @@
  */
 
 import { expected } from '../errors.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { isWithin, VALUE_RANGES, type Values } from '../ternary/precision.js';
 import { type ByteReader, ByteWriter } from './bytes.js';
 import { decoderOf } from './container.js';

@@ -17,7 +17,8 @@ import {
   type Version,
   versionOf,
 } from './container.js';
-import { encodeHeader, type Header, networkOfHeader } from './header.js';
+import { encodeHeader, type Header } from './header.js';
+import { graphOf } from '../ternary/builders/index.js';
 import type { ReadStep } from './seed-log.js';
 import { WorkMeter } from './work.js';
 
@@ -69,7 +70,7 @@ export function readUnfinishedLog(file: Uint8Array | Readable): UnfinishedLog {
   if (header.kind !== 'log')
     throw new ArtifactError(`header at byte 5: expected a log, got a ${header.kind}`);
   const version = versionOf(opening);
-  const network = networkOfHeader(header);
+  const network = graphOf(header);
   let steps = 0;
   let length = PREAMBLE_BYTES;
   for (const { bytes, section, base } of wholeSections(source)) {

@@ -1,17 +1,17 @@
 /** The identity of a network's weights, whatever kind of artifact holds them. */
 
 import { BackendError } from '../errors.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { packTrits } from '../ternary/trits.js';
 
 /**
- * SHA-256 over the weights in their plain form, {@link packWeights}.
+ * SHA-256 over the weights in their plain form, as `packWeights` makes it.
  * @param weights - the values of all tensors in model order
  * @param tensors - of the network; left out: all weights are trits
  * @returns 64 hex digits
  * @throws {RangeError} when a trit is none
  * @throws {BackendError} in a page that is no secure context: there browsers have no SHA-256
- * @example await weightsHash(Int8Array.of(1, 0, -1))
+ * @example (await weightsHash(Int8Array.of(1, 0, -1))).length // 64
  */
 export async function weightsHash(weights: Int8Array, tensors?: readonly Tensor[]): Promise<string> {
   return sha256(tensors ? packWeights(weights, tensors) : packTrits(weights));

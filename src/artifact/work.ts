@@ -9,7 +9,7 @@
 import { expected } from '../errors.js';
 import { LOOKED_AT_MAX, setExtents } from '../random/directions.js';
 import type { Header } from './header.js';
-import { networkOfHeader } from './header.js';
+import { graphOf } from '../ternary/builders/index.js';
 
 /**
  * A file of any length may ask for so much work, half a second; for so much more with each of its bytes; and never for
@@ -47,7 +47,7 @@ export class StepWork {
   readonly least: number;
 
   constructor(header: Header) {
-    this.#extents = setExtents(networkOfHeader(header).tensors, header.directions);
+    this.#extents = setExtents(graphOf(header).tensors, header.directions);
     this.least = this.before(1);
   }
 

@@ -5,7 +5,7 @@
  */
 
 import { BackendError } from '../errors.js';
-import { networkOf } from '../ternary/network.js';
+import { graphOf } from '../ternary/builders/index.js';
 import type { Backend } from './backend.js';
 import { platform } from './platform/platform.js';
 import { openWasm } from './wasm/wasm.js';
@@ -74,7 +74,7 @@ const RUNS = 3;
 
 /** Milliseconds of the forward pass of a batch: the best of some, after one that starts everything. */
 export async function trialMs(backend: Backend): Promise<number> {
-  const network = networkOf([784, 256, 128, 10], { centred: true, gain: 25, logitScale: 900 });
+  const network = graphOf({ model: '784-256-128-10', centred: true, gain: 25, logitScale: 900 });
   const placed = await backend.place(network, { batch: EXAMPLES });
   try {
     await placed.writeWeights(Int8Array.from({ length: network.parameters }, (_, i) => ((i * 7919) % 3) - 1));

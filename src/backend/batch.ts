@@ -5,9 +5,9 @@ import { requireArray } from '../typed-arrays.js';
 
 /** Rows that a model is run on. */
 export interface Batch {
-  /** [rows, width]: u7 inputs, or bytes of a text. */
+  /** [rows, width], u7 inputs, or bytes of a text. */
   readonly inputs: Uint8Array;
-  /** [rows]: classes, or the byte after each. */
+  /** [rows], classes, or the byte after each. */
   readonly labels: Uint8Array;
   /** Rows that see each other, one after another: 1 for examples, the positions of a window. */
   readonly length: number;

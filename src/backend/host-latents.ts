@@ -12,7 +12,7 @@ import {
 } from '../random/directions.js';
 import type { Key } from '../random/philox.js';
 import type { Graph } from '../ternary/graph.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { roundShift } from '../ternary/rounding.js';
 import { alignmentShift } from './backend.js';
 import { firstLatents, latentMax, latentsOfValues, partOf, valueOfLatent } from './latents.js';

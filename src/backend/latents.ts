@@ -3,7 +3,7 @@
 import { CUT_MAX, initLatents, latentOf, latentRange, tritOf } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
 import type { Graph } from '../ternary/graph.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { VALUE_RANGES } from '../ternary/precision.js';
 
 /**

@@ -1,11 +1,11 @@
 /**
- * Text from a transformer, byte by byte. All arithmetic is integer and random numbers are Philox's, so that a seed
+ * Text from a model, byte by byte. All arithmetic is integer and random numbers are Philox's, so that a seed
  * gives the same text on every backend.
  */
 
 import { expected } from '../errors.js';
 import type { Key } from '../random/philox.js';
-import { VOCABULARY } from '../ternary/transformer.js';
+import { VOCABULARY } from '../ternary/units.js';
 import { chooseByte, warmthOf } from './choose-byte.js';
 import type { Placed } from './backend.js';
 

@@ -3,6 +3,7 @@
  * weights and gradients go through shared memory. Only for Node.
  */
 
+import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Batch } from '../backend/batch.js';
@@ -11,6 +12,7 @@ import type { Graph } from '../ternary/graph.js';
 import type { GradientJob, GradientStart } from './gradient-thread.js';
 import type { Integers } from './ops.js';
 import { type GradientHelpers, matricesOf, type PartGradients } from './part-gradients.js';
+import type { TensorflowBackend } from './tensorflow.js';
 
 /** Loss and hits of each part that a thread took, in order. */
 type Results = readonly Omit<PartGradients, 'gradients'>[];
@@ -46,12 +48,27 @@ export async function startGradientThreads(
   return new ThreadedGradients(graph, values, started);
 }
 
+/**
+ * The threads that are worth having on a backend. Each has a TensorFlow.js of its own, and only that of the CPU is
+ * worth having twice.
+ * @param threads - that share out the parts of a batch, the caller's among them
+ */
+export async function helpersOn(
+  { name }: Pick<TensorflowBackend, 'name'>,
+  graph: Graph,
+  { shards = 1 }: { readonly shards?: number },
+  threads = availableParallelism(),
+): Promise<GradientHelpers | null> {
+  return name === 'wasm' ? startGradientThreads(graph, shards, threads) : null;
+}
+
 /** What a thread needs of a graph. */
 function plain(graph: Graph): Graph {
-  const { name, description, slots, program, rows, context, tensors, parameters } = graph;
+  const { name, details, description, slots, program, rows, context, tensors, parameters } = graph;
   const { scaling, fanIns, applications, initial } = graph;
   return {
     name,
+    details,
     description,
     slots,
     program,

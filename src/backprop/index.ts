@@ -23,4 +23,8 @@ export { openTensorflow, type TensorflowBackend, type TensorflowChoice } from '.
 export { checkTextSteConfig, type TextSteConfig } from './text-config.js';
 export { TEXT_STE_PRESETS, type TextStePresetName } from './text-presets.js';
 export { type GradientHelpers } from './part-gradients.js';
-export { type SteRecord, type SteStart, type SteState, SteTrainer } from './trainer.js';
+export { type SteOptions, train } from './train.js';
+export { type SteStart, SteTrainer } from './trainer.js';
+export type { Training, TrainingData, TrainingOptions } from '../train/training.js';
+export type { StepRecord } from '../train/trainer.js';
+export type { RunState } from '../artifact/checkpoint.js';

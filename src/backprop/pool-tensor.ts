@@ -7,7 +7,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { type DirectionSet, directionOfWeight, Signs } from '../random/directions.js';
 import { initLatents } from '../random/latents.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { FUSED, runFused } from './kernels/fused.js';
 import { withGradient } from './gradient.js';
 

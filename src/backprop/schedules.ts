@@ -24,7 +24,7 @@ const SECOND_STAGE = 2 / 3;
  * The factors of a step.
  * @param step - from 0 to steps − 1
  * @param warmup - share of the steps over which the rate rises linearly to its peak, 0…1; one-cycle has its own rise
- * @example factorsAt('cosine', 0, 1000, 0.02) // { rate: 0.05, decay: 1 }
+ * @example factorsAt('cosine', 0, 1000, 0.02) // ({ rate: 0.05, decay: 1 })
  */
 export function factorsAt(schedule: ScheduleName, step: number, steps: number, warmup: number): Factors {
   if (schedule === 'one-cycle') return { rate: oneCycle(step, steps), decay: 1 };

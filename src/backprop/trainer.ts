@@ -5,15 +5,16 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import type { Batch, Score, ScoredBatches } from '../backend/batch.js';
+import type { Score, ScoredBatches } from '../backend/batch.js';
 import { Turns } from '../backend/turns.js';
 import { Batches, checkTrainingSet, type TrainingSet } from '../data/batches.js';
 import { checkTextLength, WindowBatches } from '../data/windows.js';
 import { ConfigError } from '../errors.js';
 import { keyOf } from '../random/key.js';
 import type { Key } from '../random/philox.js';
-import type { Graph } from '../ternary/graph.js';
-import type { Network } from '../ternary/network.js';
+import type { RunState } from '../artifact/checkpoint.js';
+import { classesOf, type Graph } from '../ternary/graph.js';
+import type { BatchSource, StepRecord, Trainer } from '../train/trainer.js';
 import { Breath, type Watch } from '../watch.js';
 import { checkSteConfig, entryOf, type SteConfig, steDirections } from './config.js';
 import { batchTensors, type Integers, SteProgram } from './ops.js';
@@ -26,44 +27,18 @@ import { factorsAt } from './schedules.js';
 import { disposeIntegers, Shadows } from './shadows.js';
 import { checkTextSteConfig, type TextSteConfig } from './text-config.js';
 
-/** What one step did. */
-export interface SteRecord {
-  /** Counted from 1. */
-  readonly step: number;
-  /** Mean cross-entropy of the batch before the update, in nats. */
-  readonly loss: number;
-  /** Share of the batch's rows that were predicted rightly before the update. */
-  readonly accuracy: number;
-  /** Forward passes of one example or window; each was followed by a backward pass. */
-  readonly forwardPasses: number;
-  readonly learningRate: number;
-}
-
-/** What a run needs to go on where it stopped. */
-export interface SteState {
-  readonly step: number;
-  /** Trained tensors, then the optimizer's, each flat. */
-  readonly arrays: readonly Float32Array[];
-}
-
 /** What a run may begin with beside its configuration. */
 export interface SteStart {
-  /** Other threads that take parts of each batch; the bits are the same without. */
+  /** Other threads that take parts of each batch, and end with the trainer; the bits are the same without. */
   readonly helpers?: GradientHelpers | null;
   /** Of every random decision, instead of that of the seed: a run keeps the one in its header. */
-  readonly key?: Key;
+  readonly key?: Key | undefined;
 }
 
 /** The configuration of a run on examples, or on a text. */
 export type AnySteConfig = SteConfig | TextSteConfig;
 
-/** The batches of a run. */
-interface BatchSource extends Batch {
-  /** Makes itself the batch of a step, counted from 0. */
-  load(step: number): void;
-}
-
-export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
+export class SteTrainer<Config extends AnySteConfig = AnySteConfig> implements Trainer<Config> {
   readonly #turns = new Turns();
   readonly #program: SteProgram;
   readonly #optimizer: Optimizer;
@@ -85,7 +60,7 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
   }
 
   /**
-   * Draws the first weights of a perceptron, on the current backend of TensorFlow.js.
+   * Draws the first weights of a model of labelled examples, on the current backend of TensorFlow.js.
    * @throws {ConfigError} when the configuration or the data do not fit
    * @example
    * await openTensorflow('wasm');
@@ -97,22 +72,24 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
     data: TrainingSet,
     { helpers = null, key = keyOf(config.seed) }: SteStart = {},
   ): Promise<SteTrainer<SteConfig>> {
-    const network: Network = checkSteConfig(config);
-    checkTrainingSet(data, network.widths, config.shift);
-    const counts = steDirections(config, network);
-    const { quantizer, threshold } = config;
-    const shadows =
-      config.artifact === 'pool'
-        ? await Shadows.ofPool(network, key, counts, config.cut)
-        : await Shadows.ofWeights(network, key, (_, layer) => {
-            return { name: entryOf(quantizer, layer), threshold: entryOf(threshold, layer) };
-          });
-    const batches = new Batches(key, data, config.batch, config.shift);
-    return new SteTrainer(config, network, key, counts, shadows, batches, helpers);
+    return withHelpers(helpers, async () => {
+      const graph = checkSteConfig(config);
+      checkTrainingSet(data, [graph.slots[0].width, classesOf(graph)], config.shift);
+      const counts = steDirections(config, graph);
+      const { quantizer, threshold } = config;
+      const shadows =
+        config.artifact === 'pool'
+          ? await Shadows.ofPool(graph, key, counts, config.cut)
+          : await Shadows.ofWeights(graph, key, (_, layer) => {
+              return { name: entryOf(quantizer, layer), threshold: entryOf(threshold, layer) };
+            });
+      const batches = new Batches(key, data, config.batch, config.shift);
+      return new SteTrainer(config, graph, key, counts, shadows, batches, helpers);
+    });
   }
 
   /**
-   * The same of a transformer.
+   * The same of a model of texts.
    * @param text - to train on
    */
   static async ofText(
@@ -120,14 +97,21 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
     text: Uint8Array,
     { helpers = null, key = keyOf(config.seed) }: SteStart = {},
   ): Promise<SteTrainer<TextSteConfig>> {
-    const model = checkTextSteConfig(config);
-    checkTextLength(text, config.context, 'training text');
-    const { quantizer, threshold } = config;
-    const shadows = await Shadows.ofWeights(model, key, ({ values }) => {
-      return { name: values === 'trit' ? quantizer : 'int8', threshold };
+    return withHelpers(helpers, async () => {
+      const model = checkTextSteConfig(config);
+      checkTextLength(text, config.context, 'training text');
+      const { quantizer, threshold } = config;
+      const shadows = await Shadows.ofWeights(model, key, ({ values }) => {
+        return { name: values === 'trit' ? quantizer : 'int8', threshold };
+      });
+      const batches = new WindowBatches(key, text, config.batch, config.context);
+      return new SteTrainer(config, model, key, [], shadows, batches, helpers);
     });
-    const batches = new WindowBatches(key, text, config.batch, config.context);
-    return new SteTrainer(config, model, key, [], shadows, batches, helpers);
+  }
+
+  get cut(): number {
+    const { config } = this;
+    return config.artifact === 'pool' ? config.cut : 0;
   }
 
   /** Steps done. */
@@ -146,11 +130,11 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
   }
 
   /** One step; steps that overlap take turns. */
-  next(): Promise<SteRecord> {
+  next(): Promise<StepRecord> {
     return this.#turns.take(() => this.#next());
   }
 
-  async #next(): Promise<SteRecord> {
+  async #next(): Promise<StepRecord> {
     const { config, batches } = this;
     batches.load(this.step);
     const { rate, decay } = factorsAt(config.schedule, this.step, config.steps, config.warmup);
@@ -221,7 +205,7 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
   }
 
   /** Everything that `restore` needs. */
-  async state(): Promise<SteState> {
+  async state(): Promise<RunState> {
     const arrays: Float32Array[] = [];
     for (const variable of this.#stateVariables()) arrays.push((await variable.data<'float32'>()).slice());
     return { step: this.step, arrays };
@@ -231,7 +215,7 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
    * Continues from a state.
    * @throws {RangeError} when it is not one of this configuration
    */
-  restore({ step, arrays }: SteState): void {
+  async restore({ step, arrays = [] }: RunState): Promise<void> {
     const variables = this.#stateVariables();
     if (arrays.length !== variables.length || arrays.some((array, i) => array.length !== variables[i].size)) {
       throw new RangeError(`expected arrays of ${variables.map(({ size }) => size).join(', ')} values`);
@@ -242,8 +226,13 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
     this.#optimizer.steps = step;
   }
 
-  /** Frees everything on the device; helpers stay. */
-  dispose(): void {
+  replay(): Promise<void> {
+    return Promise.reject(new TypeError('only a log has steps to replay'));
+  }
+
+  /** Frees everything on the device, and stops the helpers. */
+  async release(): Promise<void> {
+    await this.helpers?.stop();
     this.shadows.dispose();
     this.#optimizer.dispose();
     this.#program.dispose();
@@ -273,5 +262,15 @@ export class SteTrainer<Config extends AnySteConfig = AnySteConfig> {
     for (const part of parts.slice(0, own)) add(await partGradients(this.#program, integers, part, shards));
     for (const part of (await this.helpers?.finish()) ?? []) add(part);
     return { loss, hits, gradients };
+  }
+}
+
+/** Makes a trainer; where that fails, its helpers end. */
+async function withHelpers<Made>(helpers: GradientHelpers | null, make: () => Promise<Made>): Promise<Made> {
+  try {
+    return await make();
+  } catch (error) {
+    await helpers?.stop();
+    throw error;
   }
 }

@@ -6,7 +6,8 @@
 
 import type { Backend } from '../backend/backend.js';
 import type { LabelledExamples } from '../backend/batch.js';
-import { ACTIVATION_MAX, EXPONENT_MAX, networkOf, type NetworkOptions } from '../ternary/network.js';
+import { ACTIVATION_MAX, EXPONENT_MAX } from '../ternary/units.js';
+import { networkOf, type NetworkOptions } from '../ternary/builders/perceptron.js';
 import { Breath, type Watch } from '../watch.js';
 
 /** Gains that are tried: half an octave or so apart, about the 25 and 40 that trained networks have. */
@@ -28,7 +29,7 @@ export interface Calibration {
  * @param widths - of the network
  * @param weights - its integers in model order
  * @param fixed - precision and centring, and what the caller has chosen already
- * @param examples - the first {@link CALIBRATION_EXAMPLES} are used
+ * @param examples - the first 10,000 are used
  * @param watch - progress in trials, and a signal to give up by
  */
 export async function calibrate(

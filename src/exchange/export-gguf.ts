@@ -6,9 +6,13 @@
 
 import { ArtifactError, ConfigError } from '../errors.js';
 import type { Artifact } from '../artifact/artifact.js';
-import { modelName } from '../artifact/header.js';
 import {
   type BlockMatrix,
+  isTransformer,
+  type ScaledMatrix,
+  type Transformer,
+} from '../ternary/builders/transformer.js';
+import {
   EMBEDDING_SHIFT,
   FINER_BITS,
   GATE_BITS,
@@ -18,10 +22,8 @@ import {
   MIX_BITS,
   NORM_BITS,
   RESIDUAL_BITS,
-  type ScaledMatrix,
-  type Transformer,
   VOCABULARY,
-} from '../ternary/transformer.js';
+} from '../ternary/units.js';
 import {
   BLOCK_BYTES,
   BLOCK_WEIGHTS,
@@ -101,13 +103,10 @@ function typeOf({ matrix }: Written, form: GgufForm): Exclude<GgmlType, 'f32'> {
  * @throws {ArtifactError} when it is a perceptron's
  * @throws {ConfigError} when rows are not multiples of 256, which trits need, or the file would be too long
  */
-export function requireGguf(
-  { network: model, header }: Pick<Artifact, 'header' | 'network'>,
-  form: GgufForm,
-): Transformer {
-  if (model.architecture !== 'transformer') {
+export function requireGguf({ network: model }: Pick<Artifact, 'network'>, form: GgufForm): Transformer {
+  if (!isTransformer(model)) {
     throw new ArtifactError(
-      `header at byte 5: expected a transformer, got the perceptron ${modelName(header)}: export it as "safetensors"`,
+      `header at byte 5: expected a transformer, got the perceptron ${model.name}: export it as "safetensors"`,
     );
   }
   let bytes = 0;
@@ -141,11 +140,11 @@ export function requireGguf(
  * @example exportGguf(artifact, await rebuildVerified(artifact, backend), { form: 'tq2_0', producer: 'me 1.0' })
  */
 export function exportGguf(
-  artifact: Pick<Artifact, 'header' | 'network' | 'weightsHash'>,
+  artifact: Pick<Artifact, 'network' | 'weightsHash'>,
   values: Int8Array,
   { form, producer }: GgufOptions,
 ): Uint8Array {
-  const { header, weightsHash } = artifact;
+  const { weightsHash } = artifact;
   const model = requireGguf(artifact, form);
   const written = matricesOf(model).map((one): GgufTensor => {
     const { name, matrix, from, to } = one;
@@ -180,7 +179,7 @@ export function exportGguf(
 
   function aboutFile(): Record<string, GgufValue> {
     return {
-      'general.name': { string: modelName(header) },
+      'general.name': { string: model.name },
       'general.file_type': { uint32: FILE_TYPES[form] },
       'general.quantization_version': { uint32: QUANTIZATION_VERSION },
       'ternseed.producer': { string: producer },

@@ -4,7 +4,8 @@
  * memory of one step. docs/exchange.md is the specification.
  */
 
-import { type Artifact, isOfPerceptron } from '../artifact/artifact.js';
+import type { Artifact } from '../artifact/artifact.js';
+import { isOfPerceptron } from '../artifact/perceptron.js';
 
 /** Losses of a log are in 2⁻⁶ bits. */
 const LOSS_UNITS = 64;

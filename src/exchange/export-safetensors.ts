@@ -4,9 +4,10 @@
  * docs/exchange.md is the specification.
  */
 
-import type { PerceptronArtifact } from '../artifact/artifact.js';
+import type { Artifact } from '../artifact/artifact.js';
+import { perceptronArtifact } from '../artifact/perceptron.js';
 import { ARITHMETIC } from '../ternary/arithmetic.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { SCALE_BITS, type Values } from '../ternary/precision.js';
 import { packTrits } from '../ternary/trits.js';
 import { encodeSafetensors, type SafeTensor } from './safetensors.js';
@@ -34,17 +35,26 @@ const MEANING =
   'shift 0 for ternary, 3 for int4, 7 for int8, scale layerL.scale of the row or 128 where there is none';
 
 /**
- * Writes a network as safetensors.
+ * Refuses what has no such form, before anything is rebuilt.
+ * @throws {ArtifactError} when it is no perceptron
+ */
+export function requireSafetensors(artifact: Pick<Artifact, 'header' | 'network'>): void {
+  perceptronArtifact(artifact);
+}
+
+/**
+ * Writes a perceptron as safetensors.
  * @param artifact - an opened artifact; its header becomes metadata
  * @param weights - what it rebuilds to, the values of all tensors in model order
+ * @throws {ArtifactError} when it is no perceptron, whose layers alone have such a form
  * @example exportSafetensors(artifact, await rebuildVerified(artifact, backend), { form: 'f32', producer: 'me 1.0' })
  */
 export function exportSafetensors(
-  artifact: Pick<PerceptronArtifact, 'header' | 'network' | 'steps' | 'weightsHash'>,
+  artifact: Pick<Artifact, 'header' | 'network' | 'steps' | 'weightsHash'>,
   weights: Int8Array,
   { form, producer }: SafetensorsOptions,
 ): Uint8Array {
-  const { header, network, steps, weightsHash } = artifact;
+  const { header, network, steps, weightsHash } = perceptronArtifact(artifact);
   const { model, centred, gain, logitScale, key, cut, config, data, inputs } = header;
   const valuesOf = ({ offset, rows, columns }: Tensor) => weights.subarray(offset, offset + rows * columns);
   const kinds = [...new Set(network.tensors.map(({ values }) => values))];

@@ -4,14 +4,16 @@
  */
 
 import { ByteReader } from '../artifact/bytes.js';
-import { decodeHeader, encodeHeader, type PerceptronHeader, networkOfHeader } from '../artifact/header.js';
+import { decodeHeader, encodeHeader } from '../artifact/header.js';
+import type { PerceptronHeader } from '../artifact/perceptron.js';
+import { graphOf } from '../ternary/builders/index.js';
 import { type InputsHeader, isInputsHeader } from '../artifact/inputs.js';
 import { weightsHash } from '../artifact/weights-hash.js';
 import { InputError, printable, TernseedError } from '../errors.js';
 import type { IntegerMatrix } from '../quantize/matrix.js';
 import { STEPS_MAX } from '../random/directions.js';
 import { ARITHMETIC } from '../ternary/arithmetic.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 import { isWithin, SCALE_BITS, VALUE_RANGES } from '../ternary/precision.js';
 import { unpackTrits } from '../ternary/trits.js';
 import { realWeight } from './export-safetensors.js';
@@ -74,7 +76,7 @@ function inputsOfMetadata(text: string | undefined, widths: readonly number[]): 
   } catch (cause) {
     throw wrongMetadata('"inputs" to be JSON', cause);
   }
-  if (isInputsHeader(value, widths)) return value;
+  if (isInputsHeader(value, widths[0], widths.at(-1) as number)) return value;
   throw wrongMetadata('"inputs" to be a scaling, image or labels of this model');
 }
 
@@ -98,7 +100,7 @@ export function assembleLayers(layers: readonly IntegerMatrix[]) {
 async function readExported(file: SafetensorsFile): Promise<ExportedModel> {
   const { metadata } = file;
   const header = headerOfMetadata(metadata);
-  const network = networkOfHeader(header);
+  const network = graphOf(header);
   const byName = new Map(file.tensors.map((tensor) => [tensor.name, tensor]));
   for (const { name } of network.tensors) {
     if (!byName.has(name)) throw headerFault(`expected a tensor "${name}", got none`);

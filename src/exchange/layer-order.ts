@@ -6,7 +6,7 @@
  */
 
 import { ConfigError, expected, InputError, printable } from '../errors.js';
-import { CLASSES_MAX } from '../ternary/network.js';
+import { CLASSES_MAX } from '../ternary/units.js';
 import { headerFault } from './safetensors.js';
 
 /** What the two sizes of a matrix are: as PyTorch's `nn.Linear` has them, or as a Keras kernel has them. */

@@ -67,7 +67,7 @@ const BRACE = 0x7b;
  * What a file is that cannot be read as one of safetensors, and what to do with it.
  * @param bytes - the whole file
  * @returns null for what looks like one all the same, and for what is unknown
- * @example nameOfFormat(await readFile('model.pt')) // 'a zip archive, as PyTorch's …'
+ * @example nameOfFormat(await readFile('model.pt'))
  */
 export function nameOfFormat(bytes: Uint8Array): string | null {
   if (bytes.length === 0) return 'an empty file';

@@ -6,9 +6,9 @@
 
 import type { InputsHeader } from '../artifact/inputs.js';
 import { InputError, printable } from '../errors.js';
-import { LAYERS_MAX } from '../artifact/header.js';
+import { LAYERS_MAX } from '../ternary/builders/perceptron.js';
 import type { RealMatrix } from '../quantize/matrix.js';
-import { networkOf } from '../ternary/network.js';
+import { networkOf } from '../ternary/builders/perceptron.js';
 import { bfloat16, float16 } from './half-floats.js';
 import {
   chooseReading,

@@ -11,7 +11,7 @@ const LARGEST: Readonly<Record<SlotKind, number>> = { byte: 255, u7: 127, i8: 12
  * Carries the largest magnitudes through a program.
  * @returns that of each slot
  * @throws {RangeError} naming the bound that does not hold
- * @example limitsOf(networkOf([784, 512, 10], options))[1] // 2 · 127 · 784, with a probe
+ * @example limitsOf(networkOf([784, 512, 10], options))[1] // 2 * 127 * 784
  */
 export function limitsOf(graph: Graph): number[] {
   const limits = [LARGEST[graph.slots[0].kind]];

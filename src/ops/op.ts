@@ -4,7 +4,7 @@
  */
 
 import type { Graph, Op, OpName } from '../ternary/graph.js';
-import type { Tensor } from '../ternary/network.js';
+import type { Tensor } from '../ternary/model.js';
 
 /** Values of a slot, row by row. */
 export type Values = Uint8Array | Int8Array | Int32Array;

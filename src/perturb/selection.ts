@@ -8,7 +8,7 @@
  * @param alignments - [K] exact integers
  * @param keep - the share to keep, 0 < keep ≤ 1; ties at the threshold are all kept
  * @param out - [K], receives −1, 0, +1
- * @example selectCoefficients(Float64Array.of(5, -9, 1, 0), 0.5, out) // 1, -1, 0, 0
+ * @example selectCoefficients(Float64Array.of(5, -9, 1, 0), 0.5, out); [...out] // [1, -1, 0, 0]
  */
 export function selectCoefficients(alignments: ArrayLike<number>, keep: number, out: Int8Array): void {
   const magnitudes = Float64Array.from(alignments, Math.abs).sort();

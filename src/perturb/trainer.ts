@@ -5,7 +5,6 @@
  */
 
 import type { Alignment, Backend, Evaluation, Placed } from '../backend/backend.js';
-import type { Batch } from '../backend/batch.js';
 import { firstLatents, partOf } from '../backend/latents.js';
 import { Turns } from '../backend/turns.js';
 import { Batches, checkTrainingSet, type TrainingSet } from '../data/batches.js';
@@ -15,7 +14,9 @@ import type { DirectionSet } from '../random/directions.js';
 import { keyOf } from '../random/key.js';
 import { CUT_MAX } from '../random/latents.js';
 import type { Key } from '../random/philox.js';
-import type { Graph } from '../ternary/graph.js';
+import type { RunState } from '../artifact/checkpoint.js';
+import { classesOf, type Graph } from '../ternary/graph.js';
+import type { BatchSource, LogEntry, StepRecord, Trainer } from '../train/trainer.js';
 import {
   checkConfig,
   checkTextNoiseStepConfig,
@@ -29,24 +30,11 @@ import {
 import { LatentsRule } from './rules/latents.js';
 import { LogRule } from './rules/log.js';
 import { PoolRule } from './rules/pool.js';
-import { type LogEntry, meanUnits, type Rule, type TrainerState } from './rules/rule.js';
-
-export type { LogEntry, TrainerState } from './rules/rule.js';
+import { meanUnits, type Rule } from './rules/rule.js';
 
 /** What one step did. */
-export interface StepRecord {
-  /** Counted from 1. */
-  readonly step: number;
-  /** Mean cross-entropy of the batch before the update, in 2⁻¹⁶ bits, rounded down; exact. */
+export interface ExactRecord extends StepRecord {
   readonly lossUnits: number;
-  /** The same in nats, not rounded. */
-  readonly loss: number;
-  /** Share of the batch's rows that were predicted rightly before the update. */
-  readonly accuracy: number;
-  /** Forward passes of one example or window that the step is worth, by the estimator's definition. */
-  readonly forwardPasses: number;
-  /** For a log: what it must keep of the step. */
-  readonly log?: LogEntry;
 }
 
 /** The configuration of a run on examples, or on a text. */
@@ -60,13 +48,9 @@ export interface NoiseStepStart {
   readonly key?: Key | undefined;
 }
 
-/** The batches of a run. */
-interface BatchSource extends Batch {
-  /** Makes itself the batch of a step, counted from 0. */
-  load(step: number): void;
-}
-
-export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepConfig> {
+export class NoiseStepTrainer<
+  Config extends AnyNoiseStepConfig = AnyNoiseStepConfig,
+> implements Trainer<Config> {
   readonly #turns = new Turns();
   readonly #rule: Rule;
   #step = 0;
@@ -110,11 +94,11 @@ export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepCo
     backend: Backend,
     start: NoiseStepStart = {},
   ): Promise<NoiseStepTrainer<NoiseStepConfig>> {
-    const network = checkConfig(config);
-    checkTrainingSet(data, network.widths, config.shift);
+    const graph = checkConfig(config);
+    checkTrainingSet(data, [graph.slots[0].width, classesOf(graph)], config.shift);
     const { key = keyOf(config.seed) } = start;
     const batches = new Batches(key, data, config.batch, config.shift);
-    return NoiseStepTrainer.#place(config, network, backend, batches, key, start);
+    return NoiseStepTrainer.#place(config, graph, backend, batches, key, start);
   }
 
   /**
@@ -160,6 +144,10 @@ export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepCo
     return this.#rule.counts;
   }
 
+  get cut(): number {
+    return this.config.cut ?? 0;
+  }
+
   /** Steps done. */
   get step(): number {
     return this.#step;
@@ -176,11 +164,11 @@ export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepCo
   }
 
   /** One step. Steps that overlap take turns. */
-  next(): Promise<StepRecord> {
+  next(): Promise<ExactRecord> {
     return this.#turns.take(() => this.#next());
   }
 
-  async #next(): Promise<StepRecord> {
+  async #next(): Promise<ExactRecord> {
     this.batches.load(this.#step);
     this.placed.load(this.batches);
     this.#step += 1;
@@ -197,13 +185,13 @@ export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepCo
    * The pool's coefficients as the model has them.
    * @throws {TypeError} when it has none
    */
-  poolCoefficients(): Int16Array {
+  async poolCoefficients(): Promise<Int16Array> {
     if (this.#rule instanceof PoolRule) return this.#rule.coefficients.slice();
     throw new TypeError('only a pool has coefficients');
   }
 
   /** What `restore` needs; arrays of a pool are shared with the trainer, so write them before the next step. */
-  state(): TrainerState {
+  async state(): Promise<RunState> {
     return { step: this.#step, ...this.#rule.state() };
   }
 
@@ -211,7 +199,7 @@ export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepCo
    * Continues from a state; a log's steps go through `replay` instead.
    * @throws {RangeError} when it is not one of this configuration
    */
-  async restore(state: TrainerState): Promise<void> {
+  async restore(state: RunState): Promise<void> {
     await this.#rule.restore(state);
     this.#step = state.step;
   }
@@ -221,6 +209,10 @@ export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepCo
     if (!(this.#rule instanceof LogRule)) throw new TypeError('only a log has steps to replay');
     this.#step += 1;
     await this.#rule.replay(this.#step, entry);
+  }
+
+  release(): Promise<void> {
+    return this.placed.release();
   }
 
   #align(step: number, sets?: readonly DirectionSet[]): Promise<Alignment<Int32Array>> {
@@ -247,7 +239,7 @@ export class NoiseStepTrainer<Config extends AnyNoiseStepConfig = AnyNoiseStepCo
     return 1 + 2 * probesOf(config) * passes;
   }
 
-  #record(evaluation: Evaluation, log?: LogEntry): StepRecord {
+  #record(evaluation: Evaluation, log?: LogEntry): ExactRecord {
     const { labels } = this.batches;
     const { losses, predictions } = evaluation;
     const right = predictions.reduce((sum, guess, row) => sum + (guess === labels[row] ? 1 : 0), 0);

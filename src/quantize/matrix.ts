@@ -46,9 +46,9 @@ export interface IntegerMatrix {
 
 /**
  * Quantizes a matrix.
- * @param name - one of {@link MATRIX_QUANTIZER_NAMES}
+ * @param name - a key of {@link MATRIX_QUANTIZERS}
  * @throws {ConfigError} when there is no such quantizer
- * @example quantizeMatrix('absmean', { rows: 1, columns: 3, weights: Float64Array.of(0.1, -1, 1) }) // 0, −1, 1
+ * @example quantizeMatrix('absmean', { rows: 1, columns: 3, weights: Float64Array.of(0.1, -1, 1) }).weights // Int8Array.of(0, -1, 1)
  */
 export function quantizeMatrix(name: string, matrix: RealMatrix): IntegerMatrix {
   switch (name as MatrixQuantizerName) {
@@ -81,7 +81,7 @@ const SCALE_ROUNDING_MAX = 1 / 32;
 
 /**
  * A matrix that is ternary already, whatever its scale: every row −s, 0, +s for an s of its own or of
- * the matrix. Exact but for the rounding of scales that differ, by at most {@link SCALE_ROUNDING_MAX}.
+ * the matrix. Exact but for the rounding of scales that differ, by at most a thirty-second.
  * @returns null when it is not
  */
 export function exactTernary({ rows, columns, weights }: RealMatrix): IntegerMatrix | null {

@@ -47,7 +47,7 @@ export function nonzerosMax(set: DirectionSet): number {
 /**
  * Where direction k is not zero: indices within the group, in the order of their positions.
  * @param most - how many are wanted, the first ones; all if left out
- * @example weightsOfDirection(set, 0) // [π(0), π(K), π(2K), …]
+ * @example weightsOfDirection(set, 0).length // Math.ceil(set.touched / set.directions)
  */
 export function weightsOfDirection(set: DirectionSet, direction: number, most = set.size): number[] {
   const weights: number[] = [];

@@ -26,7 +26,7 @@ export function digestOf(seed: string): string {
 /**
  * The key of a seed text: the first 64 bits of its digest, the high word first, as a header writes it.
  * @throws {ConfigError} when the text is not well-formed Unicode
- * @example keyOf('hello') // echo -n hello | sha256sum | cut -c 1-16
+ * @example keyOf('hello') // [0x5fb0a30e, 0x2cf24dba], as `echo -n hello | sha256sum` begins, the high word first
  */
 export function keyOf(seed: string): Key {
   const digest = digestOf(seed);

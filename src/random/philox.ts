@@ -32,7 +32,7 @@ export function streamOf(purpose: Purpose, group: number): number {
 /**
  * One Philox4x32-10 block: four words from a counter and a key.
  * @param out - [4], receives the words
- * @example philox([0, 0], 0, 0, 0, 0, out) // 6627e8d5 e169c58d bc57ac4c 9b00dbd8
+ * @example philox([0, 0], 0, 0, 0, 0, out); [...out] // [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]
  */
 export function philox(
   key: Key,

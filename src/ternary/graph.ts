@@ -4,7 +4,7 @@
  * architecture. Every slot is written once: depth recurrence names the same tensors again, not the same slots.
  */
 
-import type { Model } from './network.js';
+import type { Model } from './model.js';
 
 /** What the values of a slot are: a byte of text, 0…127, ±127, or 32 bits. */
 export type SlotKind = 'byte' | 'u7' | 'i8' | 'i32';
@@ -97,6 +97,8 @@ export interface Graph extends Model {
   readonly description: Readonly<Record<string, unknown>>;
   /** For people: `784-256-10`, `text-4x128`. */
   readonly name: string;
+  /** What the name leaves open, for people. */
+  readonly details: readonly (readonly [label: string, value: string])[];
   /** The first is the input. */
   readonly slots: readonly Slot[];
   readonly program: readonly AnyOp[];

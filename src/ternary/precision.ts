@@ -58,7 +58,7 @@ export function isWithin(values: Values, value: number): boolean {
  * @param shift - fraction bits of the layer's weights
  * @param scale - of the row, 1…127, or null; |z · scale| ≤ 127·N·127 < 2^31
  * @returns z, |z| ≤ 127·N
- * @example finishSum(-1000, 3, 64) // -63: -125 · 64 / 128 = -62.5
+ * @example finishSum(-1000, 3, 64) // -63, as -125 · 64 / 128 = -62.5
  */
 export function finishSum(sum: number, shift: number, scale: number | null): number {
   const z = roundShift(sum, shift);

@@ -25,3 +25,8 @@ export function roundShift(value: number, shift: number): number {
   const magnitude = (Math.abs(value) + (1 << (shift - 1))) >> shift;
   return value < 0 ? -magnitude : magnitude;
 }
+
+/** ⌈log₂ n⌉ of n ≥ 1. */
+export function ceilLog2(n: number): number {
+  return 32 - Math.clz32(n - 1);
+}

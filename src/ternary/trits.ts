@@ -12,7 +12,7 @@ export const TRITS_PER_BYTE = 5;
  * @param trits - values −1, 0, +1
  * @returns ⌈length / 5⌉ bytes
  * @throws {RangeError} when a value is not a trit
- * @example packTrits(Int8Array.of(1, 0, -1)) // Uint8Array [ 2 + 3·1 + 9·0 + 27·1 + 81·1 ] = [ 113 ]
+ * @example packTrits(Int8Array.of(1, 0, -1)) // Uint8Array.of(2 + 3 * 1 + 9 * 0 + 27 * 1 + 81 * 1)
  */
 export function packTrits(trits: Int8Array): Uint8Array {
   const packed = new Uint8Array(Math.ceil(trits.length / TRITS_PER_BYTE));

@@ -25,7 +25,7 @@ it('25,000 mutated inputs are refused with their place, or are what their hash s
     'openArtifactFrom, Blob': 'accepted',
     readUnfinishedLog: 'read',
     readCheckpoint: 'read',
-    readArrays: 'read',
+    'readCheckpoint of arrays': 'read',
     importSafetensors: 'taken and quantized',
     parseIdx: 'read',
     gunzipBounded: 'read',

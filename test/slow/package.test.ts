@@ -15,9 +15,10 @@ import * as vite from 'vite';
 import * as vite7 from 'vite-7';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ISOLATION, serve } from '../../examples/serve.mjs';
-import { openArtifact, perceptronArtifact } from '../../src/artifact/artifact.js';
+import { openArtifact } from '../../src/artifact/artifact.js';
+import { perceptronArtifact } from '../../src/artifact/perceptron.js';
 import { rebuildVerified } from '../../src/artifact/rebuild.js';
-import { transformerOf } from '../../src/ternary/transformer.js';
+import { transformerOf } from '../../src/ternary/builders/transformer.js';
 import { reference } from '../support/backends.js';
 import { chromiumFault, launchChromium } from '../support/chromium.js';
 import { because } from '../support/missing.js';
@@ -55,6 +56,22 @@ beforeAll(async () => {
   await cp(APP, project, { recursive: true });
 });
 afterAll(() => project && rm(project, { recursive: true }));
+
+it('has a reference of every export, made of the docstrings without a warning', async () => {
+  const out = join(project, 'api');
+  await run('npx', ['typedoc', '--out', out], {
+    cwd: ROOT,
+    maxBuffer: 2 ** 26,
+    shell: process.platform === 'win32',
+  });
+  const pages = await Promise.all(
+    ['index', 'artifact', 'backprop'].map((page) => readFile(join(out, `${page}.md`), 'utf8')),
+  );
+  expect(pages[0]).toContain('### openArtifact()');
+  expect(pages[0]).toContain('### NoiseStepTrainer');
+  expect(pages[2]).toContain('### SteTrainer');
+  for (const page of pages) expect(page).not.toMatch(/\/(home|tmp|root)\//);
+});
 
 describe('type-checked in an empty project, declarations included', () => {
   /** What the compiler has to say, line by line. */

@@ -17,7 +17,7 @@ import { openWebgpu } from '../../src/backend/webgpu/webgpu.js';
 import { BackendError, ConfigError } from '../../src/errors.js';
 import { directionSet, poolSets } from '../../src/random/directions.js';
 import type { Key } from '../../src/random/philox.js';
-import { type Network, networkOf } from '../../src/ternary/network.js';
+import { type Network, networkOf } from '../../src/ternary/builders/perceptron.js';
 import { webgpuFault } from '../support/adapter.js';
 import { because } from '../support/missing.js';
 import { fastBackends, reference } from '../support/backends.js';

@@ -1,5 +1,6 @@
 /** Every backend this machine can run, for suites that loop over them. */
 
+import { afterAll, beforeAll } from 'vitest';
 import type { Backend } from '../../src/backend/backend.js';
 import { ReferenceBackend } from '../../src/backend/reference/reference.js';
 import { openWasm } from '../../src/backend/wasm/wasm.js';
@@ -27,6 +28,22 @@ export const fastBackends: readonly NamedBackend[] = [
   ['wasm, relaxed SIMD, 2 threads', () => openWasm({ threads: 2, simd: 'relaxed' })],
   ...(webgpuFault === null ? gpuBackends : []),
 ];
+
+/**
+ * Opens each fast backend once for all tests of the file or the group that calls it, so that a software adapter
+ * compiles its kernels once, and closes them after the last.
+ * @returns the open backend of a name
+ */
+export function keepOpen(): (name: string) => Backend {
+  const opened = new Map<string, Backend>();
+  beforeAll(async () => {
+    for (const [name, open] of fastBackends) opened.set(name, await open());
+  });
+  afterAll(async () => {
+    for (const backend of opened.values()) await backend.close();
+  });
+  return (name) => opened.get(name) as Backend;
+}
 
 /** Runs of a property: a software adapter compiles kernels anew for every shape. */
 export function runsOn(name: string): number {

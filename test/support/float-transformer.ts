@@ -1,6 +1,6 @@
 /** The transformer of docs/transformer.md in float64, without any of its roundings, written apart from src. */
 
-import type { ScaledMatrix, Transformer } from '../../src/ternary/transformer.js';
+import type { ScaledMatrix, Transformer } from '../../src/ternary/builders/transformer.js';
 
 export class FloatTransformer {
   constructor(

@@ -1,8 +1,7 @@
 /** Training runs in memory on the tiny data set, with the weights after every step, and artifacts of them. */
 
-import { encodePacked, encodeSeedLog, encodeSeedPool } from '../../src/artifact/artifact.js';
-import { differences } from '../../src/artifact/delta.js';
-import { type Base, formatKey, type PerceptronHeader } from '../../src/artifact/header.js';
+import { type Base, formatKey } from '../../src/artifact/header.js';
+import type { PerceptronHeader } from '../../src/artifact/perceptron.js';
 import { type LogStep, lossOfUnits } from '../../src/artifact/seed-log.js';
 import { weightsHash } from '../../src/artifact/weights-hash.js';
 import type { Backend } from '../../src/backend/backend.js';
@@ -10,6 +9,7 @@ import type { NoiseStepConfig } from '../../src/perturb/config.js';
 import { PRESETS } from '../../src/perturb/presets.js';
 import { NoiseStepTrainer } from '../../src/perturb/trainer.js';
 import type { TrainingSet } from '../../src/data/batches.js';
+import { encodeTrained } from '../../src/train/encode.js';
 import { tinyTrainingSet } from './tiny-data.js';
 
 /** A run that takes milliseconds; every number that its tests lean on is said here, not in a preset. */
@@ -74,13 +74,7 @@ export async function trainedRun(
   const trits = history.at(-1) as Int8Array;
   const hash = await weightsHash(trits);
   const header = { ...headerOf(trainer), ...(base && { base: base.header }) };
-  const outcome = { steps: config.steps, weightsHash: hash };
-  const bytes = {
-    log: () => encodeSeedLog(header, steps, outcome),
-    pool: () => encodeSeedPool(header, trainer.poolCoefficients(), outcome),
-    packed: () =>
-      encodePacked(header, base ? differences(trainer.graph, base.weights, trits) : trits, outcome),
-  }[config.artifact]();
+  const bytes = await encodeTrained(trainer, header, { base: base?.weights, steps });
   return { trainer, header, history, steps, hash, bytes };
 }
 

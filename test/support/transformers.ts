@@ -1,7 +1,8 @@
 /** Small transformers with values that make their losses differ, for suites that loop over backends. */
 
 import { VALUE_RANGES } from '../../src/ternary/precision.js';
-import { scaleOfReal, type Transformer, type TransformerShape } from '../../src/ternary/transformer.js';
+import { scaleOfReal } from '../../src/ternary/units.js';
+import type { Transformer, TransformerShape } from '../../src/ternary/builders/transformer.js';
 
 export const SMALL_SHAPE: TransformerShape = {
   ...{ blocks: 2, width: 32, heads: 4, keyHeads: 4, hidden: 48, context: 16 },

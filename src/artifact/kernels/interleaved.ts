@@ -1,11 +1,27 @@
 /** The kernel that reads interleaved trits, where the engine has SIMD. */
 
-import type { InterleavedDecode } from '../interleaved-coder.js';
 import { instantiate, kernelModule, roundUp } from './module.js';
 
 /** Bytes that the kernel may read after the words. */
 const SLACK_BYTES = 48;
 const LANES = 16;
+
+/** How often each trit is expected in each column. */
+export interface Frequencies {
+  /** [classes] of 2^14: that of zero, at least 1, and that of zero and +1 together, at least one more. */
+  readonly zero: Uint16Array;
+  readonly positive: Uint16Array;
+  /** [columns] the class of each. */
+  readonly classes: Uint8Array;
+}
+
+/** A way to read trits; the definition is one, the kernel another. */
+export type InterleavedDecode = (
+  words: Uint8Array,
+  states: Uint32Array,
+  frequencies: Frequencies,
+  trits: Int8Array,
+) => number | null;
 
 interface Exports {
   readTrits(

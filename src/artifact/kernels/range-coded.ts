@@ -3,7 +3,7 @@
  * which decides where the next is, so this is a few times faster than JavaScript, not tens of times.
  */
 
-import { neighbourOffsets } from '../neighbour-coder.js';
+import { neighbourOffsets } from '../neighbours.js';
 import { RATES } from '../range-coder.js';
 import { instantiate, kernelModule, roundUp } from './module.js';
 

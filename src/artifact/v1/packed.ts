@@ -1,6 +1,6 @@
 /** Packed weights as version 1 had them, all tensors in one section: read, and no longer written. */
 
-import type { Model } from '../../ternary/network.js';
+import type { Model } from '../../ternary/model.js';
 import type { ByteReader } from '../bytes.js';
 import { decoderOf } from '../container.js';
 import { decodePlain } from '../tensor-coder.js';

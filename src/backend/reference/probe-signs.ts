@@ -8,7 +8,7 @@ import { type Key, philox, Purpose, streamOf } from '../../random/philox.js';
  * rank k where the Walsh function r is −1 at k mod 16, so the probes of a group are orthogonal
  * over every 16 active units.
  * @param active - [units], 0 where a unit is not
- * @param site - what is disturbed: a layer, or a matrix of a transformer as it is applied
+ * @param site - what is disturbed: an operation as it is applied
  * @returns [units] ±1 or 0
  */
 export function probeSigns(

@@ -46,12 +46,11 @@ export async function align(
     return alignEachWeight(graph, (single) => align(model, probes, rewardLimit, single));
   }
   const evaluation = await probe(model, probes, rewardLimit, sets);
+  if (!sets) return { alignments: denseAlignments(model), evaluation };
+  const ofListed = sets.filter(({ group }) => isListed(group));
+  const listed = await alignListed(model, ofListed);
+  if (ofListed.length === sets.length) return { alignments: listed, evaluation };
   const weights = denseAlignments(model);
-  if (!sets) return { alignments: weights, evaluation };
-  const listed = await alignListed(
-    model,
-    sets.filter(({ group }) => isListed(group)),
-  );
   const alignments = new Int32Array(sets.reduce((sum, { directions }) => sum + directions, 0));
   let at = 0;
   let first = 0;
@@ -142,9 +141,8 @@ function putDirections(model: SharedModel, set: DirectionSet, first: number, cou
 
 /** Sums the threads' shares, [threads, count] to [count]; integers, so the order is free. */
 function mergeThreads<Values extends Float64Array | Int32Array>(shares: Values, merged: Values): Values {
-  for (let i = 0; i < shares.length; i++) {
-    const at = i % merged.length;
-    merged[at] += shares[i];
+  for (let from = 0; from < shares.length; from += merged.length) {
+    for (let i = 0; i < merged.length; i++) merged[i] += shares[from + i];
   }
   return merged;
 }

@@ -19,7 +19,7 @@ export type { WebgpuOptions } from './device.js';
  * @throws {BackendError} when there is no adapter or no package, with what to install
  * @example
  * const backend = await openWebgpu();
- * try { … } finally { await backend.close(); } // a process does not end before
+ * await backend.close(); // a process does not end before
  */
 export async function openWebgpu(options: WebgpuOptions = {}): Promise<WebgpuBackend> {
   return new WebgpuBackend(await WebgpuDevice.open(options), options.note);

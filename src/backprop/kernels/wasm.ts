@@ -8,10 +8,17 @@ import type { SimdChoice } from '../../backend/names.js';
 import { compileKernels } from '../../backend/wasm/kernels.js';
 import { FUSED, type FusedKernel, type FusedName } from './fused.js';
 import { kernels } from './kernels.generated.js';
-import { takesSizes, type TransformerExports, transformerKernels } from './wasm-transformer.js';
+import {
+  type Attributes,
+  type Inputs,
+  type KernelMemory,
+  takesSizes,
+  type SignedExports,
+  signedKernels,
+} from './wasm-signed.js';
 
 /** What assembly/index.ts exports; addresses are bytes, lengths elements. */
-interface Exports extends TransformerExports {
+interface Exports extends SignedExports {
   gemmScratch(depth: number, rows: number): number;
   gemm(
     p: number,
@@ -73,21 +80,6 @@ interface TfjsWasm extends tf.KernelBackend {
   makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
 }
 
-export type Inputs = Record<string, tf.TensorInfo>;
-export type Attributes = Record<string, number>;
-
-/** The backend's memory as kernels use it. */
-export interface KernelMemory {
-  /** The address of a tensor. */
-  at(tensor: tf.TensorInfo): number;
-  /** A new tensor of float32. */
-  output(...shape: number[]): tf.TensorInfo;
-  /** Values of a tensor. */
-  sizeOf(tensor: tf.TensorInfo): number;
-  /** Runs with bytes that are free again afterwards. */
-  withScratch(bytes: number, run: (scratch: number) => void): void;
-}
-
 /**
  * Registers the kernels with the current backend, tfjs-wasm, once.
  * @returns what it did, for people
@@ -101,7 +93,7 @@ export async function registerFusedKernels(simd: SimdChoice = 'auto'): Promise<s
   const instance = new WebAssembly.Instance(module, { env: { memory, abort() {} } });
   const exports = instance.exports as unknown as Exports;
   const shared = memoryOf(backend);
-  const runs = { ...kernelsOf(shared, exports), ...transformerKernels(shared, exports) };
+  const runs = { ...kernelsOf(shared, exports), ...signedKernels(shared, exports) };
   for (const [kernelName, run] of Object.entries(runs)) {
     if (tf.getKernel(kernelName, 'wasm')) tf.unregisterKernel(kernelName, 'wasm');
     const takes = takesSizes(kernelName as FusedName);

@@ -5,7 +5,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { ACTIVATION_MAX } from '../../ternary/network.js';
+import { ACTIVATION_MAX } from '../../ternary/units.js';
 import { RECIPROCAL_BITS } from '../../ops/normalize/op.js';
 import { SCALE_BITS } from '../../ternary/precision.js';
 import { FUSED } from './fused.js';

@@ -20,7 +20,7 @@ export function hadamardBlock(dimension: number): number {
 /**
  * x·H, differentiable: the transform is its own inverse and transpose.
  * @param x - [R, N]
- * @example hadamard(tf.tensor2d([[1, 0]])) // [[0.7071, 0.7071]]
+ * @example hadamard(tf.tensor2d([[1, 0]])).arraySync() // [[Math.SQRT1_2, Math.SQRT1_2]]
  */
 export function hadamard(x: tf.Tensor2D): tf.Tensor2D {
   return withGradient(

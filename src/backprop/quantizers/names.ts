@@ -24,5 +24,5 @@ export type QuantizerName = keyof typeof QUANTIZER_PRECISIONS;
 /** The names. */
 export const QUANTIZERS = Object.keys(QUANTIZER_PRECISIONS) as QuantizerName[];
 
-/** Those of trits without scales of rows, which are what a transformer's blocks are made of. */
+/** Those of trits without scales of rows, which are what models of texts are made of. */
 export const TRIT_QUANTIZERS = QUANTIZERS.filter((name) => QUANTIZER_PRECISIONS[name] === 'ternary');

@@ -20,7 +20,7 @@ export function thresholdQuantizer(rule: ThresholdRule): Quantizer {
 
 /**
  * [M, N] trits in float32.
- * @example ternarize(tf.tensor2d([[0.1, -1, 1]]), ABSMEAN) // [[0, −1, 1]]: Δ = 0.35
+ * @example ternarize(tf.tensor2d([[0.1, -1, 1]]), ABSMEAN).arraySync() // [[0, -1, 1]]
  */
 export function ternarize(shadow: tf.Tensor2D, rule: ThresholdRule): tf.Tensor2D {
   const attributes = { factor: rule.factor, rms: rule.of === 'rms' };

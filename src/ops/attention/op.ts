@@ -4,7 +4,8 @@
  */
 
 import { roundDiv, roundShift } from '../../ternary/rounding.js';
-import { ceilLog2, clipI8, HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/transformer.js';
+import { ceilLog2 } from '../../ternary/rounding.js';
+import { clipI8, HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/units.js';
 import { type OpSpec, requireBelow, rowOf } from '../op.js';
 
 /** Fraction bits of the largest weight up to a context of 512; one less each time that it doubles. */
@@ -28,7 +29,7 @@ export interface SoftmaxScale {
   readonly shift: number;
 }
 
-/** @example softmaxScale(32, 64) // { factor: 4178, range: 15060, shift: 0 } */
+/** @example softmaxScale(32, 64) // ({ factor: 4178, range: 15059, shift: 0 }) */
 export function softmaxScale(headSize: number, context: number): SoftmaxScale {
   const octaves = LOG2_E / Math.sqrt(headSize);
   const factor = Math.floor(octaves * 2 ** (EXPONENT_BITS + OCTAVE_BITS - 2 * HEAD_BITS) + 0.5);

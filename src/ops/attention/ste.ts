@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX, type SoftmaxScale, softmaxScale } from './op.js';
 import type { SteOp } from '../ste.js';
-import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/transformer.js';
+import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/units.js';
 import { FUSED, runFused } from '../../backprop/kernels/fused.js';
 import { withGradient } from '../../backprop/gradient.js';
 import { clip, unclipped } from '../rescale/ste.js';

@@ -12,7 +12,7 @@ import { ROUNDING } from '../../backend/webgpu/kernels/rounding.js';
 import { dots } from '../../backend/webgpu/kernels/tile.js';
 import { packedWords } from '../../backend/webgpu/plan.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
-import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/transformer.js';
+import { HEAD_BITS, I8_MAX, MIX_BITS } from '../../ternary/units.js';
 import { EXPONENT_BITS, OCTAVE_BITS, SOFTMAX, SOFTMAX_BITS, softmaxScale } from './op.js';
 
 const PARAMS = [

@@ -1,7 +1,7 @@
 /** The row of a matrix that a byte names, 2^EMBEDDING_SHIFT times finer. */
 
 import { VALUE_RANGES } from '../../ternary/precision.js';
-import { EMBEDDING_SHIFT } from '../../ternary/transformer.js';
+import { EMBEDDING_SHIFT } from '../../ternary/units.js';
 import { type OpSpec, tensorOf } from '../op.js';
 
 export const embedding: OpSpec<'embedding'> = {

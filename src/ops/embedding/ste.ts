@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from '../../backprop/gradient.js';
 import { FUSED, runFused } from '../../backprop/kernels/fused.js';
-import { EMBEDDING_SHIFT } from '../../ternary/transformer.js';
+import { EMBEDDING_SHIFT } from '../../ternary/units.js';
 import { oneHot } from '../loss/ste.js';
 import { addToStream } from '../residual/ste.js';
 import type { SteOp } from '../ste.js';

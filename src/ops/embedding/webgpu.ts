@@ -3,7 +3,7 @@
 import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import type { Pass, Recipe } from '../../backend/webgpu/recipe.js';
 import type { Op } from '../../ternary/graph.js';
-import { EMBEDDING_SHIFT } from '../../ternary/transformer.js';
+import { EMBEDDING_SHIFT } from '../../ternary/units.js';
 import { SCALING } from '../rescale/webgpu-scaling.js';
 
 const BYTE_AT = `

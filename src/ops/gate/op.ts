@@ -2,7 +2,7 @@
 
 import { roundShift } from '../../ternary/rounding.js';
 import { exp } from '../../ternary/series.js';
-import { GATE_BITS, HIDDEN_BITS, I8_MAX } from '../../ternary/transformer.js';
+import { GATE_BITS, HIDDEN_BITS, I8_MAX } from '../../ternary/units.js';
 import { type OpSpec, rowOf } from '../op.js';
 
 /** Fraction bits of the table: silu(127/16) · 2^11 < 2^14. */

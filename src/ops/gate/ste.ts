@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { GATED_SHIFT, SILU, SILU_BITS } from './op.js';
 import type { SteOp } from '../ste.js';
-import { GATE_BITS, I8_MAX } from '../../ternary/transformer.js';
+import { GATE_BITS, I8_MAX } from '../../ternary/units.js';
 import { FUSED, runFused } from '../../backprop/kernels/fused.js';
 import { withGradient } from '../../backprop/gradient.js';
 

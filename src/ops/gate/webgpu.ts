@@ -8,7 +8,7 @@ import { groupMain, itemGroups, ITEMS, kernel, read, write } from '../../backend
 import { packedWords } from '../../backend/webgpu/plan.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
 import type { Op } from '../../ternary/graph.js';
-import { I8_MAX } from '../../ternary/transformer.js';
+import { I8_MAX } from '../../ternary/units.js';
 import { SCALING } from '../rescale/webgpu-scaling.js';
 import { GATED_SHIFT, SILU } from './op.js';
 

@@ -1,7 +1,7 @@
 /** The sums of a language model's head as logits in 2^−LOGIT_BITS bits. */
 
 import { roundShift } from '../../ternary/rounding.js';
-import { LOGIT_MAX, rescale } from '../../ternary/transformer.js';
+import { LOGIT_MAX, rescale } from '../../ternary/units.js';
 import type { OpSpec } from '../op.js';
 import { requireScalable, scaleAt } from '../rescale/op.js';
 

@@ -1,6 +1,6 @@
 /** The sums of a language model's head as logits, in TensorFlow.js. */
 
-import { LOGIT_MAX } from '../../ternary/transformer.js';
+import { LOGIT_MAX } from '../../ternary/units.js';
 import { rounded } from '../rescale/ste.js';
 import type { SteOp } from '../ste.js';
 

@@ -2,7 +2,7 @@
 
 import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
-import { LOGIT_MAX } from '../../ternary/transformer.js';
+import { LOGIT_MAX } from '../../ternary/units.js';
 import { SCALING, scaleWord } from '../rescale/webgpu-scaling.js';
 
 /** Items: of z. */

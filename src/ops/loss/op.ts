@@ -3,7 +3,7 @@
  * interpolation, losses in units of 2⁻¹⁶ bits.
  */
 
-import { CLASSES_MAX, EXPONENT_MAX } from '../../ternary/network.js';
+import { CLASSES_MAX, EXPONENT_MAX } from '../../ternary/units.js';
 import { type OpSpec, requireBelow, rowOf } from '../op.js';
 import { EXP2, LOG2, WEIGHT_BITS } from './tables.js';
 

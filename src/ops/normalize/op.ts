@@ -4,7 +4,7 @@
  * reciprocal, so that no element needs a division on any backend.
  */
 
-import { ACTIVATION_MAX } from '../../ternary/network.js';
+import { ACTIVATION_MAX } from '../../ternary/units.js';
 import { roundDiv, roundShift } from '../../ternary/rounding.js';
 import { type OpSpec, requireBelow, rowOf } from '../op.js';
 

@@ -5,7 +5,7 @@
  */
 
 import * as tf from '@tensorflow/tfjs-core';
-import { ACTIVATION_MAX } from '../../ternary/network.js';
+import { ACTIVATION_MAX } from '../../ternary/units.js';
 import type { SteOp } from '../ste.js';
 import { RECIPROCAL_BITS } from './op.js';
 import { FUSED, runFused } from '../../backprop/kernels/fused.js';

@@ -16,7 +16,7 @@ import { ROUNDING } from '../../backend/webgpu/kernels/rounding.js';
 import { packedWords } from '../../backend/webgpu/plan.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
 import type { Attributes } from '../../ternary/graph.js';
-import { ACTIVATION_MAX } from '../../ternary/network.js';
+import { ACTIVATION_MAX } from '../../ternary/units.js';
 import { RECIPROCAL_BITS } from './op.js';
 
 /** Row r of `z` gives row r of `x` and its mean absolute value. Workgroups: `rowGroups`. */

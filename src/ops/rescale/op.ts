@@ -1,7 +1,7 @@
 /** Sums in another unit, by a mantissa and an exponent out of the model's scales. */
 
 import { roundShift } from '../../ternary/rounding.js';
-import { clipI8, FINER_BITS, I8_MAX, rescale } from '../../ternary/transformer.js';
+import { clipI8, FINER_BITS, I8_MAX, rescale } from '../../ternary/units.js';
 import { type OpSpec, requireBelow } from '../op.js';
 
 /** The largest value before it is rotated or rounded: ±2^14, which is more than what i8 can hold after it. */

@@ -6,7 +6,7 @@
 
 import * as tf from '@tensorflow/tfjs-core';
 import { FINER_MAX } from './op.js';
-import { FINER_BITS, I8_MAX } from '../../ternary/transformer.js';
+import { FINER_BITS, I8_MAX } from '../../ternary/units.js';
 import type { Rescaling, SteOp } from '../ste.js';
 import { FUSED, runFused } from '../../backprop/kernels/fused.js';
 import { withGradient } from '../../backprop/gradient.js';
@@ -26,7 +26,7 @@ export const rescaleSte: SteOp<'rescale'> = ({ attributes: { scale, to } }, at) 
   }
 };
 
-/** The scale of a mantissa and an exponent, as `rescale` of src/ternary/transformer.ts takes it. */
+/** The scale of a mantissa and an exponent, as `rescale` of src/ternary/units.ts takes it. */
 export function rescalingOf(mantissa: number, exponent: number): Rescaling {
   return exponent > 30 ? { multiplier: 0, shift: 1 } : { multiplier: mantissa, shift: exponent };
 }

@@ -2,7 +2,7 @@
 
 import { ROUNDING } from '../../backend/webgpu/kernels/rounding.js';
 import type { Pass } from '../../backend/webgpu/recipe.js';
-import { I8_MAX } from '../../ternary/transformer.js';
+import { I8_MAX } from '../../ternary/units.js';
 import { FINER_MAX } from './op.js';
 
 /** `scaleAt(word)` of a scale of the model, from `scales`, and `rescale(sum, scale)`. */

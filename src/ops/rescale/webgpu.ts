@@ -8,7 +8,7 @@ import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js'
 import { packedWords } from '../../backend/webgpu/plan.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
 import type { Attributes, Op } from '../../ternary/graph.js';
-import { FINER_BITS } from '../../ternary/transformer.js';
+import { FINER_BITS } from '../../ternary/units.js';
 import { recordEmbedding } from '../embedding/webgpu.js';
 import { SCALING, scaleWord } from './webgpu-scaling.js';
 

@@ -1,6 +1,6 @@
 /** The residual stream and the sums that are added to it, saturated. */
 
-import { RESIDUAL_MAX, rescale, saturate } from '../../ternary/transformer.js';
+import { RESIDUAL_MAX, rescale, saturate } from '../../ternary/units.js';
 import type { OpSpec } from '../op.js';
 import { requireScalable, scaleAt } from '../rescale/op.js';
 

@@ -3,7 +3,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { withGradient } from '../../backprop/gradient.js';
 import { FUSED, runFused } from '../../backprop/kernels/fused.js';
-import { RESIDUAL_MAX } from '../../ternary/transformer.js';
+import { RESIDUAL_MAX } from '../../ternary/units.js';
 import { clip, rescaled } from '../rescale/ste.js';
 import type { Rescaling, SteOp } from '../ste.js';
 

@@ -2,7 +2,7 @@
 
 import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
-import { RESIDUAL_MAX } from '../../ternary/transformer.js';
+import { RESIDUAL_MAX } from '../../ternary/units.js';
 import { SCALING, scaleWord } from '../rescale/webgpu-scaling.js';
 
 /** A scaled sum that passes this saturates the residual stream, whatever is there. */

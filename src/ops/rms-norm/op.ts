@@ -5,7 +5,8 @@
 
 import { roundDiv, roundShift } from '../../ternary/rounding.js';
 import { type OpSpec, requireBelow, rowOf } from '../op.js';
-import { ceilLog2, clipI8, I8_MAX, NORM_BITS } from '../../ternary/transformer.js';
+import { ceilLog2 } from '../../ternary/rounding.js';
+import { clipI8, I8_MAX, NORM_BITS } from '../../ternary/units.js';
 
 /** Fraction bits of the reciprocal: gain ≤ 2^11, and |y| is never above the root. */
 export const RMS_RECIPROCAL_BITS = 19;

@@ -1,12 +1,12 @@
 /**
- * The transformer's normalization of the residual stream by its root mean square (src/ops/rms-norm/op.ts), to
+ * Normalization of the residual stream by its root mean square (src/ops/rms-norm/op.ts), to
  * the bit, with the gradient of the real one where activations are not clipped.
  */
 
 import * as tf from '@tensorflow/tfjs-core';
 import { RMS_RECIPROCAL_BITS, rmsGain, rmsValueBits } from './op.js';
 import type { SteOp } from '../ste.js';
-import { I8_MAX, NORM_BITS } from '../../ternary/transformer.js';
+import { I8_MAX, NORM_BITS } from '../../ternary/units.js';
 import { FUSED, runFused } from '../../backprop/kernels/fused.js';
 import { withGradient } from '../../backprop/gradient.js';
 import { clip, unclipped } from '../rescale/ste.js';

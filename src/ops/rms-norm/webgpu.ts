@@ -4,7 +4,7 @@ import { groupMain, itemGroups, ITEMS, kernel, read, write } from '../../backend
 import { ROUNDING } from '../../backend/webgpu/kernels/rounding.js';
 import { packedWords } from '../../backend/webgpu/plan.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
-import { I8_MAX } from '../../ternary/transformer.js';
+import { I8_MAX } from '../../ternary/units.js';
 import { RMS_RECIPROCAL_BITS, rmsGain, rmsValueBits } from './op.js';
 
 /** The largest value and the sum of squares by atomics; the root from float32's, set right in integers. */

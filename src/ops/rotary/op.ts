@@ -5,7 +5,7 @@
 
 import { roundShift } from '../../ternary/rounding.js';
 import { cosSin, exp } from '../../ternary/series.js';
-import { clipI8, FINER_BITS, I8_MAX, rescale } from '../../ternary/transformer.js';
+import { clipI8, FINER_BITS, I8_MAX, rescale } from '../../ternary/units.js';
 import { type OpSpec, rowOf } from '../op.js';
 import { clipFiner, requireScalable, scaleAt } from '../rescale/op.js';
 

@@ -6,7 +6,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { FINER_MAX } from '../rescale/op.js';
 import { ROTARY_BITS, rotaryTables } from './op.js';
-import { FINER_BITS, I8_MAX } from '../../ternary/transformer.js';
+import { FINER_BITS, I8_MAX } from '../../ternary/units.js';
 import { FUSED, runFused } from '../../backprop/kernels/fused.js';
 import { withGradient } from '../../backprop/gradient.js';
 import { clip, rescaled, unclipped } from '../rescale/ste.js';

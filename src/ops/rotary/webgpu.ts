@@ -4,7 +4,7 @@ import { BYTES } from '../../backend/webgpu/kernels/bytes.js';
 import { itemKernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
 import { packedWords } from '../../backend/webgpu/plan.js';
 import type { Recipe } from '../../backend/webgpu/recipe.js';
-import { FINER_BITS } from '../../ternary/transformer.js';
+import { FINER_BITS } from '../../ternary/units.js';
 import { SCALING, scaleWord } from '../rescale/webgpu-scaling.js';
 import { ROTARY_BITS, rotaryTables } from './op.js';
 

@@ -3,10 +3,11 @@
 import { CUT_MAX, tritOf } from '../../random/latents.js';
 import { latentsOfValues, partOf } from '../../backend/latents.js';
 import type { LatentSettings } from '../config.js';
-import type { Tensor } from '../../ternary/network.js';
+import type { Tensor } from '../../ternary/model.js';
 import { VALUE_RANGES } from '../../ternary/precision.js';
 import { PoolOptimizer } from '../pool-optimizer.js';
-import { type Rule, type Scene, shareOf, type TrainerState } from './rule.js';
+import type { RunState } from '../../artifact/checkpoint.js';
+import { type Rule, type Scene, shareOf } from './rule.js';
 
 /** A tensor that is trained, and its latents, ±127: a trit is one beyond ±42, an integer the nearest. */
 interface Trained {
@@ -73,7 +74,7 @@ export class LatentsRule implements Rule {
     return { arrays };
   }
 
-  async restore({ step, arrays = [] }: TrainerState): Promise<void> {
+  async restore({ step, arrays = [] }: RunState): Promise<void> {
     const mine = this.#arrays();
     if (arrays.length !== mine.length || arrays.some((array, i) => array.length !== mine[i].length)) {
       throw new RangeError(`expected arrays of ${mine.map(({ length }) => length).join(', ')} values`);

@@ -5,7 +5,8 @@ import { logSets } from '../../random/directions.js';
 import { NATS_PER_UNIT } from '../../ops/loss/op.js';
 import type { SeedSettings } from '../config.js';
 import { selectCoefficients } from '../selection.js';
-import { type LogEntry, meanUnits, type Rule, type Scene } from './rule.js';
+import type { LogEntry } from '../../train/trainer.js';
+import { meanUnits, type Rule, type Scene } from './rule.js';
 
 export class LogRule implements Rule {
   #stage = 0;

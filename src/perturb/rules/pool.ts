@@ -5,7 +5,8 @@ import { type DirectionSet, poolSets } from '../../random/directions.js';
 import { coefficientLimit } from '../../random/latents.js';
 import type { SeedSettings } from '../config.js';
 import { PoolOptimizer } from '../pool-optimizer.js';
-import { type Rule, type Scene, shareOf, type TrainerState } from './rule.js';
+import type { RunState } from '../../artifact/checkpoint.js';
+import { type Rule, type Scene, shareOf } from './rule.js';
 
 export class PoolRule implements Rule {
   readonly #optimizer: PoolOptimizer;
@@ -58,7 +59,7 @@ export class PoolRule implements Rule {
     return { pool: this.#optimizer.state };
   }
 
-  async restore({ pool }: TrainerState): Promise<void> {
+  async restore({ pool }: RunState): Promise<void> {
     const { values, mean, square, updates } = this.#optimizer.state;
     if (pool?.values.length !== values.length) {
       throw new RangeError(`expected the state of a pool of ${values.length} directions`);

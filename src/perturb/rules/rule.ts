@@ -4,24 +4,8 @@ import type { Alignment, Evaluation, Placed } from '../../backend/backend.js';
 import type { DirectionSet } from '../../random/directions.js';
 import type { Key } from '../../random/philox.js';
 import type { Graph } from '../../ternary/graph.js';
-import type { PoolState } from '../pool-optimizer.js';
-
-/** What a seed log keeps of a step. */
-export interface LogEntry {
-  /** Nonzeros of each direction. */
-  readonly nonzeros: number;
-  /** [Σ K] trits. */
-  readonly coefficients: Int8Array;
-}
-
-/** What a run needs to continue where it stopped. */
-export interface TrainerState {
-  readonly step: number;
-  /** Of a pool. */
-  readonly pool?: PoolState;
-  /** Of latents: those of each trained tensor, and the optimizer's two means. A log is its own state. */
-  readonly arrays?: readonly Float32Array[];
-}
+import type { RunState } from '../../artifact/checkpoint.js';
+import type { LogEntry } from '../../train/trainer.js';
 
 /** What a rule works on. */
 export interface Scene {
@@ -42,12 +26,12 @@ export interface Rule {
    * @returns the evaluation before the move, and of a log what it must keep
    */
   step(step: number): Promise<{ readonly evaluation: Evaluation; readonly log?: LogEntry }>;
-  state(): Omit<TrainerState, 'step'>;
+  state(): Omit<RunState, 'step'>;
   /**
    * Continues from a state after a step.
    * @throws {RangeError} when it is not one of this configuration
    */
-  restore(state: TrainerState): Promise<void>;
+  restore(state: RunState): Promise<void>;
 }
 
 /** Mean loss of a batch in 2⁻¹⁶ bits, as a log keeps it and stages look at it: exact. */

@@ -1,4 +1,4 @@
-// A transformer's sums in the units of where they go: activations, the residual stream, rotated
+// Sums in the units of where they go: activations, the residual stream, rotated
 // queries and keys. Forward in integers with float32 tensors at both ends, and back. Lengths are
 // multiples of four. src/backprop/ops has the definitions.
 

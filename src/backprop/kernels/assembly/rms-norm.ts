@@ -1,4 +1,4 @@
-// The transformer's normalization of the residual stream by its root mean square, and its gradient.
+// Normalization of the residual stream by its root mean square, and its gradient.
 // Widths are multiples of four. src/backprop/ops/rms-norm.ts has the definition.
 
 import { roundDiv, roundShift4 } from '../../../backend/wasm/assembly/arithmetic';

@@ -1,4 +1,4 @@
-// Both ends of a transformer: rows of the embedding by token, and the softmax over tokens; with their
+// Both ends of a model of texts: rows of the embedding by token, and the softmax over tokens; with their
 // gradients. Widths and vocabularies are multiples of four. src/backprop/ops has the definitions.
 
 import { multiplyAdd, totalF32 } from './vector';

@@ -1,15 +1,29 @@
 /**
- * The transformer's fused kernels for TensorFlow.js's wasm backend: which tensors and numbers each takes.
+ * Fused kernels of i8 activations for TensorFlow.js's wasm backend: which tensors and numbers each takes.
  * Their source is assembly/{signed,requantize,rms-norm,attention,gate,tokens}.ts. Sizes that they do not take are
  * composed of TensorFlow.js's own operations.
  */
 
 import type * as tf from '@tensorflow/tfjs-core';
 import { FUSED, type FusedKernel, type FusedName } from './fused.js';
-import type { Attributes, Inputs, KernelMemory } from './wasm.js';
+
+export type Inputs = Record<string, tf.TensorInfo>;
+export type Attributes = Record<string, number>;
+
+/** The backend's memory as kernels use it. */
+export interface KernelMemory {
+  /** The address of a tensor. */
+  at(tensor: tf.TensorInfo): number;
+  /** A new tensor of float32. */
+  output(...shape: number[]): tf.TensorInfo;
+  /** Values of a tensor. */
+  sizeOf(tensor: tf.TensorInfo): number;
+  /** Runs with bytes that are free again afterwards. */
+  withScratch(bytes: number, run: (scratch: number) => void): void;
+}
 
 /** What those files export; addresses are bytes, lengths elements. */
-export type TransformerExports = Record<
+export type SignedExports = Record<
   | 'signedLinearScratch'
   | 'signedLinear'
   | 'requantize'
@@ -66,9 +80,9 @@ export function takesSizes(name: FusedName): FusedKernel['takes'] {
 }
 
 /** The kernels by their names in TensorFlow.js's registry. */
-export function transformerKernels(
+export function signedKernels(
   { at, output, sizeOf, withScratch }: KernelMemory,
-  exports: TransformerExports,
+  exports: SignedExports,
 ): Record<string, Kernel> {
   const like = ({ shape }: tf.TensorInfo) => output(...shape);
 

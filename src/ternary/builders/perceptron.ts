@@ -6,27 +6,11 @@
  * to check for overflow.
  */
 
-import { printable } from '../errors.js';
-import { type Graph, GraphBuilder } from './graph.js';
-import { isPrecision, type LayerPrecision, PRECISIONS, VALUE_RANGES, type Values } from './precision.js';
-
-export type { LayerPrecision } from './precision.js';
-
-/** The largest activation: u7. */
-export const ACTIVATION_MAX = 127;
-
-/**
- * A weight matrix, [rows, columns] = [outputs, inputs], or the scales of its rows, [rows, 1];
- * row-major in the model's flat order.
- */
-export interface Tensor {
-  readonly name: string;
-  readonly values: Values;
-  readonly rows: number;
-  readonly columns: number;
-  /** Index of its first value among all values of the model. */
-  readonly offset: number;
-}
+import { printable } from '../../errors.js';
+import { type Graph, GraphBuilder } from '../graph.js';
+import { type Model, PARAMETERS_MAX, type Tensor, TENSOR_WEIGHTS_MAX } from '../model.js';
+import { isPrecision, type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../precision.js';
+import { ACTIVATION_MAX, CLASSES_MAX, EXPONENT_MAX, WIDTH_MAX } from '../units.js';
 
 /** One layer: its weight matrix and how its sums become pre-activations (see `finishSum`). */
 export interface Layer {
@@ -52,16 +36,39 @@ export interface NetworkOptions {
   readonly precision?: readonly LayerPrecision[];
 }
 
-/** What every model is to those who store, hash or rebuild it: an ordered list of tensors. */
-export interface Model {
-  readonly tensors: readonly Tensor[];
-  /** Values of all tensors together. */
-  readonly parameters: number;
+/** The keys of a header that describe a perceptron. */
+export interface LayersDescription extends NetworkOptions {
+  /** Layer widths, `784-512-10`. */
+  readonly model: string;
+}
+
+/** What each of them must be by itself. */
+export const LAYERS_RULES = {
+  model: ['layer widths', (value: unknown) => typeof value === 'string' && value.length <= 512],
+  centred: ['true or false', (value: unknown) => typeof value === 'boolean'],
+  gain: ['an integer', Number.isInteger],
+  logitScale: ['an integer', Number.isInteger],
+  precision: [
+    `${Object.keys(PRECISIONS).join(', ')} for each layer`,
+    (value: unknown) => value === undefined || (Array.isArray(value) && value.every(isPrecision)),
+  ],
+} as const;
+
+/** A model may not have more layers of weights. */
+export const LAYERS_MAX = 64;
+
+/**
+ * The perceptron that a header describes.
+ * @throws {RangeError} when a bound of the arithmetic is not met
+ */
+export function perceptronOf(description: LayersDescription): Network {
+  const widths = parseWidths(description.model);
+  if (widths.length > LAYERS_MAX + 1) throw new RangeError(`"model" expected at most ${LAYERS_MAX} layers`);
+  return networkOf(widths, description);
 }
 
 /** A multilayer perceptron of the integer network. */
 export interface Network extends NetworkOptions, Graph {
-  readonly architecture: 'perceptron';
   /** Inputs, hidden widths, classes. */
   readonly widths: readonly number[];
   readonly precision: readonly LayerPrecision[];
@@ -70,23 +77,8 @@ export interface Network extends NetworkOptions, Graph {
   readonly layers: readonly Layer[];
 }
 
-/** No tensor may have more weights: sums of a row's absolute values stay below 2^31 (see `networkOf`). */
-export const TENSOR_WEIGHTS_MAX = 1 << 22;
-/**
- * No model may have more weights. Replaying takes two bytes a weight, a weight and its latent, and the
- * caller's copy is a third: 0.4 GB at the limit, and wasm's memory ends at 4 GiB. Nothing is allocated by
- * what a header declares unless the file is long enough for it, or somebody asks for the weights.
- */
-export const PARAMETERS_MAX = 1 << 27;
 /** 254·N ≤ gain · 2^22 keeps the reciprocal of `normalize` above zero. */
 const RECIPROCAL_ONE = 2 ** 22;
-/** No layer may be wider: its index in a direction's entry takes 16 bits. */
-export const WIDTH_MAX = 65_535;
-/** Labels are bytes. */
-export const CLASSES_MAX = 256;
-/** |logit · logitScale| stays below this, so that differences of losses fit i32. */
-export const EXPONENT_MAX = 2 ** 28;
-
 /**
  * Builds a network description and proves its bounds.
  *
@@ -144,13 +136,16 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
   if (offset > PARAMETERS_MAX) {
     throw new RangeError(`"model" expected at most ${PARAMETERS_MAX} weights, got ${offset}`);
   }
+  const ternary = precision.every((one) => one === 'ternary');
   const tensors = [...matrices, ...layers.flatMap(({ scale }) => scale ?? [])];
   return {
-    ...{ architecture: 'perceptron', widths: [...widths], precision, centred, gain, logitScale },
+    ...{ widths: [...widths], precision, centred, gain, logitScale },
     ...{ tensors, layers, parameters: offset },
     name: widths.join('-'),
-    description: { model: widths.join('-'), centred, gain, logitScale, precision },
-    initial: isTernary({ precision })
+    // All ternary goes without saying.
+    description: { model: widths.join('-'), centred, gain, logitScale, ...(!ternary && { precision }) },
+    details: ternary ? [] : [['precision', precision.join(', ')]],
+    initial: ternary
       ? matrices.map(() => 'drawn')
       : `it has layers of other precisions than ternary: ${precision.join(', ')}`,
     ...programOf(layers, tensors, options),
@@ -162,7 +157,7 @@ function programOf(
   layers: readonly Layer[],
   tensors: readonly Tensor[],
   { centred, gain, logitScale }: NetworkOptions,
-): Omit<Graph, keyof Model | 'name' | 'description' | 'initial'> {
+): Omit<Graph, keyof Model | 'name' | 'details' | 'description' | 'initial'> {
   const program = new GraphBuilder({ kind: 'u7', width: layers[0].weights.columns });
   let x = program.input;
   for (const [index, { weights, scale, shift }] of layers.entries()) {

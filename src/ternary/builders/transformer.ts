@@ -6,39 +6,26 @@
  * docs/transformer.md is the specification; rms-norm.ts, rotary.ts, attention.ts and silu.ts are its parts.
  */
 
-import { printable } from '../errors.js';
-import { type Graph, GraphBuilder, type Initial, type Probe, type Slot } from './graph.js';
-import { type Model, PARAMETERS_MAX, type Tensor, TENSOR_WEIGHTS_MAX } from './network.js';
-import type { Values } from './precision.js';
-import { roundShift } from './rounding.js';
-
-/** A text is bytes. */
-export const VOCABULARY = 256;
-
-/** Fraction bits of the residual stream. */
-export const RESIDUAL_BITS = 12;
-/** The residual stream saturates at ±this, which float32 holds exactly. */
-export const RESIDUAL_MAX = 2 ** 23 - 1;
-/** The largest i8 activation. */
-export const I8_MAX = 127;
-/** Fraction bits of a normalized activation: one root mean square is 32. */
-export const NORM_BITS = 5;
-/** Fraction bits of queries, keys and values. */
-export const HEAD_BITS = 4;
-/** Fraction bits of what attention mixes from values. */
-export const MIX_BITS = 5;
-/** Fraction bits of the gate and of what it gates. */
-export const GATE_BITS = 4;
-/** Fraction bits of the gated hidden activations of a position, if none passes ±127; else up to three fewer. */
-export const HIDDEN_BITS = 4;
-/** A query, key or value is computed with so many more bits, and rounded once, after its rotation. */
-export const FINER_BITS = 7;
-/** Fraction bits of an embedding's value times its mantissa, before the exponent: ±127·127·2^8 < RESIDUAL_MAX. */
-export const EMBEDDING_SHIFT = 8;
-/** A logit is scaled to 2^−LOGIT_BITS bits, saturates at ±LOGIT_MAX, and counts 2^LOGIT_SHIFT units of a loss. */
-export const LOGIT_BITS = 10;
-export const LOGIT_MAX = 2 ** 21;
-export const LOGIT_SHIFT = 6;
+import { printable } from '../../errors.js';
+import { type Graph, GraphBuilder, type Initial, type Probe, type Slot } from '../graph.js';
+import { type Model, PARAMETERS_MAX, type Tensor, TENSOR_WEIGHTS_MAX } from '../model.js';
+import type { Values } from '../precision.js';
+import { ceilLog2 } from '../rounding.js';
+import {
+  EMBEDDING_SHIFT,
+  FINER_BITS,
+  GATE_BITS,
+  HEAD_BITS,
+  HIDDEN_BITS,
+  I8_MAX,
+  LOGIT_BITS,
+  LOGIT_SHIFT,
+  MIX_BITS,
+  NORM_BITS,
+  RESIDUAL_BITS,
+  scaleOfReal,
+  VOCABULARY,
+} from '../units.js';
 
 /** What embedding and head are made of. */
 export const EMBEDDINGS = { int8: 'int8', ternary: 'trit' } as const satisfies Record<string, Values>;
@@ -74,8 +61,24 @@ export const SHAPE_KEYS = [
   ...(['loopFrom', 'loopTo', 'loops', 'tied', 'embedding'] as const),
 ] satisfies (keyof TransformerShape)[];
 
+/** The keys of a header that describe a transformer. */
+export interface ShapeDescription {
+  readonly model: TransformerShape;
+}
+
+/** What they must be by themselves. */
+export const SHAPE_RULES = {
+  model: [
+    'the shape of a transformer',
+    (value: unknown) => {
+      const keys = Object.keys(value as object);
+      return keys.length === SHAPE_KEYS.length && SHAPE_KEYS.every((key) => keys.includes(key));
+    },
+  ],
+} as const;
+
 /** The shape of a model alone. */
-export function shapeOf(model: TransformerShape): TransformerShape {
+function shapeOf(model: TransformerShape): TransformerShape {
   return Object.fromEntries(SHAPE_KEYS.map((key) => [key, model[key]])) as unknown as TransformerShape;
 }
 
@@ -105,7 +108,6 @@ export interface TransformerBlock {
 }
 
 export interface Transformer extends TransformerShape, Graph {
-  readonly architecture: 'transformer';
   readonly headSize: number;
   /** Model order: embedding, each block's matrices, the head unless it is tied, `scales`. */
   readonly tensors: readonly Tensor[];
@@ -114,12 +116,17 @@ export interface Transformer extends TransformerShape, Graph {
   readonly layers: readonly TransformerBlock[];
   /** [256, W]; of a tied model the embedding's matrix with a scale of its own. */
   readonly head: ScaledMatrix;
-  /** [matrices, 2]: mantissa and exponent of each, see {@link rescale}. */
+  /** [matrices, 2], mantissa and exponent of each, which docs/transformer.md defines. */
   readonly scales: Tensor;
   /** The blocks in the order in which they are applied, as indices of `layers`. */
   readonly order: readonly number[];
   /** A logit's sum is rounded by so many bits before it is scaled: 127³·W / 2^this < 2^30. */
   readonly headShift: number;
+}
+
+/** Whether a model is a transformer, for those who write its parts by name. */
+export function isTransformer(model: Graph): model is Transformer {
+  return 'embed' in model;
 }
 
 const MATRICES = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'] as const;
@@ -129,7 +136,7 @@ export type BlockMatrix = (typeof MATRICES)[number];
  * Builds a transformer's description and proves its bounds: a sum of N products of i8 and trits is at most
  * 127·N ≤ 127·2^14 < 2^21, times a mantissa < 2^28; one of W products of i8 and i8 at most 127²·2^12 < 2^26.
  * @throws {RangeError} naming the number that is out of range
- * @example transformerOf({ ...SHAPE, blocks: 4, width: 128 }).parameters
+ * @example transformerOf({ ...shape, blocks: 4, loopTo: 4 }).name // 'text-4x128'
  */
 export function transformerOf(shape: TransformerShape): Transformer {
   const { blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding } = shape;
@@ -189,13 +196,13 @@ export function transformerOf(shape: TransformerShape): Transformer {
   const order = [...range(0, loopFrom), ...looped, ...range(loopTo, blocks)];
   const headShift = Math.max(0, ceilLog2(width) - 9);
   const model = {
-    architecture: 'transformer' as const,
     ...{ blocks, width, heads, keyHeads, hidden, context, loopFrom, loopTo, loops, tied, embedding },
     ...{ headSize, tensors, embed, layers, head, scales, order, headShift, parameters: offset },
   };
   return {
     ...model,
     name: transformerName(shape),
+    details: detailsOf(shape),
     description: { model: shapeOf(shape) },
     initial: tied ? '"tied" expected false: directions need a head of its own' : initialOf(model),
     ...programOf(model),
@@ -205,7 +212,7 @@ export function transformerOf(shape: TransformerShape): Transformer {
 /** The residual stream through the blocks as they are applied. Sites: 0, then 1 + 7·application + matrix, in model order. */
 function programOf(
   model: Omit<Transformer, Exclude<keyof Graph, keyof Model | 'context'>>,
-): Omit<Graph, keyof Model | 'name' | 'description' | 'initial'> {
+): Omit<Graph, keyof Model | 'name' | 'details' | 'description' | 'initial'> {
   const { tensors, width, heads, keyHeads, headSize, hidden, context, embed, head, layers, order, loops } =
     model;
   const program = new GraphBuilder({ kind: 'byte', width: 1 });
@@ -275,36 +282,6 @@ function programOf(
     scaling: { tensor: scales, rows: scalingOf(model) },
     fanIns: tensors.map((tensor) => fanInOf(tensor, order.length)),
   };
-}
-
-/**
- * A sum in the unit that follows: sum · mantissa / 2^exponent, rounded.
- * @param sum - |sum · mantissa| < 2^30
- * @param mantissa - 1…127
- * @param exponent - −2…127; from 31 on the result is 0
- */
-export function rescale(sum: number, mantissa: number, exponent: number): number {
-  if (exponent > 30) return 0;
-  return exponent < 0 ? sum * mantissa * 2 ** -exponent : roundShift(sum * mantissa, exponent);
-}
-
-/**
- * The mantissa and exponent nearest to a real scale, which training takes as well.
- * @param scale - > 0; what is out of 2⁻¹²⁷·64 … 63.5 becomes the nearest that there is
- * @example scaleOfReal(0.3) // [77, 8]
- */
-export function scaleOfReal(scale: number): [mantissa: number, exponent: number] {
-  let mantissa = scale;
-  let exponent = 0;
-  while (mantissa < 63.5 && exponent < 127) {
-    mantissa *= 2;
-    exponent++;
-  }
-  while (exponent < 1) {
-    mantissa /= 2;
-    exponent++;
-  }
-  return [Math.max(1, Math.min(127, Math.floor(mantissa + 0.5))), exponent];
 }
 
 /** Root mean square of the residual stream's first values. */
@@ -381,25 +358,22 @@ export function unitsOf({
   return units;
 }
 
-/** ±127. */
-export function clipI8(value: number): number {
-  return Math.max(-I8_MAX, Math.min(I8_MAX, value));
-}
-
-/** The residual stream after an addition. */
-export function saturate(value: number): number {
-  return Math.max(-RESIDUAL_MAX, Math.min(RESIDUAL_MAX, value));
-}
-
 /** A model's name for people: `text-4x128`, and what is not usual of it. */
-export function transformerName({ blocks, width, loops, embedding, tied }: TransformerShape): string {
+function transformerName({ blocks, width, loops, embedding, tied }: TransformerShape): string {
   const more = [loops > 1 ? `loops ${loops}` : '', embedding === 'int8' ? '' : embedding, tied ? 'tied' : ''];
   return [`text-${blocks}x${width}`, ...more.filter((part) => part !== '')].join(', ');
 }
 
-/** ⌈log₂ n⌉ of n ≥ 1. */
-export function ceilLog2(n: number): number {
-  return 32 - Math.clz32(n - 1);
+function detailsOf(shape: TransformerShape): [label: string, value: string][] {
+  const { heads, keyHeads, hidden, context, loops, loopFrom, loopTo, tied, embedding } = shape;
+  const blocks = `blocks ${loopFrom} to ${loopTo - 1}, ${loops} times`;
+  return [
+    ['heads', keyHeads === heads ? `${heads}` : `${heads} of queries, ${keyHeads} of keys and values`],
+    ['hidden', `${hidden}`],
+    ['context', `${context} bytes`],
+    ...(loops === 1 ? [] : [['loop', blocks] as [string, string]]),
+    ['embedding', `${embedding}, the head ${tied ? 'is the same matrix' : 'of its own'}`],
+  ];
 }
 
 function range(from: number, to: number): number[] {
