@@ -4,6 +4,7 @@ import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
 import { rebuild } from '../src/artifact/rebuild.js';
 import { type BackendChoice, openBackend } from '../src/backend/open.js';
 import { ConfigError, InputError } from '../src/errors.js';
+import { detailsOf } from '../src/ternary/builders/details.js';
 import type { Tensor } from '../src/ternary/model.js';
 import { type BaseOptions, baseOf, rebuildOnBase } from './bases.js';
 import { parseRange } from './config-options.js';
@@ -89,6 +90,6 @@ function print(
 
 /** What two artifacts must have in common to be compared, as people read it. */
 function shapeOf(artifact: Artifact): string {
-  const { name, details } = artifact.network;
-  return [name, ...details.map(([label, value]) => `${label} ${value}`)].join(', ');
+  const { network } = artifact;
+  return [network.name, ...detailsOf(network).map(([label, value]) => `${label} ${value}`)].join(', ');
 }

@@ -1,6 +1,7 @@
 /** `ternseed inspect FILE`: what an artifact says of itself, without rebuilding it. */
 
 import { type Artifact, openArtifact } from '../src/artifact/artifact.js';
+import { detailsOf } from '../src/ternary/builders/details.js';
 import type { Graph } from '../src/ternary/graph.js';
 import type { Header } from '../src/artifact/header.js';
 import { inputsOf } from '../src/artifact/inputs.js';
@@ -41,7 +42,7 @@ export async function inspect(file: string, { json }: { json: boolean }): Promis
     ...table([
       ['bytes', `${count(bytes)} (${bits} bits a weight)`],
       ['model', `${printable(network.name)}, ${count(network.parameters)} weights`],
-      ...network.details.map(([label, value]): [string, string] => [label, value]),
+      ...detailsOf(network),
       ...(fetched
         ? ([
             ['fetched', `${count(fetched.bytes)} bytes in ${fetched.requests} requests${rangeNote(fetched)}`],

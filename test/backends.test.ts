@@ -7,7 +7,7 @@ import { ConfigError } from '../src/errors.js';
 import { EXPONENT_MAX, WIDTH_MAX } from '../src/ternary/units.js';
 import { type Network, isTernary, networkOf } from '../src/ternary/builders/perceptron.js';
 import { type LayerPrecision, PRECISIONS, VALUE_RANGES } from '../src/ternary/precision.js';
-import { fastBackends, reference, runsOn } from './support/backends.js';
+import { allBackends, reference, runsOn } from './support/backends.js';
 
 /** A random network with a random batch, weights and key. */
 interface Scene {
@@ -91,7 +91,7 @@ function setsOf({ network, key }: Scene, step: number, share: number): Direction
   });
 }
 
-describe.each(fastBackends)('%s equals the reference', (name, open) => {
+describe.each(allBackends)('%s equals the reference', (name, open) => {
   let backend: Backend;
   beforeAll(async () => {
     backend = await open();
@@ -325,7 +325,7 @@ describe.each(fastBackends)('%s equals the reference', (name, open) => {
   );
 });
 
-describe.each([['reference', async () => reference] as const, ...fastBackends])('%s refuses', (_, open) => {
+describe.each([['reference', async () => reference] as const, ...allBackends])('%s refuses', (_, open) => {
   const key: Key = [1, 2];
   const network = (precision: readonly LayerPrecision[]) =>
     networkOf([4, 3, 2], { centred: true, gain: 40, logitScale: 100, precision });

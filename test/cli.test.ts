@@ -217,7 +217,7 @@ describe('a packed network of int8 and int4 layers', () => {
       byTensor: [{ weights: 288, changed: 1 }, { changed: 0 }, { weights: 4, changed: 0 }],
     });
     const { code, stderr } = await cli(['diff', file, made.packed]);
-    expect(stderr).toContain('of one shape, got 36-8-4 of int8, int4-row and 36-8-4');
+    expect(stderr).toContain('of one shape, got 36-8-4, precision int8, int4-row and 36-8-4');
     expect(code).toBe(3);
   });
 

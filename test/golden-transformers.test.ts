@@ -213,11 +213,7 @@ async function runSte(name: 'cpu' | 'wasm', shape: TransformerShape): Promise<Ru
   return { losses, weights };
 }
 
-// A GPU of few features is tested by properties: a software adapter would take a minute for it here.
-const backends = [
-  ['reference', async () => reference] as const,
-  ...fastBackends.filter(([name]) => !name.startsWith('webgpu, no')),
-];
+const backends = [['reference', async () => reference] as const, ...fastBackends];
 
 describe.each(Object.entries(GOLDEN))('%s', (_, golden) => {
   it.each(backends)('has its golden logits, losses and alignments on %s', async (_name, open) => {

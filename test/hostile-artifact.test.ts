@@ -305,7 +305,9 @@ describe('precisions', () => {
           headerPayload({ ...runOf(kind).header, precision }),
         );
         expectRefused(bytes);
-        expect(() => openArtifact(bytes)).toThrow(/expected (packed weights: it has layers|no "precision" where it goes)/);
+        expect(() => openArtifact(bytes)).toThrow(
+          /expected (packed weights: it has layers|no "precision" where it goes)/,
+        );
       }
     }
   });

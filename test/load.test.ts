@@ -1,4 +1,4 @@
-/** The library as an application uses it: train, save, load, predict, in Node. A page does the same in browser.test.ts. */
+/** The library as an application uses it: train, save, load, predict, in Node. A page does the same in slow/browser.test.ts. */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -10,7 +10,7 @@ import { directionSet, poolSets } from '../src/random/directions.js';
 import { type Graph, GraphBuilder, type Probe } from '../src/ternary/graph.js';
 import type { Tensor } from '../src/ternary/model.js';
 import type { Values } from '../src/ternary/precision.js';
-import { fastBackends, reference } from './support/backends.js';
+import { allBackends, reference } from './support/backends.js';
 
 const CONTEXT = 40;
 const CLASSES = 7;
@@ -60,7 +60,7 @@ function mixed(rows: Graph['rows'], width: number, times: number): Graph {
   program.end(logits, 100);
   return {
     ...program.parts,
-    ...{ tensors, parameters, rows, name: 'mixed', details: [], description: {}, scaling: null },
+    ...{ tensors, parameters, rows, name: 'mixed', description: {}, scaling: null },
     ...{ context: rows === 'examples' ? 1 : CONTEXT, applications: times, fanIns: tensors.map(() => 1) },
     initial: ['drawn', 'drawn', 'drawn', 'zeros', Int8Array.of(90, 6)],
   };
@@ -73,7 +73,7 @@ const shapes = [
   ['positions', 21, 3],
 ] as const;
 
-describe.each(fastBackends)('%s', (name, open) => {
+describe.each(allBackends)('%s', (name, open) => {
   // A software adapter compiles kernels for every shape: the odd ones.
   const run = shapes.filter(([, width]) => !name.startsWith('webgpu') || width % 2 === 1);
   it.each(run)('runs a program on %s, %i wide, a matrix %i times over', async (rows, width, times) => {

@@ -8,7 +8,7 @@ import { evaluateText } from '../src/backend/evaluate.js';
 import { sample } from '../src/backend/sample.js';
 import { VALUE_RANGES } from '../src/ternary/precision.js';
 import { type TransformerShape, transformerOf } from '../src/ternary/builders/transformer.js';
-import { fastBackends, reference } from './support/backends.js';
+import { allBackends, reference } from './support/backends.js';
 import { randomText, randomValues, SMALL_SHAPE } from './support/transformers.js';
 
 const shapes = fc
@@ -38,7 +38,7 @@ const shapes = fc
   })
   .filter(({ width }) => width >= 8);
 
-describe.each(fastBackends)('%s', (name, open) => {
+describe.each(allBackends)('%s', (name, open) => {
   let backend: Backend;
   beforeAll(async () => {
     backend = await open();

@@ -7,7 +7,7 @@ import { weightsHash } from '../../dist/src/artifact/weights-hash.js';
 import { PRESETS, TEXT_NOISE_STEP_PRESETS } from '../../dist/src/perturb/presets.js';
 import { NoiseStepTrainer } from '../../dist/src/perturb/trainer.js';
 import { networkOf } from '../../dist/src/ternary/builders/perceptron.js';
-import { transformerName } from '../../dist/src/ternary/builders/transformer.js';
+import { transformerOf } from '../../dist/src/ternary/builders/transformer.js';
 import { median } from '../report.mjs';
 
 /** A preset for data of any width. */
@@ -58,7 +58,7 @@ export async function textSteps(backend, changes, steps) {
 /** What a transformer is called, and its windows a step. */
 export function textModel(changes) {
   const config = textConfig(changes);
-  return { model: transformerName(config), batch: config.batch };
+  return { model: transformerOf(config).name, batch: config.batch };
 }
 
 function textConfig(changes) {

@@ -64,11 +64,10 @@ export async function helpersOn(
 
 /** What a thread needs of a graph. */
 function plain(graph: Graph): Graph {
-  const { name, details, description, slots, program, rows, context, tensors, parameters } = graph;
+  const { name, description, slots, program, rows, context, tensors, parameters } = graph;
   const { scaling, fanIns, applications, initial } = graph;
   return {
     name,
-    details,
     description,
     slots,
     program,

@@ -97,8 +97,6 @@ export interface Graph extends Model {
   readonly description: Readonly<Record<string, unknown>>;
   /** For people: `784-256-10`, `text-4x128`. */
   readonly name: string;
-  /** What the name leaves open, for people. */
-  readonly details: readonly (readonly [label: string, value: string])[];
   /** The first is the input. */
   readonly slots: readonly Slot[];
   readonly program: readonly AnyOp[];

@@ -10,8 +10,8 @@ import { cliJson, startCli, stepped } from '../support/cli.js';
 import { writeTinyData } from '../support/tiny-data.js';
 import { tinyOptions } from '../support/tiny-runs.js';
 
-const KILLS = 20;
-const STEPS = 4000;
+const KILLS = 12;
+const STEPS = 2600;
 
 let root: string;
 let data: string;
@@ -28,10 +28,10 @@ describe.each([
   ['a pool of nodes', ['--artifact', 'pool', '--perturb', 'nodes', '--save-every', '0']],
 ])('%s', (name, kind) => {
   /**
-   * Sends twenty SIGKILLs, every fifth while the run starts, the others after different numbers of its steps, and
+   * Sends twelve SIGKILLs, every fifth while the run starts, the others after different numbers of its steps, and
    * lets it go on after each. The steps add up to less than the run has, so that each kill finds it going.
    */
-  it('killed twenty times ends in the same bytes', async () => {
+  it('killed twelve times ends in the same bytes', async () => {
     const whole = join(root, `${name.replaceAll(' ', '-')}.tern`);
     const source = ['train', 'idx', '--data', data];
     const settings = [...source, ...tinyOptions, '--steps', String(STEPS), ...kind];

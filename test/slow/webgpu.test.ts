@@ -20,7 +20,7 @@ import type { Key } from '../../src/random/philox.js';
 import { type Network, networkOf } from '../../src/ternary/builders/perceptron.js';
 import { webgpuFault } from '../support/adapter.js';
 import { because } from '../support/missing.js';
-import { fastBackends, reference } from '../support/backends.js';
+import { allBackends, reference } from '../support/backends.js';
 import { cli, cliJson } from '../support/cli.js';
 import { writeTinyData } from '../support/tiny-data.js';
 import { tinyOptions } from '../support/tiny-runs.js';
@@ -49,11 +49,11 @@ async function fill(on: Placed, batch: number): Promise<void> {
 
 describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
   it('is among the backends of the other suites, with all features and without', () => {
-    expect(fastBackends.filter(([name]) => name.startsWith('webgpu')).length).toBe(2);
+    expect(allBackends.filter(([name]) => name.startsWith('webgpu')).length).toBe(2);
   });
 
   // The largest take a software adapter long to compile, so a real GPU's are tried in one shape each.
-  it.each([1, 4, 8])('tiles of %i × 16 rows give the same as the reference', async (tile) => {
+  it.each([1, 8])('tiles of %i × 16 rows give the same as the reference', async (tile) => {
     const batch = 150;
     const network = networkOf([150, 140, 10], { centred: true, gain: 25, logitScale: 900 });
     const backend = await openWebgpu({ tile });
@@ -91,7 +91,7 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
     expect(results[0]).toEqual(results[1]);
   });
 
-  it('device memory is flat over 1,000 steps, and all is given back', async () => {
+  it('device memory is flat over 400 steps, and all is given back', async () => {
     const network = networkOf([20, 8, 4], { centred: true, gain: 25, logitScale: 900 });
     const sets = setsOf(network, 0.3);
     const set = directionSet({
@@ -106,7 +106,7 @@ describe.skipIf(webgpuFault !== null)(`webgpu${because(webgpuFault)}`, () => {
     const on = await backend.place(network, { batch: 8, probes: 3, weights: true });
     await on.initLatents(key, 1);
     const live: number[] = [];
-    for (let step = 0; step < 1000; step++) {
+    for (let step = 0; step < 400; step++) {
       on.load({ inputs: new Uint8Array(8 * 20).fill(step & 127), labels: new Uint8Array(8), length: 1 });
       if (step % 10 === 0) await on.alignWeights(set, 0, 4);
       await on.align(probes, sets);

@@ -12,13 +12,12 @@ export const reference = new ReferenceBackend();
 
 type NamedBackend = readonly [name: string, open: () => Promise<Backend>];
 
-const gpuBackends: readonly NamedBackend[] = [
-  ['webgpu', () => openWebgpu()],
-  [
-    'webgpu, no dot4I8Packed, no subgroups, few examples at a time',
-    () => openWebgpu({ dot: false, subgroups: false, workBytes: 2 ** 16 }),
-  ],
-];
+const gpu: readonly NamedBackend[] = webgpuFault === null ? [['webgpu', () => openWebgpu()]] : [];
+/** A software adapter takes long to compile kernels, so that whole runs are made without this one. */
+const poorGpu: readonly NamedBackend[] = gpu.map(() => [
+  'webgpu, no dot4I8Packed, no subgroups, few examples at a time',
+  () => openWebgpu({ dot: false, subgroups: false, workBytes: 2 ** 16 }),
+]);
 
 /** Each backend that must equal the reference, by the name that tests print. webgpu.test.ts skips where some are left out. */
 export const fastBackends: readonly NamedBackend[] = [
@@ -26,8 +25,11 @@ export const fastBackends: readonly NamedBackend[] = [
   ['wasm, plain SIMD, 2 threads', () => openWasm({ threads: 2, simd: 'plain' })],
   ['wasm, relaxed SIMD, 1 thread', () => openWasm({ threads: 1, simd: 'relaxed' })],
   ['wasm, relaxed SIMD, 2 threads', () => openWasm({ threads: 2, simd: 'relaxed' })],
-  ...(webgpuFault === null ? gpuBackends : []),
+  ...gpu,
 ];
+
+/** The same, and a GPU of few features: for the properties of operations. */
+export const allBackends: readonly NamedBackend[] = [...fastBackends, ...poorGpu];
 
 /**
  * Opens each fast backend once for all tests of the file or the group that calls it, so that a software adapter

@@ -144,7 +144,6 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
     name: widths.join('-'),
     // All ternary goes without saying.
     description: { model: widths.join('-'), centred, gain, logitScale, ...(!ternary && { precision }) },
-    details: ternary ? [] : [['precision', precision.join(', ')]],
     initial: ternary
       ? matrices.map(() => 'drawn')
       : `it has layers of other precisions than ternary: ${precision.join(', ')}`,
@@ -157,7 +156,7 @@ function programOf(
   layers: readonly Layer[],
   tensors: readonly Tensor[],
   { centred, gain, logitScale }: NetworkOptions,
-): Omit<Graph, keyof Model | 'name' | 'details' | 'description' | 'initial'> {
+): Omit<Graph, keyof Model | 'name' | 'description' | 'initial'> {
   const program = new GraphBuilder({ kind: 'u7', width: layers[0].weights.columns });
   let x = program.input;
   for (const [index, { weights, scale, shift }] of layers.entries()) {

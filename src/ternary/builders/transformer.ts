@@ -202,7 +202,6 @@ export function transformerOf(shape: TransformerShape): Transformer {
   return {
     ...model,
     name: transformerName(shape),
-    details: detailsOf(shape),
     description: { model: shapeOf(shape) },
     initial: tied ? '"tied" expected false: directions need a head of its own' : initialOf(model),
     ...programOf(model),
@@ -212,7 +211,7 @@ export function transformerOf(shape: TransformerShape): Transformer {
 /** The residual stream through the blocks as they are applied. Sites: 0, then 1 + 7·application + matrix, in model order. */
 function programOf(
   model: Omit<Transformer, Exclude<keyof Graph, keyof Model | 'context'>>,
-): Omit<Graph, keyof Model | 'name' | 'details' | 'description' | 'initial'> {
+): Omit<Graph, keyof Model | 'name' | 'description' | 'initial'> {
   const { tensors, width, heads, keyHeads, headSize, hidden, context, embed, head, layers, order, loops } =
     model;
   const program = new GraphBuilder({ kind: 'byte', width: 1 });
@@ -362,18 +361,6 @@ export function unitsOf({
 function transformerName({ blocks, width, loops, embedding, tied }: TransformerShape): string {
   const more = [loops > 1 ? `loops ${loops}` : '', embedding === 'int8' ? '' : embedding, tied ? 'tied' : ''];
   return [`text-${blocks}x${width}`, ...more.filter((part) => part !== '')].join(', ');
-}
-
-function detailsOf(shape: TransformerShape): [label: string, value: string][] {
-  const { heads, keyHeads, hidden, context, loops, loopFrom, loopTo, tied, embedding } = shape;
-  const blocks = `blocks ${loopFrom} to ${loopTo - 1}, ${loops} times`;
-  return [
-    ['heads', keyHeads === heads ? `${heads}` : `${heads} of queries, ${keyHeads} of keys and values`],
-    ['hidden', `${hidden}`],
-    ['context', `${context} bytes`],
-    ...(loops === 1 ? [] : [['loop', blocks] as [string, string]]),
-    ['embedding', `${embedding}, the head ${tied ? 'is the same matrix' : 'of its own'}`],
-  ];
 }
 
 function range(from: number, to: number): number[] {

@@ -11,22 +11,22 @@ import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 import type { Browser, Page, Response } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ISOLATION, serve } from '../examples/serve.mjs';
-import { BROWSER_MODULES, bundleForBrowsers } from '../scripts/browser.mjs';
-import * as Ternseed from '../src/index.js';
-import { openArtifact } from '../src/artifact/artifact.js';
-import { perceptronArtifact } from '../src/artifact/perceptron.js';
-import { rebuildVerified } from '../src/artifact/rebuild.js';
-import { openBackend } from '../src/backend/open.js';
-import { loadMnist } from '../src/data/dataset.js';
-import type { NoiseStepConfig } from '../src/perturb/config.js';
-import { PRESETS } from '../src/perturb/presets.js';
-import { chromiumFault, launchChromium } from './support/chromium.js';
-import { because } from './support/missing.js';
-import { trainedRun } from './support/tiny-runs.js';
-import { SMALL_SHAPE } from './support/transformers.js';
+import { ISOLATION, serve } from '../../examples/serve.mjs';
+import { BROWSER_MODULES, bundleForBrowsers } from '../../scripts/browser.mjs';
+import * as Ternseed from '../../src/index.js';
+import { openArtifact } from '../../src/artifact/artifact.js';
+import { perceptronArtifact } from '../../src/artifact/perceptron.js';
+import { rebuildVerified } from '../../src/artifact/rebuild.js';
+import { openBackend } from '../../src/backend/open.js';
+import { loadMnist } from '../../src/data/dataset.js';
+import type { NoiseStepConfig } from '../../src/perturb/config.js';
+import { PRESETS } from '../../src/perturb/presets.js';
+import { chromiumFault, launchChromium } from '../support/chromium.js';
+import { because } from '../support/missing.js';
+import { trainedRun } from '../support/tiny-runs.js';
+import { SMALL_SHAPE } from '../support/transformers.js';
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const DIGITS = 100;
 const EXAMPLES = 2_000;
 
@@ -178,7 +178,6 @@ describe.skipIf(chromiumFault)(`Chromium${because(chromiumFault)}`, () => {
     ['plain', 'wasm', 1, 'wasm, relaxed SIMD, 1 thread'],
     ['plain', 'reference', 1, 'reference'],
     ['plain', 'webgpu', 1, 'webgpu, '],
-    ['isolated', 'webgpu', 1, 'webgpu, '],
   ];
 
   describe.each(HOSTS)(
