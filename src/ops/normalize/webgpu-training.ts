@@ -1,22 +1,14 @@
 /** `normalize` of disturbed copies, right from the sums of the rows: a probe is added as they are read. */
 
-import { type Features, kernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
-import {
-  reduction,
-  reductionEnables,
-  rowGroups,
-  rowMain,
-  sharingOf,
-} from '../../backend/webgpu/kernels/reduce.js';
-import { ROUNDING } from '../../backend/webgpu/kernels/rounding.js';
+import { type Features, read, write } from '../../backend/webgpu/kernels/kernel.js';
+import { rowGroups } from '../../backend/webgpu/kernels/reduce.js';
 import type { Training } from '../../backend/webgpu/recipe.js';
 import type { Attributes } from '../../ternary/graph.js';
-import { activations } from './webgpu.js';
+import { normalizingKernel } from './webgpu.js';
 
 /** Row (2·probe + side)·examples + example of `x` from the sums of an example, its scale and its signs. */
 function disturbKernel(units: number, attributes: Attributes['normalize'], features: Features) {
-  const sharing = sharingOf(units);
-  return kernel({
+  return normalizingKernel(units, attributes, features, {
     name: 'disturb',
     params: ['rows', 'examples', 'firstProbe', 'sigma'],
     buffers: {
@@ -25,11 +17,7 @@ function disturbKernel(units: number, attributes: Attributes['normalize'], featu
       signs: read('array<u32>'),
       x: write('array<u32>'),
     },
-    enables: reductionEnables(features, sharing.alone),
-    code: [
-      ROUNDING,
-      reduction(sharing, features),
-      `
+    preactivation: `
 var<private> example: u32;
 var<private> probe: u32;
 var<private> amplitude: i32; // of the side: + for even copies, − for odd ones
@@ -40,18 +28,13 @@ fn preactivation(row: u32, unit: u32) -> i32 {
   let negative = i32((sign >> probe) & 1u);
   return z[at] + amplitude * isActive * (1 - 2 * negative);
 }`,
-      activations(units, attributes),
-      rowMain(
-        sharing,
-        `
+    main: `
   let copy = row / params.examples;
   example = row % params.examples;
   probe = (params.firstProbe + copy / 2u) & 15u;
   // meanAbs ≤ 127·N, so the product stays below 2^31.
   amplitude = max(1, roundShift(i32(scales[example] * params.sigma), 8u)) * (1 - 2 * i32(copy & 1u));
   normalizeRow(row, member);`,
-      ),
-    ],
   });
 }
 

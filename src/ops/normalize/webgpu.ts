@@ -4,7 +4,7 @@
  * stays in the cache. op.ts defines it.
  */
 
-import { type Features, kernel, read, write } from '../../backend/webgpu/kernels/kernel.js';
+import { type Features, kernel, read, type Storage, write } from '../../backend/webgpu/kernels/kernel.js';
 import {
   reduction,
   reductionEnables,
@@ -19,26 +19,51 @@ import type { Attributes } from '../../ternary/graph.js';
 import { ACTIVATION_MAX } from '../../ternary/units.js';
 import { RECIPROCAL_BITS } from './op.js';
 
-/** Row r of `z` gives row r of `x` and its mean absolute value. Workgroups: `rowGroups`. */
-function normalizeKernel(units: number, attributes: Attributes['normalize'], features: Features) {
+/** What a kernel has of its own that normalizes rows. */
+interface Normalizing<Buffer extends string, Param extends string> {
+  readonly name: string;
+  readonly params: readonly Param[];
+  readonly buffers: Readonly<Record<Buffer, Storage>>;
+  /** `preactivation(row, unit)`, and what it reads. */
+  readonly preactivation: string;
+  /** What is done with a `row`; `normalizeRow(row, member)` gives its activations, and `meanAbs`. */
+  readonly main: string;
+}
+
+/** A kernel that normalizes rows of so many units. Workgroups: `rowGroups`. */
+export function normalizingKernel<const Buffer extends string, const Param extends string>(
+  units: number,
+  attributes: Attributes['normalize'],
+  features: Features,
+  { name, params, buffers, preactivation, main }: Normalizing<Buffer, Param>,
+) {
   const sharing = sharingOf(units);
   return kernel({
-    name: 'normalize',
-    params: ['rows'],
-    buffers: { z: read('array<i32>'), scales: write('array<u32>'), x: write('array<u32>') },
+    ...{ name, params, buffers },
     enables: reductionEnables(features, sharing.alone),
     code: [
       ROUNDING,
       reduction(sharing, features),
-      `fn preactivation(row: u32, unit: u32) -> i32 { return z[row * ${units}u + unit]; }`,
+      preactivation,
       activations(units, attributes),
-      rowMain(sharing, '  normalizeRow(row, member);\n  if (member == 0u) { scales[row] = meanAbs; }'),
+      rowMain(sharing, main),
     ],
   });
 }
 
+/** Row r of `z` gives row r of `x` and its mean absolute value. */
+function normalizeKernel(units: number, attributes: Attributes['normalize'], features: Features) {
+  return normalizingKernel(units, attributes, features, {
+    name: 'normalize',
+    params: ['rows'],
+    buffers: { z: read('array<i32>'), scales: write('array<u32>'), x: write('array<u32>') },
+    preactivation: `fn preactivation(row: u32, unit: u32) -> i32 { return z[row * ${units}u + unit]; }`,
+    main: '  normalizeRow(row, member);\n  if (member == 0u) { scales[row] = meanAbs; }',
+  });
+}
+
 /** `normalizeRow` of what `preactivation(row, unit)` gives: activations in `x`, the mean absolute value in `meanAbs`. */
-export function activations(units: number, { centred, gain }: Attributes['normalize']): string {
+function activations(units: number, { centred, gain }: Attributes['normalize']): string {
   const outputWords = packedWords(units);
   const mean = centred ? `roundDiv(sumOfGroup(sum, member), ${units}u)` : '0';
   return `

@@ -7,16 +7,8 @@
  */
 
 import { BYTES } from './bytes.js';
-import { type Features, itemMain, kernel, read, write } from './kernel.js';
-import {
-  DIRECTION_OF,
-  GROUP_SIGNS,
-  PHILOX,
-  SET_PARAMS,
-  SIGN_BLOCK,
-  SIGNED_SIZE,
-  SIGNS_PER_BLOCK,
-} from './random.js';
+import { type Features, kernel, read, write } from './kernel.js';
+import { DIRECTION_OF, directionMain, PHILOX, SET_PARAMS, SIGN_BLOCK, SIGNS_PER_BLOCK } from './random.js';
 import { ROUNDING } from './rounding.js';
 import {
   dots,
@@ -155,17 +147,8 @@ export function directionsKernel() {
     code: [
       ROUNDING,
       PHILOX,
-      DIRECTION_OF,
-      GROUP_SIGNS,
-      itemMain(
-        `
-  bringSigns(item, thread);
-  if (item >= params.size) { return; }
-  let direction = directionOf(item);
-  if (direction == NO_DIRECTION) { return; }
-  atomicAdd(&alignments[params.first + direction], signOf(thread) * roundShift(sums[params.offset + item], params.shift));`,
-        SIGNED_SIZE,
-      ),
+      directionMain(`
+  atomicAdd(&alignments[params.first + direction], signOf(thread) * roundShift(sums[params.offset + item], params.shift));`),
     ],
   });
 }

@@ -7,6 +7,7 @@
 import { kernel, itemMain, read, write } from './kernel.js';
 import {
   DIRECTION_OF,
+  directionMain,
   GROUP_SIGNS,
   PERMUTE,
   PHILOX,
@@ -157,17 +158,8 @@ export function scatterKernel() {
  */
 export function gatherKernel() {
   return stepKernel('gather', [
-    DIRECTION_OF,
-    GROUP_SIGNS,
-    itemMain(
-      `
-  bringSigns(item, thread);
-  if (item >= params.size) { return; }
-  let direction = directionOf(item);
-  if (direction == NO_DIRECTION) { return; }
-  moveValue(params.offset + item, direction, signOf(thread));`,
-      SIGNED_SIZE,
-    ),
+    directionMain(`
+  moveValue(params.offset + item, direction, signOf(thread));`),
   ]);
 }
 

@@ -1,5 +1,6 @@
 /** Philox, the permutation of a set of directions, and its signs in WGSL; see src/random. */
 
+import { itemMain } from './kernel.js';
 import type { DirectionSet } from '../../../random/directions.js';
 import { type Key, Purpose, streamOf } from '../../../random/philox.js';
 
@@ -141,3 +142,19 @@ fn directionOf(index: u32) -> u32 {
   }
   return select(NO_DIRECTION, point % params.directions, point < params.touched);
 }`;
+
+/**
+ * Those two, and a `main` over the weights of a set, SIGNED_SIZE a workgroup.
+ * @param body - what is done with a weight `item` of a `direction`; `signOf(thread)` is its sign
+ */
+export function directionMain(body: string): string {
+  const main = itemMain(
+    `
+  bringSigns(item, thread);
+  if (item >= params.size) { return; }
+  let direction = directionOf(item);
+  if (direction == NO_DIRECTION) { return; }${body}`,
+    SIGNED_SIZE,
+  );
+  return [DIRECTION_OF, GROUP_SIGNS, main].join('\n');
+}
