@@ -118,11 +118,6 @@ export function withoutBase(header: Header): Header {
   return alone;
 }
 
-/** The model's name for people. */
-export function modelName(header: Header): string {
-  return graphOf(header).name;
-}
-
 /**
  * Reads a header's payload.
  * @param version - of the file

@@ -17,8 +17,8 @@ function shapeLines(shape: TransformerShape): Line[] {
   const blocks = `blocks ${loopFrom} to ${loopTo - 1}, ${loops} times`;
   return [
     ['heads', keyHeads === heads ? `${heads}` : `${heads} of queries, ${keyHeads} of keys and values`],
-    ['hidden', `${hidden}`],
-    ['context', `${context} bytes`],
+    ['hidden', hidden.toLocaleString('en-US')],
+    ['context', `${context.toLocaleString('en-US')} bytes`],
     ...(loops === 1 ? [] : [['loop', blocks] as Line]),
     ['embedding', `${embedding}, the head ${tied ? 'is the same matrix' : 'of its own'}`],
   ];

@@ -136,7 +136,7 @@ export function networkOf(widths: readonly number[], options: NetworkOptions): N
   if (offset > PARAMETERS_MAX) {
     throw new RangeError(`"model" expected at most ${PARAMETERS_MAX} weights, got ${offset}`);
   }
-  const ternary = precision.every((one) => one === 'ternary');
+  const ternary = isTernary({ precision });
   const tensors = [...matrices, ...layers.flatMap(({ scale }) => scale ?? [])];
   return {
     ...{ widths: [...widths], precision, centred, gain, logitScale },

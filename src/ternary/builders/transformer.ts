@@ -56,7 +56,7 @@ export interface TransformerShape {
 }
 
 /** The names of a shape's numbers, in their order. */
-export const SHAPE_KEYS = [
+const SHAPE_KEYS = [
   ...(['blocks', 'width', 'heads', 'keyHeads', 'hidden', 'context'] as const),
   ...(['loopFrom', 'loopTo', 'loops', 'tied', 'embedding'] as const),
 ] satisfies (keyof TransformerShape)[];
